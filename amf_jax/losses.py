@@ -1,0 +1,114 @@
+"""Losses: behaviour cloning, and the adaptive prior that keeps old skills."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+
+def behaviour_cloning(
+    loss: Callable,
+    params,
+    key,
+    observations: Float[Array, "B S"],
+    actions: Float[Array, "B A"],
+    tasks: Float[Array, "B D"],
+) -> Float[Array, ""]:
+    """Mean of a per-example loss over a batch.
+
+    Args:
+      loss: as in `Policy.loss`, for one example.
+      params: of the policy.
+      key: split among the examples, for stochastic losses.
+      observations: a batch of states.
+      actions: the expert's actions in them.
+      tasks: the task vectors that the expert followed.
+    """
+    keys = jax.random.split(key, observations.shape[0])
+    each = jax.vmap(loss, in_axes=(None, 0, 0, 0, 0))
+    return each(params, keys, observations, actions, tasks).mean()
+
+
+def mix_actions(
+    mixing: Float[Array, "*batch"],
+    policy_actions: Float[Array, "*batch A"],
+    prior_actions: Float[Array, "*batch A"],
+) -> Float[Array, "*batch A"]:
+    """`a = alpha a_policy + (1 - alpha) a_prior`, the adaptive prior (section 4.2)."""
+    weight = mixing[..., None]
+    return weight * policy_actions + (1.0 - weight) * prior_actions
+
+
+def adaptive_prior(
+    mixing: Float[Array, " C"],
+    actions: Float[Array, "N H A"],
+    policy_actions: Float[Array, "N H A"],
+    prior_actions: Float[Array, "N H A"],
+    task_ids: Int[Array, " N"],
+    step_mask: Bool[Array, "N H"],
+    conservatism: Float[Array, ""] | float,
+) -> Float[Array, ""]:
+    """The loss of the mixing weights (appendix H, eq. 93).
+
+        L = mean_{i,t} |a - (alpha(c_i) a_policy + (1 - alpha(c_i)) a_prior)|^2 / A
+            + beta mean_i alpha(c_i)
+
+    The squared error is averaged over action dimensions, so that beta means the same for
+    every action width.
+
+    Args:
+      mixing: alpha of each task, in [0, 1].
+      actions: of the expert.
+      policy_actions: of the fine-tuned policy at the same states.
+      prior_actions: of the frozen pre-trained policy.
+      task_ids: task of each demonstration.
+      step_mask: recorded steps; a demonstration without any does not count.
+      conservatism: beta, the pull towards the pre-trained policy.
+    """
+    weight = mixing[task_ids]
+    mixed = mix_actions(weight[:, None], policy_actions, prior_actions)
+    error = jnp.mean((actions - mixed) ** 2, axis=-1)
+    held = step_mask.any(axis=1)
+    fit = jnp.where(step_mask, error, 0.0).sum() / jnp.maximum(step_mask.sum(), 1)
+    pull = jnp.where(held, weight, 0.0).sum() / jnp.maximum(held.sum(), 1)
+    return fit + conservatism * pull
+
+
+def fit_mixing(
+    mixing: Float[Array, " C"],
+    actions: Float[Array, "N H A"],
+    policy_actions: Float[Array, "N H A"],
+    prior_actions: Float[Array, "N H A"],
+    task_ids: Int[Array, " N"],
+    step_mask: Bool[Array, "N H"],
+    conservatism: Float[Array, ""] | float,
+    *,
+    learning_rate: float = 1.0,
+    steps: int = 200,
+) -> Float[Array, " C"]:
+    """Minimises `adaptive_prior` by projected gradient descent from `mixing`.
+
+    Full batch, clipped to [0, 1] after each step. A task without a demonstration has no
+    gradient and keeps its weight, so that it starts out trusting the prior.
+
+    Args:
+      mixing: where to start; zeros before the first round.
+      learning_rate: of the descent; 1.0 in the paper.
+      steps: number of descent steps.
+      Others: as in `adaptive_prior`.
+    """
+
+    def descend(_, current):
+        gradient = jax.grad(adaptive_prior)(
+            current,
+            actions,
+            policy_actions,
+            prior_actions,
+            task_ids,
+            step_mask,
+            conservatism,
+        )
+        return jnp.clip(current - learning_rate * gradient, 0.0, 1.0)
+
+    return jax.lax.fori_loop(0, steps, descend, mixing)

@@ -1,0 +1,35 @@
+"""The policy seam: parameters plus pure functions, from any framework."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jaxtyping import Array
+
+Params = Any  # any pytree
+
+
+class Policy(NamedTuple):
+    """A multi-task policy as pure functions of its parameters.
+
+    Only `loss` and `act` are required; what is None switches off the features that
+    need it, with an error that says so.
+
+    Attributes:
+      init: `(key) -> params`. None when the caller brings the parameters.
+      loss: `(params, key, observation [S], action [A], task [D]) -> scalar`, the
+        behaviour-cloning loss of one example.
+      act: `(params, key, observations [..., S], tasks [..., D]) -> actions [..., A]`.
+      log_likelihood: `(params, observations [..., S], actions [..., A], tasks [..., D])
+        -> [...]`, log pi(a | s, c) of each step. None for a strictly deterministic
+        policy.
+      last_layer: `(params, key, observation [S], action [A], task [D]) ->
+        (features [d], error [A])` such that the gradient of `loss` with respect to the
+        last layer's kernel and bias is `outer([features, 1], error)`. None where the
+        last layer is not dense.
+    """
+
+    loss: Callable[..., Array]
+    act: Callable[..., Array]
+    init: Callable[[Array], Params] | None = None
+    log_likelihood: Callable[..., Array] | None = None
+    last_layer: Callable[..., tuple[Array, Array]] | None = None

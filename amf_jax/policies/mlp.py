@@ -1,0 +1,102 @@
+"""The multi-layer perceptron policy: 2 x 256 with LayerNorm (appendix M.3.2)."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from amf_jax import errors
+from amf_jax.policies.base import Policy
+
+
+class MLP(nn.Module):
+    """Dense layers with LayerNorm and ReLU, then a dense head.
+
+    Attributes:
+      action_size: width A of the output.
+      features: width of each hidden layer.
+    """
+
+    action_size: int
+    features: Sequence[int] = (256, 256)
+
+    def setup(self):
+        self.hidden = [nn.Dense(width) for width in self.features]
+        self.norms = [nn.LayerNorm() for _ in self.features]
+        self.head = nn.Dense(self.action_size)
+
+    def embed(self, inputs: Float[Array, "*batch I"]) -> Float[Array, "*batch d"]:
+        """Activations that enter the head."""
+        for dense, norm in zip(self.hidden, self.norms):
+            inputs = nn.relu(norm(dense(inputs)))
+        return inputs
+
+    def __call__(self, inputs: Float[Array, "*batch I"]) -> Float[Array, "*batch A"]:
+        return self.head(self.embed(inputs))
+
+
+def policy(
+    observation_mean: Float[Array, " S"],
+    observation_std: Float[Array, " S"],
+    task_size: int,
+    action_size: int,
+    *,
+    features: Sequence[int] = (256, 256),
+    likelihood_std: float = 1.0,
+) -> Policy:
+    """A deterministic MLP of the normalised state and the task vector.
+
+    The loss of one example is `|pi(s, c) - a|^2`. For likelihoods the output is the mean
+    of a Gaussian with a fixed scale (appendix M.3.3).
+
+    Args:
+      observation_mean: fixed normaliser of the environment.
+      observation_std: the same; positive.
+      task_size: width D of a task vector.
+      action_size: width A of an action.
+      features: hidden widths.
+      likelihood_std: standard deviation of the Gaussian, in units of the actions.
+
+    Raises:
+      InvalidArgumentError: if a standard deviation is not positive.
+    """
+    if not likelihood_std > 0:
+        raise errors.InvalidArgumentError(
+            f"likelihood_std must be positive, got {likelihood_std}"
+        )
+    mean, std = jnp.asarray(observation_mean), jnp.asarray(observation_std)
+    if not bool((std > 0).all()):
+        raise errors.InvalidArgumentError(
+            f"observation_std must be positive everywhere, got {std}"
+        )
+    module = MLP(action_size, tuple(features))
+
+    def inputs(observations, tasks):
+        shape = observations.shape
+        centred = observations - jnp.broadcast_to(mean, shape)
+        normalised = centred / jnp.broadcast_to(std, shape)
+        return jnp.concatenate([normalised, tasks], axis=-1)
+
+    def init(key):
+        return module.init(key, jnp.zeros((mean.shape[0] + task_size,), mean.dtype))
+
+    def act(params, key, observations, tasks):
+        del key  # deterministic
+        return module.apply(params, inputs(observations, tasks))
+
+    def loss(params, key, observation, action, task):
+        return jnp.sum((act(params, key, observation, task) - action) ** 2)
+
+    def log_likelihood(params, observations, actions, tasks):
+        means = act(params, None, observations, tasks)
+        steps = jax.scipy.stats.norm.logpdf(actions, means, likelihood_std)
+        return steps.sum(axis=-1)
+
+    def last_layer(params, key, observation, action, task):
+        features = module.apply(params, inputs(observation, task), method=MLP.embed)
+        error = 2.0 * (act(params, key, observation, task) - action)
+        return features, error
+
+    return Policy(loss, act, init, log_likelihood, last_layer)

@@ -1,0 +1,131 @@
+"""The selector contract: a pair of pure functions, and what passes between them."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from amf_jax import errors
+from amf_jax.demonstrations import Demonstrations
+
+
+class Choice(NamedTuple):
+    """The task to demonstrate next.
+
+    Attributes:
+      task_id: index among the evaluation tasks; -1 if it is none of them.
+      task: the task vector. NaN if the selector could not rank its candidates.
+    """
+
+    task_id: Int[Array, ""]
+    task: Float[Array, " D"]
+
+
+class Context(NamedTuple):
+    """What a selector may look at in one round.
+
+    Attributes:
+      demos: demonstrations collected so far, in a buffer of fixed capacity N.
+      tasks: evaluation tasks.
+      task_weights: their probabilities mu_C.
+      params: parameters of the current, fine-tuned policy.
+      embedding_params: parameters that the embeddings are taken at.
+    """
+
+    demos: Demonstrations
+    tasks: Float[Array, "C D"]
+    task_weights: Float[Array, " C"]
+    params: Any
+    embedding_params: Any
+
+
+class SelectorInfo(NamedTuple):
+    """Diagnostics of one selection; nothing in here is needed by the next one.
+
+    Fields that a selector does not compute hold NaN.
+
+    Attributes:
+      scores: value of each of K candidates, higher is better.
+      candidates: the candidates' task vectors.
+      effective_sample_size: per evaluation task, in demonstrations.
+      importance_weights: `W[c, i]` of demonstration i for evaluation task c.
+      jitter: largest diagonal term that a factorisation needed.
+    """
+
+    scores: Float[Array, " K"]
+    candidates: Float[Array, "K D"]
+    effective_sample_size: Float[Array, " C"]
+    importance_weights: Float[Array, "C N"]
+    jitter: Float[Array, ""]
+
+
+class Selector(NamedTuple):
+    """A rule that decides which task to demonstrate next.
+
+    Both functions are pure and can be jitted, vmapped and scanned.
+
+    Attributes:
+      init: `(context, history=None) -> state`. `history` holds demonstrations that the
+        policy was pre-trained on, where they are known (Gaussian processes); only the
+        shapes of `context.demos` matter.
+      select: `(key, state, context) -> (Choice, state, SelectorInfo)`.
+    """
+
+    init: Callable[..., Any]
+    select: Callable[..., tuple[Choice, Any, SelectorInfo]]
+
+
+def check_choice(
+    choice: Choice, info: SelectorInfo, task_names: tuple[str, ...] | None = None
+) -> None:
+    """Raises if a selection failed; call it on the host, outside jit.
+
+    Raises:
+      UndemonstratedTaskError: a task without a demonstration got no weight.
+      SelectionError: the scores are not finite for another reason.
+    """
+    if bool(np.isfinite(np.asarray(choice.task)).all()):
+        return
+    sizes = np.asarray(info.effective_sample_size)
+    missing = np.flatnonzero(sizes == 0)
+    if missing.size:
+        names = [task_names[i] if task_names else str(i) for i in missing]
+        raise errors.UndemonstratedTaskError(
+            f"no demonstration at hand carries weight for task {', '.join(names)};"
+            " deterministic weights cannot score a task before its first demonstration:"
+            " warm-start with one demonstration per task or use"
+            " weights='self_normalised'"
+        )
+    raise errors.SelectionError(
+        f"scores are not finite: {np.asarray(info.scores)} (jitter"
+        f" {float(info.jitter):.3g}); raise noise_variance, keep normalise_kernel=True,"
+        " or enable 64-bit floats, and check the policy's parameters for NaN"
+    )
+
+
+def pick(
+    scores: Float[Array, " K"], task_ids: Int[Array, " K"], tasks: Float[Array, "K D"]
+) -> Choice:
+    """The best-scoring candidate; an invalid choice if any score is not finite."""
+    best = jnp.argmax(scores)
+    valid = jnp.isfinite(scores).all()
+    return Choice(
+        task_id=jnp.where(valid, task_ids[best], -1).astype(jnp.int32),
+        task=jnp.where(valid, tasks[best], jnp.nan),
+    )
+
+
+def empty_info(context: Context, num_candidates: int) -> SelectorInfo:
+    """Diagnostics of a selector that computes none: NaN throughout."""
+    dtype = context.tasks.dtype
+    num_tasks, task_size = context.tasks.shape
+    capacity = context.demos.demo_mask.shape[0]
+    return SelectorInfo(
+        scores=jnp.full((num_candidates,), jnp.nan, dtype),
+        candidates=jnp.full((num_candidates, task_size), jnp.nan, dtype),
+        effective_sample_size=jnp.full((num_tasks,), jnp.nan, dtype),
+        importance_weights=jnp.full((num_tasks, capacity), jnp.nan, dtype),
+        jitter=jnp.zeros((), dtype),
+    )

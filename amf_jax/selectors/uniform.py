@@ -1,0 +1,25 @@
+"""Uniform choice: every task is as likely as any other."""
+
+import jax
+import jax.numpy as jnp
+
+from amf_jax.selectors.base import Choice, Context, Selector, empty_info
+
+
+def uniform() -> Selector:
+    """Draws the next task uniformly from the evaluation tasks.
+
+    The baseline of every experiment in the paper. It carries no state.
+    """
+
+    def init(context: Context, history=None):
+        del context, history
+        return ()
+
+    def select(key, state, context: Context):
+        num_tasks = context.tasks.shape[0]
+        task_id = jax.random.randint(key, (), 0, num_tasks, dtype=jnp.int32)
+        choice = Choice(task_id, context.tasks[task_id])
+        return choice, state, empty_info(context, num_tasks)
+
+    return Selector(init, select)

@@ -1,0 +1,62 @@
+"""Warm start: the first rounds ask for each task once, whatever the selector."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from amf_jax import errors
+from amf_jax.selectors.base import Choice, Context, Selector
+
+
+class WarmStartState(NamedTuple):
+    """Rounds selected so far, and the state of the selector that takes over."""
+
+    round: Int[Array, ""]
+    inner: object
+
+
+def warm_start(selector: Selector, rounds: int, sample_tasks=None) -> Selector:
+    """Asks for each task in turn during the first rounds, then defers to `selector`.
+
+    Importance weights need demonstrations to weigh, so that every active rule starts
+    with a few that are not its own choice (section 4.2).
+
+    Args:
+      selector: takes over after the warm start.
+      rounds: length of the warm start; the paper takes one round per task. With more
+        rounds than tasks, the tasks are gone through again.
+      sample_tasks: `(key, count) -> [count, D]` for continuous task spaces, which are
+        drawn from at random; None goes through the evaluation tasks.
+    """
+    if rounds < 0:
+        raise errors.InvalidArgumentError(f"rounds must be at least 0, got {rounds}")
+
+    def init(context: Context, history=None) -> WarmStartState:
+        return WarmStartState(jnp.int32(0), selector.init(context, history))
+
+    def select(key, state: WarmStartState, context: Context):
+        def scheduled(key, inner, context):
+            shapes = jax.eval_shape(selector.select, key, inner, context)
+            _, _, info = jax.tree.map(_missing, shapes)
+            if sample_tasks is None:
+                task_id = state.round % context.tasks.shape[0]
+                choice = Choice(task_id.astype(jnp.int32), context.tasks[task_id])
+            else:
+                task = sample_tasks(key, 1)[0].astype(context.tasks.dtype)
+                choice = Choice(jnp.int32(-1), task)
+            return choice, inner, info
+
+        choice, inner, info = jax.lax.cond(
+            state.round < rounds, scheduled, selector.select, key, state.inner, context
+        )
+        return choice, WarmStartState(state.round + 1, inner), info
+
+    return Selector(init, select)
+
+
+def _missing(leaf):
+    """NaN where a float would be, zero elsewhere: diagnostics of no selection."""
+    fill = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.floating) else 0
+    return jnp.full(leaf.shape, fill, leaf.dtype)

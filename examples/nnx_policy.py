@@ -1,0 +1,82 @@
+"""Eight rounds of active fine-tuning of a Flax NNX policy, all in one `lax.scan`.
+
+`nnx.split` turns a model into parameters, `nnx.merge` into a function of them: that is
+all that the library asks for. Run: python examples/nnx_policy.py
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from reaching import HORIZON, PRETRAINING, TASK_WEIGHTS, TASKS, demonstrate
+
+from amf_jax import Context, embeddings, finetune, selectors
+from amf_jax.demonstrations import append, empty
+
+
+rngs = nnx.Rngs(0)
+network = nnx.Sequential(
+    nnx.Linear(6, 64, rngs=rngs), nnx.tanh, nnx.Linear(64, 2, rngs=rngs)
+)
+definition, untrained = nnx.split(network)
+optimizer = finetune.adamw_direction()
+
+
+def act(params, *inputs):
+    """The policy."""
+    return nnx.merge(definition, params)(jnp.concatenate(inputs, axis=-1))
+
+
+def loss(params, key, observation, action, task):
+    """Behaviour cloning of one example."""
+    return jnp.sum((act(params, observation, task) - action) ** 2)
+
+
+def log_likelihood(params, observations, actions, tasks):
+    """Of each step, with the output as the mean of a Gaussian of variance 1."""
+    return -0.5 * jnp.sum((act(params, observations, tasks) - actions) ** 2, axis=-1)
+
+
+def train(key, params, opt_state, demos):
+    """300 steps, each call with a schedule of its own."""
+    how = loss, optimizer, finetune.cosine(1e-2)
+    return finetune.finetune(*how, key, params, opt_state, demos, 300)
+
+
+@jax.jit
+def run(key):
+    """The tasks asked for in each of 8 rounds, after pre-training."""
+    keys = jax.random.split(key, 4)
+    start = untrained, optimizer.init(untrained)
+    pretrained = train(keys[0], *start, demonstrate(keys[1], PRETRAINING)).params
+
+    # Where no last layer stands out: the gradient of any loss in chosen parameters.
+    embedding = embeddings.loss_gradient(
+        loss, parameter_filter=lambda path: "[2]" in path
+    )
+    selector = selectors.amf(embedding, log_likelihood)
+
+    def one_round(carry, key):
+        params, opt_state, demos, state = carry
+        train_key, select_key, demo_key = jax.random.split(key, 3)
+        params, opt_state, _ = train(train_key, params, opt_state, demos)
+        context = Context(demos, TASKS, TASK_WEIGHTS, params, pretrained)
+        choice, state, _ = selector.select(select_key, state, context)
+        demos = append(demos, demonstrate(demo_key, choice.task_id[None]))
+        return (params, opt_state, demos, state), choice.task_id
+
+    demos = empty(4 + 8, HORIZON, observation_size=2, action_size=2, task_size=4)
+    demos = append(demos, demonstrate(keys[2], jnp.arange(4)))  # one of each task
+    state = selector.init(Context(demos, TASKS, TASK_WEIGHTS, pretrained, pretrained))
+    carry = pretrained, optimizer.init(pretrained), demos, state
+    return jax.lax.scan(one_round, carry, jax.random.split(keys[3], 8))[1]
+
+
+def main():
+    """Returns the tasks asked for."""
+    asked = run(jax.random.key(0)).tolist()
+    print(f"tasks asked for, round by round: {asked}")
+    return asked
+
+
+if __name__ == "__main__":
+    main()

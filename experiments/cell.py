@@ -1,0 +1,58 @@
+"""One cell of an experiment, run to its end: a suite, a setting, a method, a seed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from experiments import build, results
+
+Record = dict
+
+
+def run_cell(
+    config: ConfigDict, on_round: Callable[[Record], None] | None = None
+) -> Path:
+    """Runs a cell, resumes it where it stopped, or leaves it as it is if finished.
+
+    The results file is written anew after every round, atomically. It is restored from
+    the checkpoint beside it if its last line was torn.
+
+    Args:
+      config: of the cell.
+      on_round: called with each new record once it is on disk.
+
+    Returns:
+      The results file.
+
+    Raises:
+      ResultsError: the folder is not writable, or its file is another config's.
+      AmfError: for what else is wrong with the config or goes wrong in a round.
+    """
+    path = results.path(
+        config.results_dir, config.suite, config.setting, config.method, config.seed
+    )
+    results.check_writable(path.parent)
+    results.require_same_config(path, config)
+    if path.exists():
+        run = results.read(path)
+        if not run.torn and results.is_complete(run, config.rounds):
+            return path
+    plain = results.to_plain(config)
+    header = {"config": plain, "versions": results.versions(), "seed": config.seed}
+    identity = {name: plain[name] for name in plain if name != "results_dir"}
+    experiment = build.build(config, path.with_suffix(".checkpoint"), identity)
+    tuner = experiment.tuner
+
+    def record(latest: Record) -> None:
+        results.write(path, header, tuner.records)
+        if on_round is not None:
+            on_round(latest)
+
+    try:
+        tuner.run(record)
+        results.write(path, header, tuner.records)
+    finally:
+        tuner.close()
+        experiment.suite.close()
+    return path

@@ -1,0 +1,104 @@
+"""Figures 2 and 7: returns and entropies of Gaussian-process policies."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments import results, statistics
+from experiments.figures import curves, data, style
+from experiments.results import Run
+
+SUITE = "integrator"
+METHODS = ("amf", "uniform")
+SETTINGS = tuple(str(k) for k in range(1, 13))
+RETURN = "Average return"
+ENTROPY = "Average policy entropy (nats)"
+
+
+def draw_figure2(results_dir: Path) -> Figure:
+    """Returns and entropies at 12/12 and 6/12 tasks; the gain of AMF for every k."""
+    panels = data.load(results_dir, SUITE, SETTINGS, METHODS)
+    figure = style.new_figure(12.0, 5.4)
+    axes = figure.subplot_mosaic(
+        [["12 return", "gain", "6 return"], ["12 entropy", "gain", "6 entropy"]]
+    )
+    for setting, title in (("12", "No mismatch"), ("6", "Mismatch")):
+        top, bottom = axes[f"{setting} return"], axes[f"{setting} entropy"]
+        top.set_title(f"{title} ({setting}/12 tasks demonstrated)")
+        _draw_pair(top, bottom, panels.get(setting, {}))
+    _draw_gain(axes["gain"], panels)
+    curve_axes = [panel for name, panel in axes.items() if name != "gain"]
+    lines = [line for panel in curve_axes for line in panel.get_lines()]
+    style.heading(figure, "2-D integrator: policies that are Gaussian processes", lines)
+    style.caption(figure, data.describe(panels.values()))
+    return figure
+
+
+def draw_figure7(results_dir: Path) -> Figure:
+    """Returns and entropies for every number k of demonstrated tasks."""
+    panels = data.load(results_dir, SUITE, SETTINGS, METHODS)
+    figure = style.new_figure(15.0, 9.6)
+    grid = figure.subplots(4, 6, sharex=True, sharey=False)
+    for index, setting in enumerate(SETTINGS):
+        row, column = 2 * (index // 6), index % 6
+        top, bottom = grid[row : row + 2, column]
+        if setting not in panels:
+            top.remove()
+            bottom.remove()
+            continue
+        top.set_title(f"{setting}/12 tasks demonstrated")
+        _draw_pair(top, bottom, panels[setting])
+        if column:
+            top.set_ylabel("")
+            bottom.set_ylabel("")
+    lines = [line for axes in figure.axes for line in axes.get_lines()]
+    style.heading(figure, "2-D integrator: all pre-training regimes", lines)
+    style.caption(figure, data.describe(panels.values()))
+    return figure
+
+
+def _draw_pair(top: Axes, bottom: Axes, runs: Mapping[str, Sequence[Run]]) -> None:
+    """Return above entropy, without the lines of methods that have no results."""
+    for axes, field, label in ((top, "return", RETURN), (bottom, "entropy", ENTROPY)):
+        curves.method_curves(axes, runs, field)
+        axes.set_ylabel(label)
+    top.set_xlabel("")
+
+
+def _draw_gain(axes: Axes, panels: Mapping[str, Mapping[str, Sequence[Run]]]) -> None:
+    """Final return of AMF minus that of uniform, paired by seed, against k."""
+    tasks, gains = [], []
+    for setting, runs in panels.items():
+        if len(runs) < 2:
+            continue
+        by_seed = [
+            {r.seed: v for r, v in zip(runs[m], _final(runs[m]), strict=True)}
+            for m in METHODS
+        ]
+        seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
+        if seeds:
+            tasks.append(int(setting))
+            gain = np.array([by_seed[0][seed] - by_seed[1][seed] for seed in seeds])
+            gains.append(statistics.summarise(gain))
+    axes.axhline(0.0, color="black", linewidth=0.8)
+    axes.plot(
+        tasks,
+        [gain.mean for gain in gains],
+        color=style.METHODS["amf"].colour,
+        marker="o",
+        label="Improvement",
+    )
+    for k, summary in zip(tasks, gains, strict=True):
+        if summary.interval is not None:
+            axes.vlines(k, *summary.interval, color=style.METHODS["amf"].colour)
+    axes.set_xticks(range(1, 13))
+    axes.set_xlabel("Tasks demonstrated in pre-training (of 12)")
+    axes.set_ylabel("Final return, AMF minus uniform (same seeds)")
+    axes.set_title("Improvement over uniform")
+
+
+def _final(runs: Sequence[Run]) -> np.ndarray:
+    return results.values(runs, "return")[:, -1]

@@ -1,0 +1,155 @@
+"""What a sweep consists of, how far it is, and what it still costs."""
+
+import contextlib
+import itertools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from amf_jax import errors
+from experiments import methods, progress, results, worker
+from experiments.configs import loading
+
+#: Results the project vouches for; they tell how long a round takes on a fresh clone.
+EVIDENCE = Path(__file__).parents[1] / "evidence"
+
+#: Result files read to measure the time of a round.
+_TIMED_FILES = 20
+
+
+class Planned(NamedTuple):
+    """A cell of a sweep and how far it is.
+
+    Attributes:
+      cell: what to run.
+      records: how many records its results file holds.
+      finished: whether those are all.
+    """
+
+    cell: worker.Cell
+    records: int
+    finished: bool
+
+
+def plan(sweep: ConfigDict) -> list[Planned]:
+    """All cells of a sweep, finished or not.
+
+    Seeds are outermost: an interrupted sweep then holds a few seeds of everything
+    instead of all seeds of one method.
+
+    Raises:
+      AmfError: a cell cannot be configured, two cells would write the same file, or a
+        file was written by another config.
+    """
+    if sweep.seeds < 1 or sweep.workers < 0:
+        raise errors.InvalidArgumentError(
+            "seeds must be at least 1 and workers at least 0 (one per core), got"
+            f" seeds={sweep.seeds} and workers={sweep.workers}"
+        )
+    names = [name for entry in sweep.methods for name in entry.split(",")]
+    for name in names:
+        methods.get(name)
+    planned: dict[Path, Planned] = {}
+    for seed, spec, method in itertools.product(range(sweep.seeds), sweep.cells, names):
+        config = _config(sweep, spec, method, seed)
+        path = results.path(
+            config.results_dir, config.suite, config.setting, method, seed
+        )
+        if path in planned:
+            raise errors.InvalidArgumentError(
+                f"cells: {spec} with {method} would write {path} a second time; keep"
+                " each of the two in a results_dir of its own"
+            )
+        results.require_same_config(path, config)
+        run = results.read(path) if path.exists() else None
+        planned[path] = Planned(
+            worker.Cell(config, path, path.with_suffix(".log")),
+            len(run.records) if run else 0,
+            run is not None and results.is_complete(run, config.rounds),
+        )
+    if not planned:
+        raise errors.InvalidArgumentError(
+            "cells and methods must each name at least one; for example"
+            " --config.cells=metaworld:8-8-0-0 --config.methods=amf,uniform"
+        )
+    return list(planned.values())
+
+
+def _config(sweep: ConfigDict, spec: str, method: str, seed: int) -> ConfigDict:
+    overrides: dict[str, object] = {
+        "method": method,
+        "seed": seed,
+        "results_dir": sweep.results_dir,
+    }
+    if sweep.rounds is not None:
+        overrides["rounds"] = sweep.rounds
+    option = "" if sweep.preset == "fast" else f",{sweep.preset}"
+    return loading.load(spec + option, overrides | sweep.overrides.to_dict())
+
+
+def cost(planned: Sequence[Planned], workers: int) -> str:
+    """What a sweep still has to do, in one line."""
+    todo = [entry for entry in planned if not entry.finished]
+    parts = [f"{len(planned)} cells, {len(planned) - len(todo)} finished"]
+    if todo:
+        seconds = _estimate(todo)
+        workers = min(workers, len(todo))
+        parts.append(
+            f"{len(todo)} to run on {workers} process{'es' if workers > 1 else ''}"
+        )
+        parts.append(
+            "time unknown until rounds were measured"
+            if seconds is None
+            else f"about {progress.duration(seconds / workers)}"
+        )
+    return ", ".join(parts)
+
+
+def _estimate(todo: Sequence[Planned]) -> float | None:
+    """Seconds that one process needs for all missing rounds; None if not known."""
+    total = 0.0
+    paces: dict[tuple[str, str, str], float | None] = {}
+    for entry in todo:
+        config = entry.cell.config
+        kind = (config.results_dir, config.suite, config.preset)
+        if kind not in paces:
+            folders = (Path(config.results_dir), EVIDENCE)
+            paces[kind] = seconds_per_round(folders, config.suite, config.preset)
+        pace = paces[kind]
+        if pace is None:
+            return None
+        total += pace * (config.rounds + 1 - entry.records)
+    return total
+
+
+def seconds_per_round(folders: Iterable[Path], suite: str, preset: str) -> float | None:
+    """Mean time of a round, from the first folder that holds such results."""
+    for folder in folders:
+        seconds: list[float] = []
+        files = itertools.islice(folder.glob(f"{suite}/*/*/seed*.jsonl"), _TIMED_FILES)
+        for path in files:
+            # This is only an estimate: a broken file is reported where it matters.
+            with contextlib.suppress(errors.ResultsError):
+                run = results.read(path)
+                if run.config.get("preset") == preset:
+                    seconds += [_seconds(record) for record in run.records[1:]]
+        if seconds:
+            return sum(seconds) / len(seconds)
+    return None
+
+
+def _seconds(record: dict[str, Any]) -> float:
+    return sum(value or 0.0 for value in record["seconds"].values())
+
+
+def describe(entry: Planned) -> str:
+    """A cell and its state in one line."""
+    if entry.finished:
+        state = "finished"
+    elif entry.records:
+        state = f"stopped after round {entry.records - 1} of {entry.cell.config.rounds}"
+    else:
+        state = "to run"
+    return f"  {progress.label(entry.cell.config)}: {state}"

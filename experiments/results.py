@@ -1,0 +1,368 @@
+"""Result files: one JSON-lines file per run, the only input of tables and figures.
+
+The first line is `{"config": ..., "versions": ..., "seed": k}`, every further line the
+record of one round. Files live at `<results>/<suite>/<setting>/<method>/seed<k>.jsonl`.
+"""
+
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from amf_jax.errors import ResultsError
+
+#: Distributions whose versions decide what a run computes.
+PACKAGES = (
+    "amf_jax",
+    "jax",
+    "jaxlib",
+    "numpy",
+    "scipy",
+    "flax",
+    "optax",
+    "gpjax",
+    "orbax-checkpoint",
+    "mujoco",
+    "metaworld",
+)
+
+#: Fields that say where results are kept, not what they are.
+LOCATION_FIELDS = frozenset({"results_dir"})
+
+#: Fields that every curve of one figure should share for a fair comparison.
+COMPARED_FIELDS = ("suite", "preset", "rounds", "attempts")
+
+_ABSENT = object()
+
+
+class ResultsWarning(UserWarning):
+    """Results were left out, or are not quite comparable."""
+
+
+class Run(NamedTuple):
+    """The contents of one result file.
+
+    Attributes:
+      header: `config`, `versions` and `seed`.
+      records: one dict per line after the header, in the order of the file.
+      torn: True where the last line was cut off; it is not among the records.
+    """
+
+    header: dict[str, Any]
+    records: list[dict[str, Any]]
+    torn: bool = False
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved config of the run."""
+        return self.header["config"]
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run."""
+        return self.header["seed"]
+
+
+def path(
+    results_dir: str | os.PathLike[str],
+    suite: str,
+    setting: str,
+    method: str,
+    seed: int,
+) -> Path:
+    """Where the results of one cell are kept.
+
+    Example:
+      >>> path("results", "metaworld", "8-8-0-0", "amf", 3).as_posix()
+      'results/metaworld/8-8-0-0/amf/seed3.jsonl'
+    """
+    return Path(results_dir) / suite / str(setting) / method / f"seed{seed}.jsonl"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the installed packages among `PACKAGES`."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def to_plain(value: Any, where: str = "record") -> Any:
+    """Turns configs, arrays and scalars into what JSON holds; NaN and inf become None.
+
+    Args:
+      value: nested mappings and sequences (ml_collections configs included) of arrays
+        and scalars.
+      where: name of the value, for the error message.
+
+    Returns:
+      The same structure of dict, list, str, int, float, bool and None.
+
+    Raises:
+      ResultsError: for a value that JSON cannot hold, naming its field.
+
+    Example:
+      >>> to_plain({"success": np.array([0.5, np.nan]), "task": np.int32(2)})
+      {'success': [0.5, None], 'task': 2}
+    """
+    if hasattr(value, "to_dict"):  # ml_collections configs are not Mappings
+        value = value.to_dict()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): to_plain(v, f"{where}.{k}") for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        items = sorted(value) if isinstance(value, set | frozenset) else value
+        return [to_plain(v, f"{where}[{i}]") for i, v in enumerate(items)]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "__array__"):
+        return to_plain(np.asarray(value).tolist(), where)
+    raise ResultsError(
+        f"{where} is a {type(value).__name__}, which a results file cannot hold; "
+        "give numbers, strings, arrays, or nested dicts and lists of them"
+    )
+
+
+def check_writable(directory: str | os.PathLike[str]) -> None:
+    """Creates a folder and proves that files can be written to it.
+
+    Raises:
+      ResultsError: if the folder cannot be made or written to, with the reason.
+    """
+    directory = Path(directory)
+    probe = directory / f".writable-{os.getpid()}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ResultsError(
+            f"results_dir: cannot write to {directory} ({error.strerror}); "
+            "name a folder that can be created and written to"
+        ) from error
+
+
+def write(
+    path: str | os.PathLike[str],
+    header: Mapping[str, Any],
+    records: Iterable[Mapping[str, Any]],
+) -> None:
+    """Writes a whole result file atomically: readers see the old file or the new one.
+
+    Args:
+      path: the result file; its folder is created if need be.
+      header: `config`, `versions` and `seed`.
+      records: the records of all rounds so far.
+
+    Raises:
+      ResultsError: if a value has no JSON form, or the file cannot be written. The file
+        that was there before is then untouched.
+    """
+    path = Path(path)
+    lines = [to_plain(header, "header")]
+    lines += [to_plain(record, f"record {i}") for i, record in enumerate(records)]
+    text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
+    # A fixed name: what a killed process leaves behind is overwritten next time.
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ResultsError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read(path: str | os.PathLike[str]) -> Run:
+    """Reads a result file; a last line that was cut off is dropped and flagged.
+
+    Raises:
+      ResultsError: if the file is missing, its header is unusable, or a line before the
+        last is broken, naming the file and the line.
+    """
+    try:
+        lines = Path(path).read_bytes().splitlines()
+    except OSError as error:
+        raise ResultsError(f"cannot read {path}: {error.strerror}") from error
+    values, torn = [], False
+    for number, line in enumerate(lines, start=1):
+        try:
+            value = json.loads(line)
+        except ValueError as error:  # of the syntax or of the encoding
+            if 1 < number == len(lines):
+                torn = True
+                break
+            raise ResultsError(
+                f"{path}, line {number} is not JSON ({error}); repair the line, or "
+                "delete the file to redo the run"
+            ) from error
+        if not isinstance(value, dict):
+            raise ResultsError(f"{path}, line {number} is not a JSON object")
+        values.append(value)
+    if not values or not {"config", "seed"} <= values[0].keys():
+        raise ResultsError(
+            f"{path}, line 1 is no header with config, versions and seed; delete the "
+            "file to redo the run"
+        )
+    return Run(values[0], values[1:], torn)
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _differences(
+    first: Mapping[str, Any], second: Mapping[str, Any], ignore: Iterable[str]
+) -> list[str]:
+    """`field: first's value, second's value` of every field that differs."""
+    one, two = _flatten(first), _flatten(second)
+
+    def show(value: Any) -> str:
+        return "absent" if value is _ABSENT else repr(value)
+
+    return [
+        f"{name}: {show(one.get(name, _ABSENT))}, {show(two.get(name, _ABSENT))}"
+        for name in sorted((one.keys() | two.keys()) - set(ignore))
+        if one.get(name, _ABSENT) != two.get(name, _ABSENT)
+    ]
+
+
+def require_same_config(path: str | os.PathLike[str], config: Any) -> None:
+    """Refuses to go on with a result file that another config wrote.
+
+    Args:
+      path: the result file; one that does not exist yet suits every config.
+      config: the config of the run that wants to add to it.
+
+    Raises:
+      ResultsError: naming the fields that differ and both their values.
+    """
+    if not Path(path).exists():
+        return
+    differing = _differences(
+        read(path).config, to_plain(config, "config"), LOCATION_FIELDS
+    )
+    if differing:
+        raise ResultsError(
+            f"{path} was written by another config. Fields that differ (there, here): "
+            f"{'; '.join(differing)}. Use another results_dir, or delete the file"
+        )
+
+
+def is_complete(run: Run, rounds: int) -> bool:
+    """Whether a run holds the records of rounds 0 to `rounds`, each once, in order."""
+    return [record.get("round") for record in run.records] == list(range(rounds + 1))
+
+
+def collect(
+    results_dir: str | os.PathLike[str], suite: str, setting: str, method: str
+) -> list[Run]:
+    """All runs of one suite, setting and method, by ascending seed; [] if none.
+
+    Raises:
+      ResultsError: if a file is broken, holds another seed than its name says, or was
+        written by another config than its neighbours (seed and results_dir aside).
+    """
+    folder = path(results_dir, suite, setting, method, 0).parent
+    found = {}
+    for file in folder.glob("seed*.jsonl"):
+        if match := re.fullmatch(r"seed(\d+)", file.stem):
+            found[int(match[1])] = file
+    runs: list[Run] = []
+    for seed, file in sorted(found.items()):
+        run = read(file)
+        if run.seed != seed:
+            raise ResultsError(f"{file} holds the results of seed {run.seed}")
+        if runs:
+            differing = _differences(
+                runs[0].config, run.config, LOCATION_FIELDS | {"seed"}
+            )
+            if differing:
+                raise ResultsError(
+                    f"{folder} mixes results of several configs. Fields that differ "
+                    f"(seed {runs[0].seed}, seed {seed}): {'; '.join(differing)}. Keep "
+                    "each config in its own results_dir"
+                )
+        runs.append(run)
+    return runs
+
+
+def finished(runs: Sequence[Run]) -> list[Run]:
+    """The runs that recorded every round of their config, warning about the others.
+
+    Where no run is finished all are returned: what there is can still be looked at.
+    """
+    whole = [run for run in runs if is_complete(run, run.config["rounds"])]
+    partial = [run for run in runs if run not in whole]
+    if partial:
+        config = partial[0].config
+        seeds = ", ".join(str(run.seed) for run in partial)
+        fate = "left out" if whole else "shown up to the last round they share"
+        warnings.warn(
+            f"{config['suite']} {config['setting']} {config['method']}: unfinished "
+            f"runs (seeds {seeds}) are {fate}",
+            ResultsWarning,
+            stacklevel=2,
+        )
+    return whole or partial
+
+
+def warn_if_incomparable(runs: Mapping[str, Sequence[Run]]) -> None:
+    """Warns where the curves of one figure or table come from unlike configs.
+
+    Args:
+      runs: runs by the name of the curve they make.
+    """
+    for field in COMPARED_FIELDS:
+        names: dict[str, list[str]] = {}
+        for name, group in runs.items():
+            names.setdefault(repr(group[0].config.get(field)), []).append(name)
+        if len(names) > 1:
+            listed = "; ".join(f"{v} for {', '.join(n)}" for v, n in names.items())
+            warnings.warn(
+                f"results of mixed configs, {field} is {listed}",
+                ResultsWarning,
+                stacklevel=2,
+            )
+
+
+def values(runs: Sequence[Run], field: str) -> np.ndarray:
+    """One field of the records of several runs as numbers.
+
+    Args:
+      runs: runs of one suite, setting and method.
+      field: name of the field in each record: a number, or a list of C numbers.
+
+    Returns:
+      `[seeds, rounds]` or `[seeds, rounds, C]`, up to the last round that all runs
+      have. NaN where the file says null; a field that is null throughout is
+      `[seeds, rounds]`.
+    """
+    rounds = min(len(run.records) for run in runs)
+    cells = [[record.get(field) for record in run.records[:rounds]] for run in runs]
+    width = next((len(c) for row in cells for c in row if isinstance(c, list)), None)
+    missing = None if width is None else [None] * width
+    filled = [[missing if c is None else c for c in row] for row in cells]
+    return np.array(filled, dtype=float)  # NumPy reads None as NaN

@@ -1,0 +1,182 @@
+"""2-D integrator (section 5.1, appendix M.2): a point mass sent to points of a circle.
+
+The mass starts at the origin and its velocity is integrated for 5 steps; a task is the
+point to reach, and any point of the unit circle is one. The paper leaves open what is
+fixed here: the radius (1), the expert (straight to the goal at constant speed, the
+executed velocities corrupted with Gaussian noise of standard deviation 0.05) and where
+the reward is counted (after each of the 5 steps).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from amf_jax import errors
+from amf_jax.demonstrations import Demonstrations
+from experiments.suites.base import Act, Suite
+
+HORIZON = 5
+NUM_TASKS = 12
+RADIUS = 1.0
+EXPERT_NOISE = 0.05
+NUM_PRETRAINING_DEMOS = 12
+
+_ANGLES = 2.0 * np.pi * np.arange(NUM_TASKS) / NUM_TASKS
+#: Goals of the evaluation tasks, equally spaced from angle 0 on.
+TASKS = RADIUS * np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=-1)
+TASK_NAMES = tuple(f"{360 * i // NUM_TASKS}°" for i in range(NUM_TASKS))
+
+
+def make() -> Suite:
+    """The integrator suite; nothing to configure, nothing to release."""
+    return Suite(
+        name="integrator",
+        task_names=TASK_NAMES,
+        tasks=TASKS.astype(np.float32),
+        horizon=HORIZON,
+        observation_size=2,
+        action_size=2,
+        observation_mean=np.zeros(2, np.float32),
+        observation_std=np.ones(2, np.float32),
+        demonstrate=demonstrate,
+        evaluate=evaluate,
+        sample_tasks=sample_tasks,
+    )
+
+
+def pretraining_ids(num_demonstrated: int) -> np.ndarray:
+    """Tasks of the 12 pre-training demonstrations when only the first k have any.
+
+    They take turns: 12 of 12 is one demonstration each, 1 of 12 is twelve of task 0.
+
+    Args:
+      num_demonstrated: the k of "k/12 tasks demonstrated", 1 to 12.
+    """
+    if not 1 <= num_demonstrated <= NUM_TASKS:
+        raise errors.InvalidArgumentError(
+            f"num_demonstrated must be between 1 and {NUM_TASKS}, got"
+            f" {num_demonstrated}"
+        )
+    return np.arange(NUM_PRETRAINING_DEMOS) % num_demonstrated
+
+
+def demonstrate(
+    entropy: Sequence[int], task: int | np.ndarray, count: int
+) -> Demonstrations:
+    """`count` noisy demonstrations of one task by the scripted expert.
+
+    Args:
+      entropy: seeds demonstration i together with i, so that asking for more of them
+        leaves the first ones as they were.
+      task: index of an evaluation task, or the goal `[2]` of any other.
+      count: at least 1.
+    """
+    task_id, goal = _resolve(task)
+    if count < 1:
+        raise errors.InvalidArgumentError(f"count must be at least 1, got {count}")
+    noise = np.stack(
+        [
+            EXPERT_NOISE
+            * np.random.default_rng([*entropy, i]).standard_normal((HORIZON, 2))
+            for i in range(count)
+        ]
+    )
+    goals = np.tile(goal, (count, 1))
+    observations, actions = _expert_episodes(goals, noise)
+    return Demonstrations(
+        observations=jnp.asarray(observations, jnp.float32),
+        actions=jnp.asarray(actions, jnp.float32),
+        step_mask=jnp.ones((count, HORIZON), bool),
+        tasks=jnp.asarray(goals, jnp.float32),
+        task_ids=jnp.full((count,), task_id, jnp.int32),
+        demo_mask=jnp.ones((count,), bool),
+    )
+
+
+def evaluate(act: Act, entropy: Sequence[int], attempts: int) -> Mapping[str, object]:
+    """Return of the policy, averaged over the evaluation tasks.
+
+    The paper averages 20 episodes per task. Start and dynamics are deterministic and
+    policies act with their mean, so all attempts at a task are one and the same: a
+    single one is run, whatever `attempts` says, and `entropy` is not used.
+    """
+    del entropy
+    if attempts < 1:
+        raise errors.InvalidArgumentError(
+            f"attempts must be at least 1, got {attempts}"
+        )
+    _, rewards = rollout(act)
+    return {"success": None, "return": float(rewards.sum(axis=0).mean())}
+
+
+def rollout(act: Act) -> tuple[np.ndarray, np.ndarray]:
+    """One episode of every evaluation task, in step with each other.
+
+    Returns:
+      Positions `[H + 1, C, 2]`, the start included, and rewards `[H, C]`: minus the
+      distance to the goal after each step.
+    """
+    task_ids = np.arange(NUM_TASKS)
+    positions = [np.zeros((NUM_TASKS, 2), np.float32)]
+    for _ in range(HORIZON):
+        velocity = np.asarray(act(positions[-1], task_ids), np.float32)
+        positions.append(positions[-1] + velocity)
+    trajectory = np.stack(positions)
+    return trajectory, -np.linalg.norm(trajectory[1:] - TASKS, axis=-1)
+
+
+def expert(positions: np.ndarray, goals: np.ndarray) -> np.ndarray:
+    """Noise-free velocity: straight to the goal at speed R / H, never beyond it."""
+    offset = goals - positions
+    distance = np.linalg.norm(offset, axis=-1, keepdims=True)
+    speed = np.minimum(distance, RADIUS / HORIZON)
+    return offset / np.maximum(distance, np.finfo(offset.dtype).tiny) * speed
+
+
+def expert_states() -> tuple[np.ndarray, np.ndarray]:
+    """States that the noise-free expert visits, where the policy's entropy is measured.
+
+    Returns:
+      Observations `[C * H, 2]` and the evaluation task of each `[C * H]`.
+    """
+    observations, _ = _expert_episodes(TASKS, np.zeros((NUM_TASKS, HORIZON, 2)))
+    task_ids = np.repeat(np.arange(NUM_TASKS), HORIZON)
+    return observations.reshape(-1, 2).astype(np.float32), task_ids
+
+
+def sample_tasks(key: jax.Array, count: int) -> jax.Array:
+    """`count` goals, uniform on the circle; traceable."""
+    angles = jax.random.uniform(key, (count,), maxval=2.0 * jnp.pi)
+    return RADIUS * jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=-1)
+
+
+def _expert_episodes(goals: np.ndarray, noise: np.ndarray):
+    """Observations and executed actions `[N, H, 2]` of the expert under `noise`."""
+    position = np.zeros_like(goals)
+    observations, actions = [], []
+    for step in range(HORIZON):
+        action = expert(position, goals) + noise[:, step]
+        observations.append(position)
+        actions.append(action)
+        position = position + action
+    return np.stack(observations, axis=1), np.stack(actions, axis=1)
+
+
+def _resolve(task: int | np.ndarray) -> tuple[int, np.ndarray]:
+    """Task id (-1 if none) and goal of an index or a task vector."""
+    if np.ndim(task) == 0:
+        index = int(task)
+        if index != task or not 0 <= index < NUM_TASKS:
+            raise errors.InvalidArgumentError(
+                f"task must be an index between 0 and {NUM_TASKS - 1} or a goal of 2"
+                f" coordinates, got {task}"
+            )
+        return index, TASKS[index]
+    goal = np.asarray(task, float)
+    if goal.shape != (2,) or not np.isfinite(goal).all():
+        raise errors.InvalidArgumentError(
+            f"task must be an index or a goal of 2 finite coordinates, got {task}"
+        )
+    return -1, goal

@@ -1,0 +1,162 @@
+r"""Runs a sweep: many cells in parallel processes.
+
+  python -m experiments.sweep --config=experiments/configs/sweeps.py:<name>
+      [--config.<field>=<value> …] [--dry-run]
+
+Examples:
+  # What would run, and how long it would take.
+  python -m experiments.sweep --config=experiments/configs/sweeps.py:figure7 --dry-run
+
+  # A small version of it, on two processes.
+  python -m experiments.sweep --config=experiments/configs/sweeps.py:figure7 \
+      --config.cells=integrator:6 --config.seeds=2 --config.rounds=4 --config.workers=2
+
+  # Other methods; any field of the cells' own configs through `overrides`.
+  python -m experiments.sweep --config=experiments/configs/sweeps.py:main \
+      --config.methods=amf,amf_paper --config.overrides="{'attempts': 10}"
+
+Finished cells are skipped, half-finished ones go on where they stopped, broken ones are
+tried once more and leave a log beside their results. Ctrl-C stops after the current
+rounds; the same command goes on from there. Exit codes: 0 all finished, 1 a cell
+failed, 2 wrong command line, 130 interrupted.
+"""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from amf_jax import errors
+from experiments import (
+    figures,
+    planning,
+    pool,
+    progress,
+    results,
+    sweep_progress,
+    tables,
+    worker,
+)
+from experiments.cell import run_cell
+from experiments.configs import loading, sweeps
+
+
+def report(
+    sweep: ConfigDict, planned: Sequence[planning.Planned], console: Console
+) -> None:
+    """Prints a table per setting and draws the figures of the sweep.
+
+    Raises:
+      ResultsError: if there is nothing to draw, or a results file is broken.
+    """
+    runs: dict[tuple[str, str], dict[str, list[results.Run]]] = {}
+    for entry in planned:
+        config, path = entry.cell.config, entry.cell.results
+        if path.exists() and results.is_complete(results.read(path), config.rounds):
+            by_method = runs.setdefault((config.suite, config.setting), {})
+            by_method.setdefault(config.method, []).append(results.read(path))
+    if not runs:
+        return
+    folder = Path(sweep.results_dir)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", results.ResultsWarning)
+        for by_method in runs.values():
+            console.print(tables.to_rich(tables.compare(by_method)))
+        drawn = [
+            figures.draw(name, folder, folder / "figures") for name in sweep.figures
+        ]
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        progress.say(console, f"note: {message}")
+    progress.say(console, f"records: {folder}/<suite>/<setting>/<method>/seed<k>.jsonl")
+    for path in drawn:
+        progress.say(console, f"figure: {path}")
+
+
+def main(
+    argv: Sequence[str],
+    run_cell: Callable[[ConfigDict], object] = run_cell,
+    console: Console | None = None,
+) -> int:
+    """Runs the sweep that a command line names.
+
+    Args:
+      argv: program name and arguments, as in `sys.argv`.
+      run_cell: runs a config; a fresh process must be able to import it.
+      console: where to show progress; messages about mistakes go to stderr.
+
+    Returns:
+      The exit code.
+    """
+    console = console or Console()
+    if loading.asks_for_help(argv):
+        names = [f"  {name}: {entry.about}" for name, entry in sweeps.SWEEPS.items()]
+        about = "\n".join([str(__doc__), "Sweeps:", *names, ""])
+        print(loading.help_text(about, argv))
+        return 0
+    flag_values = flags.FlagValues()
+    dry_run = flags.DEFINE_bool(
+        "dry-run", False, "list the cells and stop", flag_values=flag_values
+    )
+    try:
+        sweep = loading.parse(argv, flag_values, "sweep")
+        planned = planning.plan(sweep)
+    except errors.AmfError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1 if isinstance(error, errors.ResultsError) else 2
+    workers = sweep.workers or len(worker.available_cores())
+    progress.say(console, f"sweep {sweep.name}: {planning.cost(planned, workers)}")
+    if dry_run.value:
+        for entry in planned:
+            progress.say(console, planning.describe(entry))
+        return 0
+    try:
+        results.check_writable(sweep.results_dir)
+        outcome = _run(planned, workers, run_cell, console)
+        for cell, message in outcome.failed:
+            about = f"failed: {progress.label(cell.config)}: {message}"
+            print(f"{about} (log: {cell.log})", file=sys.stderr)
+        if outcome.interrupted:
+            progress.say(console, "interrupted; the same command goes on from here")
+            return 130
+        report(sweep, planned, console)
+    except errors.AmfError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 1 if outcome.failed else 0
+
+
+def _run(
+    planned: Sequence[planning.Planned],
+    workers: int,
+    run_cell: Callable[[ConfigDict], object],
+    console: Console,
+) -> pool.Outcome:
+    todo = [entry.cell for entry in planned if not entry.finished]
+    display = sweep_progress.SweepDisplay(
+        todo, len(planned) - len(todo), _latest_record, console
+    )
+    with display:
+        return pool.run(run_cell, todo, workers, display, _cache_folder())
+
+
+def _latest_record(cell: worker.Cell) -> dict[str, Any] | None:
+    if not cell.results.exists():
+        return None
+    records = results.read(cell.results).records
+    return records[-1] if records else None
+
+
+def _cache_folder() -> Path:
+    """Where compiled programs are kept from one cell, and one sweep, to the next."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "amf_jax" / "compiled"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,175 @@
+"""Shows how far a sweep is: a live table on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from experiments import progress
+from experiments.worker import Cell
+
+#: Seconds between plain lines.
+LINE_INTERVAL = 15.0
+
+
+class SweepDisplay:
+    """Shows a sweep while it goes on; an observer of the pool.
+
+    Args:
+      cells: all cells of the sweep that are not finished yet.
+      skipped: how many were finished before.
+      latest: the latest record in the results file of a cell, None if there is none.
+      console: where to show it.
+      clock: seconds of any origin.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        skipped: int,
+        latest: Callable[[Cell], progress.Record | None],
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._runs: dict[Path, progress.RunProgress] = {}
+        self._running: dict[Path, Cell] = {}
+        self._settled: set[Path] = set()
+        self._finished = self._skipped = skipped
+        self._failed = 0
+        self._latest = latest
+        self._console = console or Console()
+        self._clock = clock
+        self._begin = self._line_time = clock()
+        for cell in cells:
+            self._follow(cell)
+        self._rounds_before = self._rounds()
+        self._live = progress.live(self._console, self.render)  # renders at once
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def started(self, cell: Cell) -> None:
+        """A worker took `cell`."""
+        self._follow(cell)
+        self._running[cell.results] = cell
+
+    def finished(self, cell: Cell) -> None:
+        """`cell` ran to its end."""
+        self._observe(cell)
+        del self._running[cell.results]
+        self._settled.add(cell.results)
+        self._finished += 1
+        record = self._runs[cell.results].record or {}
+        self._say(
+            f"finished {progress.label(cell.config)}: {progress.score(record)}"
+            f" ({self.summary()})"
+        )
+
+    def failed(self, cell: Cell, message: str, final: bool) -> None:
+        """`cell` failed; unless `final` it will be tried again."""
+        del self._running[cell.results]
+        if final:
+            self._settled.add(cell.results)
+            self._failed += 1
+        ending = f"log: {cell.log}" if final else "will be tried once more"
+        self._say(f"FAILED {progress.label(cell.config)}: {message} ({ending})")
+
+    def stopping(self) -> None:
+        """Ctrl-C was pressed."""
+        self._say("stopping after the current rounds; Ctrl-C again stops at once")
+
+    def tick(self) -> None:
+        """Shows what the results files hold by now."""
+        for cell in self._running.values():
+            self._observe(cell)
+        now = self._clock()
+        if self._live:
+            self._live.refresh()
+        elif now - self._line_time >= LINE_INTERVAL:
+            self._line_time = now
+            self._say(self.summary())
+            for path, cell in self._running.items():
+                text = progress.line(self._runs[path], now)
+                self._say(f"  {progress.label(cell.config)}: {text}")
+
+    def summary(self) -> str:
+        """The sweep as a whole in one line."""
+        parts = [f"{self._finished}/{self._skipped + len(self._runs)} cells"]
+        if self._failed:
+            parts.append(f"{self._failed} failed")
+        return ", ".join(parts) + f", ETA {progress.duration(self.remaining())}"
+
+    def remaining(self) -> float | None:
+        """Seconds to the end at the pace of this sweep so far; None before a round."""
+        done = self._rounds() - self._rounds_before
+        if done <= 0:
+            return None
+        left = sum(
+            run.config.rounds - run.round
+            for path, run in self._runs.items()
+            if path not in self._settled
+        )
+        return (self._clock() - self._begin) / done * left
+
+    def _rounds(self) -> int:
+        return sum(run.round + 1 for run in self._runs.values())
+
+    def _follow(self, cell: Cell) -> None:
+        self._runs[cell.results] = progress.RunProgress(cell.config)
+        self._observe(cell)
+
+    def _observe(self, cell: Cell) -> None:
+        record = self._latest(cell)
+        if record is not None:
+            self._runs[cell.results].observe(record, self._clock())
+
+    def _say(self, text: str) -> None:
+        progress.say(self._console, text)
+
+    def render(self) -> RenderableType:
+        """The live table: one row per running cell, and the sweep as a whole."""
+        now = self._clock()
+        table = Table(box=None, pad_edge=False)
+        for column in ("suite", "setting", "method"):
+            table.add_column(column)
+        table.add_column("seed", justify="right")
+        table.add_column("round", justify="right")
+        for column in ("asked for", "result", "α per task"):
+            table.add_column(column)
+        table.add_column("ETA", justify="right")
+        for path, cell in list(self._running.items()):
+            run, config = self._runs[path], cell.config
+            record = run.record or {}
+            table.add_row(
+                config.suite,
+                config.setting,
+                config.method,
+                str(config.seed),
+                f"{run.round}/{config.rounds}" if record else "preparing",
+                progress.task_name(record.get("task"), config.get("task_names", ())),
+                progress.score(record),
+                progress.mixing(record),
+                progress.duration(run.remaining(now)),
+            )
+        total = sum(run.config.rounds + 1 for run in self._runs.values())
+        foot = Table.grid(padding=(0, 1))
+        foot.add_row(
+            ProgressBar(total=total, completed=self._rounds(), width=40), self.summary()
+        )
+        return Group(table, foot)

@@ -1,0 +1,139 @@
+"""A worker process: one that runs cell after cell, on its own share of the cores."""
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import connection
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+
+class Cell(NamedTuple):
+    """One run: its resolved config, its results file and the log of a failure."""
+
+    config: ConfigDict
+    results: Path
+    log: Path
+
+
+def available_cores() -> list[int]:
+    """The cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def split_cores(cores: Sequence[int], workers: int) -> list[list[int]]:
+    """Each worker's share of the cores; shared only if there are too few.
+
+    >>> split_cores([0, 1, 2, 3], 2)
+    [[0, 1], [2, 3]]
+    >>> split_cores([0, 1], 3)
+    [[0], [1], [0]]
+    """
+    if workers > len(cores):
+        return [[cores[index % len(cores)]] for index in range(workers)]
+    bounds = [index * len(cores) // workers for index in range(workers + 1)]
+    return [list(cores[start:end]) for start, end in itertools.pairwise(bounds)]
+
+
+def environment(cores: int, cache: Path) -> dict[str, str]:
+    """Settings that must stand before JAX and BLAS are loaded.
+
+    Several processes with a thread per core each would fight for the cores.
+    """
+    xla_flags = os.environ.get("XLA_FLAGS", "")
+    if cores == 1:
+        xla_flags += " --xla_cpu_multi_thread_eigen=false"
+    defaults = {
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }
+    return {
+        "OMP_NUM_THREADS": str(cores),
+        "OPENBLAS_NUM_THREADS": str(cores),
+        "XLA_FLAGS": xla_flags.strip(),
+        **{name: os.environ.get(name, value) for name, value in defaults.items()},
+    }
+
+
+def work(
+    run_cell: Callable[[ConfigDict], object],
+    pipe: connection.Connection,
+    cores: list[int],
+) -> None:
+    """The life of a worker process: one cell after the other until the pipe closes."""
+    _detach(cores)
+    pipe.send(("ready", ""))
+    while True:
+        try:
+            cell = pipe.recv()
+        except (EOFError, KeyboardInterrupt):
+            return
+        kind = "interrupted"
+        try:
+            with _output_to(cell.log):
+                kind, message = _attempt(run_cell, cell)
+            pipe.send((kind, message))
+        except KeyboardInterrupt:
+            return
+        finally:
+            if kind != "failed":
+                cell.log.unlink(missing_ok=True)
+
+
+def _detach(cores: list[int]) -> None:
+    # In a session of its own a Ctrl-C in the terminal reaches only the parent, which
+    # passes exactly one on.
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops one that waited meanwhile
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+    # A worker must not outlive its parent: a restarted sweep would run its cell twice.
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _attempt(run_cell: Callable[[ConfigDict], object], cell: Cell) -> tuple[str, str]:
+    try:
+        run_cell(cell.config)
+    except Exception as error:
+        traceback.print_exc()
+        lines = traceback.format_exception_only(error)
+        return "failed", " ".join(lines[-1].split())
+    return "finished", ""
+
+
+@contextlib.contextmanager
+def _output_to(path: Path) -> Iterator[None]:
+    """Appends all output, that of compiled code too, to `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    streams = (sys.stdout, sys.stderr)
+    saved = [os.dup(number) for number in (1, 2)]
+    with path.open("a") as file:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+    try:
+        yield
+    finally:
+        for stream, number, copy in zip(streams, (1, 2), saved, strict=True):
+            stream.flush()
+            os.dup2(copy, number)
+            os.close(copy)

@@ -1,0 +1,130 @@
+"""Cells without an experiment, for the sweep's tests.
+
+Worker processes import this module, so it must not import JAX.
+"""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+ROUNDS = 2
+
+CONFIG_FILE = """
+from ml_collections import ConfigDict
+
+def get_config(string):
+    setting, *options = string.split(",")
+    return ConfigDict(dict(
+        suite="metaworld", setting=setting, method="amf", seed=0, rounds=2,
+        preset=options[0] if options else "fast", attempts=10, results_dir="",
+        task_names=("mug left", "mug right", "faucet open", "faucet close"),
+    )).lock()
+"""
+
+
+def folder(config: ConfigDict) -> Path:
+    """Where the cell keeps its results."""
+    return Path(config.results_dir) / config.suite / config.setting / config.method
+
+
+def record(round_: int) -> dict:
+    """A record as the driver writes it; a round takes 2 seconds."""
+    return {
+        "round": round_,
+        "task": None if round_ == 0 else round_ % 4,
+        "success": [0.5, 0.7, 0.1, 0.3],
+        "mean_success": 0.4,
+        "return": None,
+        "demos_per_task": [0, 0, round_, 0],
+        "mixing": [0.9, 0.8, 1.0, 1.0],
+        "seconds": {"select": 0.5, "finetune": 1.0, "evaluate": 0.5},
+    }
+
+
+def write(config: ConfigDict, rounds: int) -> None:
+    """Writes the results of rounds 0 to `rounds`."""
+    lines = [{"config": config.to_dict(), "versions": {}, "seed": config.seed}]
+    lines += [record(round_) for round_ in range(rounds + 1)]
+    path = folder(config) / f"seed{config.seed}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def run(config: ConfigDict) -> None:
+    """Finishes; keeps a diary of who ran which cell with what."""
+    diary = Path(config.results_dir) / "diary"
+    with diary.open("a") as file:
+        entry = {
+            "seed": config.seed,
+            "process": os.getpid(),
+            "cores": sorted(os.sched_getaffinity(0)),
+            "threads": os.environ["OMP_NUM_THREADS"],
+        }
+        file.write(json.dumps(entry) + "\n")
+    print("a chatty library")
+    write(config, config.rounds)
+
+
+def crash_once(config: ConfigDict) -> None:
+    """Seed 1 raises when it is run for the first time."""
+    mark = Path(config.results_dir) / "crashed"
+    if config.seed == 1 and not mark.exists():
+        mark.touch()
+        raise ValueError("a rare accident")
+    run(config)
+
+
+def always_crash(config: ConfigDict) -> None:
+    """Seed 1 raises whenever it is run."""
+    if config.seed == 1:
+        raise ValueError("a rare accident\nin two lines")
+    run(config)
+
+
+def killed_once(config: ConfigDict) -> None:
+    """The first run of seed 1 is killed, as the kernel does when memory is short."""
+    mark = Path(config.results_dir) / "killed"
+    if config.seed == 1 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    run(config)
+
+
+def ctrl_c(config: ConfigDict) -> None:
+    """Somebody presses Ctrl-C in round 1, which is finished all the same."""
+    write(config, 0)
+    os.kill(os.getppid(), signal.SIGINT)
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        write(config, 1)
+        raise
+
+
+def ctrl_c_twice(config: ConfigDict) -> None:
+    """Ctrl-C is pressed twice, and the cell hears neither."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for _ in range(2):
+        os.kill(os.getppid(), signal.SIGINT)
+        time.sleep(1)  # the second one must not merge with the first
+    time.sleep(60)
+
+
+def sleep(config: ConfigDict) -> None:
+    """Tells its process id and sleeps."""
+    part = Path(config.results_dir) / "process.part"
+    part.write_text(str(os.getpid()))
+    part.rename(part.with_suffix(""))
+    time.sleep(120)
+
+
+class DiesOnArrival:
+    """What kills the process that receives it."""
+
+    def __reduce__(self):
+        """Unpickling calls `os._exit(3)`."""
+        return os._exit, (3,)

@@ -1,0 +1,138 @@
+"""The command that runs one cell: its help, its mistakes, its exit codes."""
+
+import io
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from amf_jax import errors
+from experiments import methods, run
+from tests.experiments import fake_cells
+
+METAWORLD = "--config=experiments/configs/metaworld.py:8-8-0-0"
+
+
+def _run(*arguments, run_cell=None):
+    console = Console(file=io.StringIO(), width=160)
+    return run.main(["run", *arguments], run_cell, console), console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--config=experiments/configs/metawrld.py:8-8-0-0"], "metaworld.py'?"),
+        (["--config=metaworl:8-8-0-0"], "Did you mean 'metaworld'?"),
+        (["--config=experiments/configs/metaworld.py:8-8-0-O"], "mean '8-8-0-0'?"),
+        (["--config=experiments/configs/integrator.py:13"], "Did you mean '3'?"),
+        (["--config=experiments/configs/integrator.py"], "names no setting"),
+        (["--config=experiments/configs/integrator.py:6,papr"], "mean 'paper'?"),
+        ([METAWORLD, "--config.sede=1"], "Did you mean 'seed'?"),
+        ([METAWORLD, "--config.sede", "1"], "Did you mean 'seed'?"),
+        ([METAWORLD, "--config.selection.wieghts=off"], "'selection.weights'?"),
+        ([METAWORLD, "--config.method=unifrom"], "Did you mean 'uniform'?"),
+        ([METAWORLD, "--config.seed=one"], "--config.seed=one: invalid literal"),
+        ([METAWORLD, "--config.preset=paper"], "preset cannot be overridden"),
+        ([METAWORLD, "--sed=1"], "Unknown command line flag 'sed'"),
+        ([METAWORLD, "8"], "unexpected argument '8'"),
+        (["--config=experiments/configs/sweeps.py:main"], "-m experiments.sweep"),
+        ([], "--config=<file>:<setting> is missing"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(capsys, arguments, message):
+    code, _ = _run(*arguments)
+    error = capsys.readouterr().err
+    assert code == 2
+    assert message in error
+    assert error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_overrides_reach_the_cell_with_their_types():
+    seen = []
+
+    def run_cell(config, on_round):
+        seen.append(config)
+        return "results/here.jsonl"
+
+    code, output = _run(
+        METAWORLD,
+        "--config.seed=3",
+        "--config.selection.weights=plain",
+        "--config.adaptive_prior.conservatism=1",
+        "--config.method",
+        "uniform",
+        run_cell=run_cell,
+    )
+    assert code == 0
+    (config,) = seen
+    assert config.is_locked
+    assert (config.seed, config.method) == (3, "uniform")
+    assert config.selection.weights == "plain"
+    assert config.adaptive_prior.conservatism == 1.0
+    assert output.endswith("finished; records are in results/here.jsonl\n")
+
+
+def test_rounds_are_shown_as_they_finish():
+    def run_cell(config, on_round):
+        on_round(fake_cells.record(0))
+        on_round(fake_cells.record(1))
+
+    _, output = _run(METAWORLD, run_cell=run_cell)
+    lines = output.splitlines()
+    assert lines[0] == "metaworld 8-8-0-0 amf seed 0"
+    assert lines[2].startswith("round 1/20, asked for mug right, success 0.40, α 0.90")
+
+
+def test_errors_of_the_library_are_one_line_and_exit_code_1(capsys):
+    def run_cell(config, on_round):
+        raise errors.CheckpointError("checkpoint: it is torn")
+
+    code, _ = _run(METAWORLD, run_cell=run_cell)
+    assert code == 1
+    assert capsys.readouterr().err == "error: checkpoint: it is torn\n"
+
+
+def test_other_errors_keep_their_traceback():
+    def run_cell(config, on_round):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        _run(METAWORLD, run_cell=run_cell)
+
+
+@pytest.mark.parametrize(
+    "interrupt, message",
+    [
+        (errors.Interrupted("stopped after round 3 of 20"), "after round 3 of 20"),
+        (KeyboardInterrupt(), "run the same command again"),
+    ],
+)
+def test_ctrl_c_says_how_to_resume(capsys, interrupt, message):
+    def run_cell(config, on_round):
+        raise interrupt
+
+    code, _ = _run(METAWORLD, run_cell=run_cell)
+    assert code == 130
+    assert message in capsys.readouterr().err
+
+
+def test_help_names_suites_and_methods(capsys):
+    assert _run("--help")[0] == 0
+    text = capsys.readouterr().out
+    assert "experiments/configs/integrator.py" in text
+    assert "experiments/configs/metaworld.py" in text
+    assert all(name in text for name in methods.METHODS)
+
+
+def test_help_lists_the_fields_of_a_config(capsys):
+    assert _run(METAWORLD, "--help")[0] == 0
+    assert "  rounds = 20\n" in capsys.readouterr().out
+
+
+def test_command_line_as_a_user_types_it():
+    command = [sys.executable, "-m", "experiments.run", METAWORLD, "--config.sede=1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Did you mean 'seed'?" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,89 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from amf_jax.errors import InvalidArgumentError
+from experiments import statistics
+from experiments.results import ResultsWarning
+
+
+def test_two_seeds_have_their_own_values_as_interval():
+    # A resample of (a, b) has mean a, (a+b)/2 or b with chances 1/4, 1/2, 1/4.
+    summary = statistics.summarise([[0.2], [0.6]])
+    np.testing.assert_allclose(summary.mean, [0.4])
+    np.testing.assert_allclose(summary.interval, [[0.2], [0.6]])
+    assert summary.seeds == 2
+
+
+def test_interval_matches_all_resamples_of_four_seeds():
+    values = np.array([[0.0, 5.0], [1.0, 3.0], [4.0, 2.0], [9.0, 1.0]])
+    draws = np.array(list(itertools.product(range(4), repeat=4)))  # all 256, as likely
+    means = values[draws].mean(axis=1)
+    expected = np.percentile(means, [5, 95], axis=0, method="inverted_cdf")
+    low, high = statistics.summarise(values).interval
+    # the means lie on a grid of 1/4: sampling error may move an end by one step
+    np.testing.assert_allclose(low, expected[0], atol=0.25)
+    np.testing.assert_allclose(high, expected[1], atol=0.25)
+
+
+def test_interval_matches_a_hand_loop():
+    values = np.random.default_rng(1).normal(size=(10, 3))
+    generator = np.random.default_rng(7)
+    means = [values[generator.integers(10, size=10)].mean(axis=0) for _ in range(20000)]
+    expected = np.percentile(means, [5, 95], axis=0)
+    interval = statistics.summarise(values).interval
+    np.testing.assert_allclose(interval, expected, atol=0.02)
+
+
+def test_whole_runs_are_resampled_and_the_same_numbers_give_the_same_interval():
+    curve = np.random.default_rng(2).normal(size=(6, 1))
+    low, high = statistics.summarise(np.hstack([curve, 2 * curve + 1])).interval
+    np.testing.assert_allclose(low[1], 2 * low[0] + 1)
+    np.testing.assert_allclose(high[1], 2 * high[0] + 1)
+    again = statistics.summarise(curve).interval
+    np.testing.assert_array_equal(again, [low[:1], high[:1]])
+
+
+def test_undefined_entries_are_nan_and_spare_the_others():
+    values = np.array([[1.0, np.nan, 3.0], [1.0, 2.0, 5.0]])
+    summary = statistics.summarise(values)
+    np.testing.assert_array_equal(summary.mean, [1.0, np.nan, 4.0])
+    np.testing.assert_array_equal(
+        summary.interval, [[1.0, np.nan, 3.0], [1.0, np.nan, 5.0]]
+    )
+
+
+def test_one_seed_has_no_interval_and_says_so():
+    with pytest.warns(ResultsWarning, match="only one seed"):
+        summary = statistics.summarise([[0.3, 0.5]])
+    np.testing.assert_array_equal(summary.mean, [0.3, 0.5])
+    assert summary.interval is None
+
+
+@pytest.mark.parametrize("values", [[], np.zeros((0, 4)), 1.0])
+def test_no_seed_is_an_error(values):
+    with pytest.raises(InvalidArgumentError, match="values holds no seed"):
+        statistics.summarise(values)
+
+
+def test_area_under_curve_by_hand():
+    # trapezoids (0+1)/2 + (1+1)/2 + (1+0.5)/2 = 2.25 over 3 rounds
+    values = [[0.0, 1.0, 1.0, 0.5], [1.0, 1.0, 1.0, 1.0]]
+    np.testing.assert_allclose(statistics.area_under_curve(values), [0.75, 1.0])
+
+
+def test_area_of_a_single_round_is_its_value():
+    np.testing.assert_array_equal(
+        statistics.area_under_curve([[0.4], [0.6]]), [0.4, 0.6]
+    )
+
+
+def test_demos_to_threshold_counts_until_the_first_time():
+    values = [[0.2, 0.5, 0.4, 0.9], [0.6, 0.1, 0.1, 0.1], [0.1, 0.2, 0.3, 0.4]]
+    shared = statistics.demos_to_threshold(values, [0, 2, 4, 6], 0.5)
+    np.testing.assert_array_equal(shared, [2, 0, np.inf])
+    own = [[0, 1, 2, 3], [5, 6, 7, 8], [0, 1, 2, 3]]
+    np.testing.assert_array_equal(
+        statistics.demos_to_threshold(values, own, 0.5), [1, 5, np.inf]
+    )

@@ -1,0 +1,275 @@
+"""Sweeps over cells that take no time: what is run, retried, skipped and reported."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from experiments import sweep, worker
+from experiments.configs import loading, sweeps
+from tests.experiments import fake_cells
+
+
+@pytest.fixture
+def run_sweep(tmp_path, monkeypatch):
+    """Runs a sweep of the fake suite; returns the exit code and the output."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "fake.py").write_text(fake_cells.CONFIG_FILE)
+
+    def run(run_cell, *arguments, workers=1, figures="()"):
+        console = Console(file=io.StringIO(), width=160)
+        flags = {
+            "--config": "experiments/configs/sweeps.py:main",
+            "--config.cells": f"{tmp_path}/fake.py:8-8-0-0",
+            "--config.methods": "amf",
+            "--config.seeds": "2",
+            "--config.results_dir": str(tmp_path),
+            "--config.workers": str(workers),
+            "--config.figures": figures,
+            **dict(argument.split("=", 1) for argument in arguments),
+        }
+        argv = [f"{name}={value}" for name, value in flags.items()]
+        code = sweep.main(["sweep", *argv], run_cell, console)
+        return code, console.file.getvalue()
+
+    return run
+
+
+@pytest.fixture
+def diary(tmp_path):
+    """What the fake cells wrote down, in order."""
+
+    def read():
+        path = tmp_path / "diary"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines]
+
+    return read
+
+
+def _config(tmp_path, **overrides):
+    spec = f"{tmp_path}/fake.py:8-8-0-0"
+    return loading.load(spec, {"results_dir": str(tmp_path), **overrides})
+
+
+def test_runs_every_cell_once_and_reports_table_and_figure(run_sweep, tmp_path, diary):
+    code, output = run_sweep(
+        fake_cells.run, "--config.methods=amf,uniform", figures="main"
+    )
+    assert code == 0
+    assert len(diary()) == 4
+    assert len({entry["process"] for entry in diary()}) == 1  # JAX is loaded once
+    assert "finished metaworld 8-8-0-0 uniform seed 1: success 0.40" in output
+    assert "0.400 [0.40, 0.40]" in output  # a row of the table
+    assert f"figure: {tmp_path}/figures/main.png" in output
+    assert (tmp_path / "figures" / "main.png").stat().st_size > 1000
+    assert not list(tmp_path.rglob("*.log"))  # nobody needs the log of a success
+
+    code, output = run_sweep(fake_cells.run, "--config.methods=amf,uniform")
+    assert code == 0
+    assert len(diary()) == 4  # a second time nothing is run, and all is shown
+    assert output.startswith("sweep main: 4 cells, 4 finished\n")
+    assert "0.400 [0.40, 0.40]" in output
+
+
+def test_skips_finished_cells_and_reruns_half_finished_ones(run_sweep, tmp_path, diary):
+    finished, half = _config(tmp_path, seed=0), _config(tmp_path, seed=1)
+    fake_cells.write(finished, 2)
+    fake_cells.write(half, 1)
+    code, output = run_sweep(fake_cells.run)
+    assert code == 0
+    assert [entry["seed"] for entry in diary()] == [1]
+    # One round of 2 seconds is missing.
+    assert "2 cells, 1 finished, 1 to run on 1 process, about 0:02" in output
+
+
+def test_dry_run_lists_cells_and_runs_none(run_sweep, tmp_path, diary):
+    fake_cells.write(_config(tmp_path, seed=0), 2)
+    fake_cells.write(_config(tmp_path, seed=1), 0)
+    code, output = run_sweep(
+        fake_cells.run, "--dry-run=true", "--config.seeds=3", workers=2
+    )
+    assert code == 0
+    assert diary() == []
+    # Two missing rounds of seed 1 and three of seed 2, 2 s each, on two processes.
+    assert output.splitlines() == [
+        "sweep main: 3 cells, 1 finished, 2 to run on 2 processes, about 0:05",
+        "  metaworld 8-8-0-0 amf seed 0: finished",
+        "  metaworld 8-8-0-0 amf seed 1: stopped after round 0 of 2",
+        "  metaworld 8-8-0-0 amf seed 2: to run",
+    ]
+
+
+def test_time_is_not_guessed_where_nothing_was_measured(
+    run_sweep, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("experiments.planning.EVIDENCE", tmp_path / "none")
+    _, output = run_sweep(fake_cells.run, "--dry-run=true")
+    assert "time unknown until rounds were measured" in output
+
+
+def test_a_crashed_cell_is_tried_once_more(run_sweep, diary):
+    code, output = run_sweep(fake_cells.crash_once)
+    assert code == 0
+    assert [entry["seed"] for entry in diary()] == [0, 1]
+    assert "seed 1: ValueError: a rare accident (will be tried once more)" in output
+
+
+def test_a_cell_that_fails_twice_is_reported_with_its_log(
+    run_sweep, tmp_path, diary, capsys
+):
+    code, _ = run_sweep(fake_cells.always_crash, "--config.seeds=3")
+    assert code == 1
+    assert [entry["seed"] for entry in diary()] == [0, 2]
+    log = tmp_path / "metaworld" / "8-8-0-0" / "amf" / "seed1.log"
+    assert log.read_text().count("Traceback") == 2
+    message = "failed: metaworld 8-8-0-0 amf seed 1: ValueError: a rare accident in two"
+    assert capsys.readouterr().err.startswith(message)
+
+
+def test_a_killed_worker_is_replaced_and_its_cell_run_again(run_sweep, diary):
+    code, output = run_sweep(fake_cells.killed_once)
+    assert code == 0
+    assert [entry["seed"] for entry in diary()] == [0, 1]
+    first, second = (entry["process"] for entry in diary())
+    assert first != second
+    assert "seed 1: was killed by SIGKILL (will be tried once more)" in output
+
+
+def test_workers_share_the_cores_without_fighting(run_sweep, diary):
+    run_sweep(fake_cells.run, "--config.seeds=6", workers=2)
+    shares = worker.split_cores(worker.available_cores(), 2)
+    for entry in diary():
+        assert entry["cores"] in shares
+        assert entry["threads"] == str(len(entry["cores"]))
+
+
+def test_ctrl_c_lets_the_round_finish_and_starts_nothing_new(run_sweep, tmp_path):
+    code, output = run_sweep(fake_cells.ctrl_c)
+    assert code == 130
+    assert "stopping after the current rounds" in output
+    assert "the same command goes on from here" in output
+    results = tmp_path / "metaworld" / "8-8-0-0" / "amf"
+    assert len((results / "seed0.jsonl").read_text().splitlines()) == 1 + 2
+    assert not (results / "seed1.jsonl").exists()
+    assert not list(results.glob("*.log"))
+
+
+def test_second_ctrl_c_stops_at_once(run_sweep):
+    code, _ = run_sweep(fake_cells.ctrl_c_twice)
+    assert code == 130
+
+
+def test_workers_do_not_outlive_a_killed_sweep(tmp_path):
+    # Else a sweep that is started again would run a cell that is still running.
+    script = """
+import sys
+from pathlib import Path
+from unittest import mock
+from ml_collections import ConfigDict
+from experiments import pool, worker
+from tests.experiments import fake_cells
+folder = Path(sys.argv[1])
+cell = worker.Cell(ConfigDict({"results_dir": sys.argv[1]}), folder, folder / "log")
+if __name__ == "__main__":
+    pool.run(fake_cells.sleep, [cell], 1, mock.Mock(), folder)
+"""
+    (tmp_path / "script.py").write_text(script)
+    sweeping = subprocess.Popen(
+        [sys.executable, tmp_path / "script.py", tmp_path],
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )
+    assert _becomes_true(lambda: (tmp_path / "process").exists())
+    process = int((tmp_path / "process").read_text())
+    os.kill(process, 0)  # it is there
+    sweeping.kill()
+    sweeping.wait()
+    assert _becomes_true(lambda: not _is_alive(process))
+
+
+def _becomes_true(condition, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
+def _is_alive(process):
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().split()[2]
+    except FileNotFoundError:
+        return False
+    return state != "Z"  # a zombie waits for somebody to collect it
+
+
+def test_a_worker_that_cannot_start_is_an_error_not_a_loop(run_sweep, capsys):
+    code, _ = run_sweep(fake_cells.DiesOnArrival())
+    assert code == 1
+    assert (
+        "ended with exit code 3 before it could take a cell" in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    "argument, message",
+    [
+        ("--config.methods=amf,unifrom", "Did you mean 'uniform'?"),
+        ("--config.seeds=0", "seeds must be at least 1"),
+        ("--config.workers=-1", "workers at least 0"),
+        ("--config.overrides={'attemps': 1}", "Did you mean 'attempts'?"),
+        ("--config.overrides={'attempts': 'x'}", "'attempts' cannot be 'x'"),
+        ("--config.overrides={'preset': 'paper'}", "preset cannot be overridden"),
+        ("--config.cells=metawrld:8-8-0-0", "Did you mean 'metaworld'?"),
+        ("--config.methods=amf,amf", "a second time"),
+        ("--config.seds=2", "Did you mean 'seeds'?"),
+        ("--config=experiments/configs/sweeps.py:figur7", "Did you mean 'figure7'?"),
+        ("--config=experiments/configs/integrator.py:6", "-m experiments.run"),
+    ],
+)
+def test_mistakes_are_one_line_before_anything_runs(
+    run_sweep, diary, capsys, argument, message
+):
+    code, output = run_sweep(fake_cells.run, argument)
+    error = capsys.readouterr().err
+    assert code == 2
+    assert message in error
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert output == "" and diary() == []
+
+
+def test_results_of_another_config_stop_the_sweep_before_it_starts(
+    run_sweep, tmp_path, diary, capsys
+):
+    fake_cells.write(_config(tmp_path, seed=1, attempts=3), 2)
+    code, _ = run_sweep(fake_cells.run)
+    assert code == 1
+    assert "attempts: 3, 10" in capsys.readouterr().err
+    assert diary() == []
+
+
+def test_paper_preset_is_an_option_of_every_cell(run_sweep, tmp_path):
+    run_sweep(fake_cells.run, "--config.preset=paper")
+    path = tmp_path / "metaworld" / "8-8-0-0" / "amf" / "seed0.jsonl"
+    assert json.loads(path.read_text().splitlines()[0])["config"]["preset"] == "paper"
+
+
+@pytest.mark.parametrize("name", sweeps.SWEEPS)
+def test_named_sweeps_can_be_planned_and_drawn(name):
+    config = sweeps.get_config(name)
+    assert set(config.figures) <= set(sweep.figures.FIGURES)
+    for spec in config.cells:
+        for preset in ("", ",paper"):
+            assert loading.load(spec + preset).setting == spec.partition(":")[2]
+
+
+def test_help_names_every_sweep(capsys):
+    assert sweep.main(["sweep", "--help"], fake_cells.run) == 0
+    text = capsys.readouterr().out
+    assert all(f"  {name}: " in text for name in sweeps.SWEEPS)
+    assert "--dry-run" in text

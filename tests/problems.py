@@ -1,0 +1,133 @@
+"""Small random problems that the tests share."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from amf_jax.demonstrations import Demonstrations
+from amf_jax.policies.base import Policy
+from amf_jax.selectors import Context
+
+OBSERVATION_SIZE, ACTION_SIZE, TASK_SIZE = 3, 2, 2
+
+
+def tiny_policy(likelihood_std=1.0) -> Policy:
+    """A linear policy of state and task, as bare functions of a dict of arrays."""
+
+    def inputs(observations, tasks):
+        return jnp.concatenate([observations, tasks], axis=-1)
+
+    def init(key):
+        shape = (OBSERVATION_SIZE + TASK_SIZE, ACTION_SIZE)
+        kernel_key, bias_key = jax.random.split(key)
+        return {
+            "kernel": 0.5 * jax.random.normal(kernel_key, shape),
+            "bias": 0.1 * jax.random.normal(bias_key, shape[1:]),
+        }
+
+    def act(params, key, observations, tasks):
+        del key
+        outputs = inputs(observations, tasks) @ params["kernel"]
+        return outputs + jnp.broadcast_to(params["bias"], outputs.shape)
+
+    def loss(params, key, observation, action, task):
+        return jnp.sum((act(params, key, observation, task) - action) ** 2)
+
+    def log_likelihood(params, observations, actions, tasks):
+        means = act(params, None, observations, tasks)
+        steps = jax.scipy.stats.norm.logpdf(actions, means, likelihood_std)
+        return steps.sum(axis=-1)
+
+    def last_layer(params, key, observation, action, task):
+        error = 2.0 * (act(params, key, observation, task) - action)
+        return inputs(observation, task), error
+
+    return Policy(loss, act, init, log_likelihood, last_layer)
+
+
+def tiny_tasks(seed=0, num_tasks=3, dtype=jnp.float32):
+    """Task vectors `[C, D]`."""
+    rng = np.random.default_rng((seed, 1))
+    return jnp.asarray(rng.normal(size=(num_tasks, TASK_SIZE)), dtype)
+
+
+def tiny_demos(
+    seed=0,
+    task_ids=(0, 1, 0, 2),
+    *,
+    capacity=None,
+    horizon=3,
+    ragged=True,
+    tasks=None,
+    dtype=jnp.float32,
+) -> Demonstrations:
+    """One random demonstration of each of `task_ids`, at the front of a buffer.
+
+    Args:
+      seed: of the values.
+      task_ids: task of each demonstration.
+      capacity: rows of the buffer; None is as many as there are demonstrations.
+      horizon: steps of a row.
+      ragged: whether every second demonstration lacks its last step. What it holds
+        there, and what unused rows hold, is zero.
+      tasks: task vectors `[C, D]`; None is `tiny_tasks(seed)`.
+      dtype: floating type.
+    """
+    rng = np.random.default_rng((seed, 2))
+    ids = np.asarray(task_ids, np.int32)
+    rows = ids.size
+    capacity = rows if capacity is None else capacity
+    if tasks is None:
+        tasks = tiny_tasks(seed, max(task_ids) + 1, dtype)
+    step_mask = np.ones((rows, horizon), bool)
+    if ragged and horizon > 1:
+        step_mask[1::2, -1] = False
+
+    def recorded(width):
+        values = rng.normal(size=(rows, horizon, width))
+        return np.where(step_mask[..., None], values, 0.0)
+
+    held = Demonstrations(
+        observations=recorded(OBSERVATION_SIZE),
+        actions=recorded(ACTION_SIZE),
+        step_mask=step_mask,
+        tasks=np.asarray(tasks)[ids],
+        task_ids=ids,
+        demo_mask=np.ones(rows, bool),
+    )
+
+    def pad(array):
+        extra = np.zeros((capacity - rows, *array.shape[1:]), array.dtype)
+        return np.concatenate([array, extra])
+
+    padded = Demonstrations(*map(pad, held))
+    padded.task_ids[rows:] = -1
+    return jax.tree.map(
+        lambda x: jnp.asarray(x, dtype if x.dtype.kind == "f" else x.dtype), padded
+    )
+
+
+def tiny_context(
+    seed=0,
+    task_ids=(0, 1, 0, 2),
+    *,
+    num_tasks=3,
+    capacity=6,
+    horizon=3,
+    ragged=True,
+    dtype=jnp.float32,
+) -> Context:
+    """A selection problem for `tiny_policy`, with unequal task weights.
+
+    `params` and `embedding_params` differ, so that taking one for the other shows.
+    """
+    tasks = tiny_tasks(seed, num_tasks, dtype)
+    options = dict(capacity=capacity, horizon=horizon, ragged=ragged, dtype=dtype)
+    demos = tiny_demos(seed, task_ids, tasks=tasks, **options)
+    weights = np.arange(1.0, num_tasks + 1.0)
+    keys = jax.random.split(jax.random.key(seed), 2)
+    params, embedding_params = (
+        jax.tree.map(lambda x: x.astype(dtype), tiny_policy().init(key)) for key in keys
+    )
+    task_weights = jnp.asarray(weights / weights.sum(), dtype)
+    return Context(demos, tasks, task_weights, params, embedding_params)
