@@ -1,9 +1,9 @@
 """Active multi-task fine-tuning in JAX: which task to demonstrate next.
 
-The pieces compose without the driver, in this order: `embeddings` (points of a Gaussian
-process), `posterior` (factor once, score many), `importance` (whose states a demonstration
-stands for), `criteria` (uncertainty that a demonstration would leave), `selectors` (which
-task to ask for). `learners` and `ActiveFineTuner` run the rounds.
+The pieces compose without the driver, in this order: `embeddings` (points of a
+Gaussian process), `posterior` (factor once, score many), `importance` (whose states a
+demonstration stands for), `criteria` (uncertainty that a demonstration would leave),
+`selectors` (which task to ask for). `learners` and `ActiveFineTuner` run the rounds.
 
 `amf_jax.policies.gp` and `amf_jax.policies.mlp` hold ready-made policies.
 """

@@ -1,8 +1,8 @@
 """Candidate optimisers: how the arg max over tasks is searched.
 
 An optimiser is a function `(key, objective, tasks) -> (candidates, scores)`, where
-`objective(candidates) -> scores` values a batch of candidates at once, higher is better.
-The selector picks the best of what is returned.
+`objective(candidates) -> scores` values a batch of candidates at once (higher is
+better). The selector picks the best of what is returned.
 """
 
 from collections.abc import Callable

@@ -12,8 +12,8 @@ from amf_jax import errors
 class Checkpointer:
     """Keeps the latest round of a run in one folder, by orbax.
 
-    A round is committed by renaming its folder, so that a crash while writing leaves the
-    round before it intact.
+    A round is committed by renaming its folder, so that a crash while writing leaves
+    the round before it intact.
 
     Args:
       directory: of this run alone; created if absent.
@@ -49,8 +49,12 @@ class Checkpointer:
             ),
         )
 
-    def restore(self, template: Any) -> tuple[int, Any, list[dict]] | None:
-        """The latest round, its state and the records so far; None if there is none.
+    def latest_round(self) -> int | None:
+        """The round that `restore` would go back to; None if there is none."""
+        return self._manager.latest_step()
+
+    def restore(self, template: Any) -> tuple[Any, list[dict]]:
+        """The state after the latest round, and the records of all rounds so far.
 
         Args:
           template: a pytree of `jax.ShapeDtypeStruct`s with the structure of the state.
@@ -58,9 +62,9 @@ class Checkpointer:
         Raises:
           CheckpointError: if the files cannot be read or belong to another run.
         """
-        step = self._manager.latest_step()
+        step = self.latest_round()
         if step is None:
-            return None
+            raise errors.CheckpointError(f"{self._directory} holds no checkpoint")
         run = self._read(step, "run", ocp.args.JsonRestore())
         if run["identity"] != self._identity:
             raise errors.CheckpointError(
@@ -73,7 +77,7 @@ class Checkpointer:
         state = jax.tree.unflatten(
             jax.tree.structure(template), [leaves[name] for name in sorted(leaves)]
         )
-        return step, state, run["records"]
+        return state, run["records"]
 
     def close(self) -> None:
         """Releases orbax's resources."""

@@ -52,7 +52,7 @@ def entropy_of(
 ) -> Float[Array, "*n"]:
     """Differential entropy `1/2 log(2 pi e v)` of a Gaussian, in nats.
 
-    `floor` bounds the variance from below: rounding may leave 0 where the truth is tiny.
+    `floor` bounds the variance from below: rounding may leave 0 where it is tiny.
     """
     return 0.5 * (_LOG_2_PI_E + jnp.log(jnp.maximum(variance, floor)))
 
@@ -66,7 +66,7 @@ def expected_entropy(
     *,
     blocks_at_a_time: int | None = None,
 ) -> Float[Array, " B"]:
-    """Expected entropy after each block, `sum_x w_x H(pi(x) | block, history)` (eq. 2)."""
+    """Expected entropy after each block: `sum_x w_x H(x | block, history)` (eq. 2)."""
 
     def summarise(prior, reduction):
         floor = _variance_floor(embedding, posterior, occupancy.points)

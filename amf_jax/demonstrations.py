@@ -128,7 +128,8 @@ def validate(
     for name, shape in expected.items():
         actual = getattr(arrays, name).shape
         fits = len(actual) == len(shape) and all(
-            want is None or have == want for have, want in zip(actual, shape)
+            want is None or have == want
+            for have, want in zip(actual, shape, strict=True)
         )
         if not fits:
             wanted = tuple("any" if size is None else size for size in shape)
@@ -142,16 +143,16 @@ def validate(
     blank = arrays.demo_mask & ~arrays.step_mask.any(axis=1)
     if blank.any():
         raise errors.DemonstrationError(
-            f"demonstration {int(np.argmax(blank))} has no recorded step; step_mask must"
-            " hold at least one True per demonstration"
+            f"demonstration {int(np.argmax(blank))} has no recorded step; step_mask"
+            " must hold at least one True per demonstration"
         )
     if num_tasks is not None:
         wrong = arrays.demo_mask & (arrays.task_ids >= num_tasks)
         if wrong.any():
             row = int(np.argmax(wrong))
             raise errors.DemonstrationError(
-                f"demonstration {row} has task id {int(arrays.task_ids[row])}, but there"
-                f" are {num_tasks} tasks (0..{num_tasks - 1})"
+                f"demonstration {row} has task id {int(arrays.task_ids[row])}, but"
+                f" there are {num_tasks} tasks (0..{num_tasks - 1})"
             )
     _check_finite(arrays)
 

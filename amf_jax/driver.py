@@ -1,10 +1,7 @@
-"""The driver: the only stateful object, threading keys and parameters through rounds."""
+"""The driver: the one stateful object, threading keys and states through rounds."""
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors
+from amf_jax import errors, interrupt
 from amf_jax.checkpoint import Checkpointer
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.learners import Learner, LearnerState
@@ -25,23 +22,26 @@ Record = dict[str, Any]
 class ActiveFineTuner:
     """Select, demonstrate, fine-tune, evaluate, and again.
 
-    Round 0 evaluates the pre-trained policy. Every random decision of round r comes from
-    `fold_in(key(seed), r)`, so that a resumed run equals a straight one bit for bit.
+    Round 0 evaluates the pre-trained policy. Every random decision of round r comes
+    from `fold_in(key(seed), r)`: a resumed run equals a straight one bit for bit.
 
     Args:
       learner: turns demonstrations into a policy.
       selector: decides what to demonstrate next.
       tasks: evaluation tasks `[C, D]`.
       task_weights: their probabilities mu_C; None is uniform.
-      pretraining: demonstrations that `learner.init` pre-trains on.
+      pretraining: demonstrations that `learner.init` pre-trains on; None for a learner
+        that was given a pre-trained policy.
       demonstrate: `(task, round, count) -> Demonstrations` with `count` full rows, from
         the expert. `task` is an index, or a task vector if it is none of the evaluation
         tasks.
-      evaluate: `(act, state, round) -> mapping` of JSON-able metrics, or None. `act` maps
-        NumPy observations `[B, S]` and task ids `[B]` to actions `[B, A]`.
+      evaluate: `(act, state, round) -> mapping` of JSON-able metrics, or None. `act`
+        maps NumPy observations `[B, S]` and task ids `[B]` to actions `[B, A]`.
       rounds: the budget, in rounds.
       demos_per_round: demonstrations of the chosen task per round.
       seed: of every random decision.
+      demos: an empty buffer to collect into, from `demonstrations.empty`, with room for
+        the whole budget; None makes one of the shape of `pretraining`.
       history: demonstrations that the selector conditions on from the start.
       task_names: for messages.
       checkpoint_dir: where to keep the latest round; None keeps nothing.
@@ -59,10 +59,11 @@ class ActiveFineTuner:
         learner: Learner,
         selector: Selector,
         tasks: Any,
-        pretraining: Demonstrations,
         demonstrate: Callable[[int | np.ndarray, int, int], Demonstrations],
         rounds: int,
         seed: int,
+        pretraining: Demonstrations | None = None,
+        demos: Demonstrations | None = None,
         task_weights: Any | None = None,
         evaluate: Callable[..., Mapping[str, Any]] | None = None,
         demos_per_round: int = 1,
@@ -76,15 +77,14 @@ class ActiveFineTuner:
         self.task_weights = _check_problem(
             self.tasks, task_weights, rounds, demos_per_round, checkpoint_every
         )
-        demonstrations_lib.validate(
-            pretraining,
-            task_size=self.tasks.shape[1],
-            num_tasks=self.tasks.shape[0],
-        )
+        self._demos_per_round = demos_per_round
+        self.demos = _buffer(demos, pretraining, self.tasks, rounds * demos_per_round)
+        if pretraining is not None:
+            self._validate(pretraining)
         self._learner, self._selector = learner, selector
         self._pretraining, self._history = pretraining, history
         self._demonstrate, self._evaluate = demonstrate, evaluate
-        self._rounds, self._demos_per_round = rounds, demos_per_round
+        self._rounds = rounds
         self._key = jax.random.key(seed)
         self._task_names = None if task_names is None else tuple(task_names)
         self._checkpoint_every = checkpoint_every
@@ -96,7 +96,6 @@ class ActiveFineTuner:
         self._act = jax.jit(learner.act)
 
         self.records: list[Record] = []
-        self.demos: Demonstrations | None = None
         self.learner_state: LearnerState | None = None
         self.selector_state: Any = None
 
@@ -107,7 +106,7 @@ class ActiveFineTuner:
     ) -> list[Record]:
         """Runs the rounds that are left, resuming from the checkpoint if there is one.
 
-        Ctrl-C finishes the round, then raises `Interrupted`; a second one stops at once.
+        Ctrl-C finishes the round, then raises `Interrupted`; a second one acts at once.
 
         Args:
           on_round: called with each new record, after its checkpoint is written.
@@ -122,15 +121,15 @@ class ActiveFineTuner:
           CheckpointError: if the checkpoint is damaged or another run's.
           Interrupted: after Ctrl-C, once the round is safe.
         """
-        with _graceful_interrupt(on_interrupt) as stopping:
+        with interrupt.deferred(on_interrupt) as stopping:
             if not self._restore():
                 self._start()
                 self._finish_round(on_round)
             while len(self.records) <= self._rounds:
                 if stopping.is_set():
                     raise errors.Interrupted(
-                        f"stopped after round {len(self.records) - 1} of {self._rounds};"
-                        " run the same command again to go on from there"
+                        f"stopped after round {len(self.records) - 1} of"
+                        f" {self._rounds}; what was finished is kept"
                     )
                 self._round(len(self.records))
                 self._finish_round(on_round)
@@ -151,25 +150,26 @@ class ActiveFineTuner:
 
     def _start(self) -> None:
         init_key, evaluate_key = jax.random.split(jax.random.fold_in(self._key, 0))
-        self.demos = self._empty_demos()
         self.learner_state = jax.block_until_ready(
             jax.jit(self._learner.init)(init_key, self._pretraining)
         )
         self.selector_state = jax.jit(self._selector.init)(
-            self._context(), self._history
+            self._context(self.learner_state), self._history
         )
         metrics, seconds = self._measure(evaluate_key, 0)
         timing = {"select": 0.0, "finetune": 0.0, "evaluate": seconds}
         self.records = [self._record(0, None, None, metrics, timing)]
 
     def _round(self, index: int) -> None:
-        assert self.demos is not None and self.learner_state is not None
+        assert self.learner_state is not None
         key = jax.random.fold_in(self._key, index)
         select_key, update_key, evaluate_key = jax.random.split(key, 3)
 
         started = time.perf_counter()
         choice, selector_state, info = jax.block_until_ready(
-            self._select(select_key, self.selector_state, self._context())
+            self._select(
+                select_key, self.selector_state, self._context(self.learner_state)
+            )
         )
         selecting = time.perf_counter() - started
         check_choice(choice, info, self._task_names)
@@ -207,56 +207,47 @@ class ActiveFineTuner:
     def _restore(self) -> bool:
         if self._checkpointer is None:
             return False
-        template = jax.eval_shape(self._initial_state)
-        restored = self._checkpointer.restore(template)
-        if restored is None:
+        if self._checkpointer.latest_round() is None:
             return False
-        _, state, self.records = restored
+        template = jax.eval_shape(self._initial_state)
+        state, self.records = self._checkpointer.restore(template)
         self.demos, self.learner_state, self.selector_state = state
         return True
 
     def _initial_state(self):
         """Structure of the checkpointed state, for `jax.eval_shape`."""
-        demos = self._empty_demos()
         learner_state = self._learner.init(self._key, self._pretraining)
-        context = self._context(demos, learner_state)
-        return demos, learner_state, self._selector.init(context, self._history)
-
-    def _empty_demos(self) -> Demonstrations:
-        pretraining = self._pretraining
-        return demonstrations_lib.empty(
-            capacity=self._rounds * self._demos_per_round,
-            horizon=pretraining.step_mask.shape[1],
-            observation_size=pretraining.observations.shape[2],
-            action_size=pretraining.actions.shape[2],
-            task_size=self.tasks.shape[1],
-            dtype=pretraining.observations.dtype,
+        selector_state = self._selector.init(
+            self._context(learner_state), self._history
         )
+        return self.demos, learner_state, selector_state
 
-    def _context(self, demos=None, learner_state=None) -> Context:
-        state = self.learner_state if learner_state is None else learner_state
-        assert state is not None
+    def _context(self, state: LearnerState) -> Context:
         return Context(
-            demos=self.demos if demos is None else demos,
+            demos=self.demos,
             tasks=self.tasks,
             task_weights=self.task_weights,
             params=state.params,
             embedding_params=state.embedding_params,
         )
 
-    def _check_new(self, new: Demonstrations) -> None:
+    def _validate(self, demos: Demonstrations) -> None:
         demonstrations_lib.validate(
-            new,
-            observation_size=self._pretraining.observations.shape[2],
-            action_size=self._pretraining.actions.shape[2],
+            demos,
+            observation_size=self.demos.observations.shape[2],
+            action_size=self.demos.actions.shape[2],
             task_size=self.tasks.shape[1],
             num_tasks=self.tasks.shape[0],
         )
+
+    def _check_new(self, new: Demonstrations) -> None:
+        self._validate(new)
         rows = int(np.sum(np.asarray(new.demo_mask)))
         if rows != self._demos_per_round or rows != new.demo_mask.shape[0]:
             raise errors.DemonstrationError(
-                f"demonstrate returned {rows} demonstrations in {new.demo_mask.shape[0]}"
-                f" rows; {self._demos_per_round} full rows were asked for"
+                f"demonstrate returned {rows} demonstrations in"
+                f" {new.demo_mask.shape[0]} rows; it was asked for"
+                f" {self._demos_per_round} full rows"
             )
 
     def _measure(self, key, index: int) -> tuple[Mapping[str, Any], float]:
@@ -280,7 +271,7 @@ class ActiveFineTuner:
         return act
 
     def _record(self, index, task, info, metrics, seconds) -> Record:
-        assert self.demos is not None and self.learner_state is not None
+        assert self.learner_state is not None
         held = np.asarray(self.demos.demo_mask)
         ids = np.asarray(self.demos.task_ids)[held]
         counts = np.bincount(ids[ids >= 0], minlength=self.tasks.shape[0])
@@ -306,6 +297,26 @@ def _finite_or_none(values) -> list | None:
     if values is None or not np.isfinite(values).all():
         return None
     return np.asarray(values).tolist()
+
+
+def _buffer(demos, pretraining, tasks, budget: int) -> Demonstrations:
+    """The buffer to collect into, with room for the whole budget."""
+    if demos is None:
+        if pretraining is None:
+            raise errors.InvalidArgumentError(
+                "demos must be given where pretraining is not: an empty buffer from"
+                " demonstrations.empty, which says how wide states and actions are"
+            )
+        return demonstrations_lib.empty(
+            budget,
+            pretraining.step_mask.shape[1],
+            pretraining.observations.shape[2],
+            pretraining.actions.shape[2],
+            tasks.shape[1],
+            dtype=pretraining.observations.dtype,
+        )
+    demonstrations_lib.check_room(demos, budget)
+    return demos
 
 
 def _check_problem(tasks, task_weights, rounds, demos_per_round, checkpoint_every):
@@ -335,24 +346,3 @@ def _check_problem(tasks, task_weights, rounds, demos_per_round, checkpoint_ever
             f"task_weights must sum to 1, got {weights.sum():.6g}; divide by their sum"
         )
     return jnp.asarray(weights, tasks.dtype)
-
-
-@contextmanager
-def _graceful_interrupt(on_interrupt) -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C into an event, and restores the handler on the second."""
-    stopping = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopping  # signals reach the main thread alone
-        return
-    previous = signal.getsignal(signal.SIGINT)
-
-    def handle(signum, frame):
-        stopping.set()
-        signal.signal(signal.SIGINT, previous)
-        on_interrupt("finishing this round; press Ctrl-C again to stop at once")
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield stopping
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -69,7 +69,7 @@ def explicit(x: FactoredGradient) -> Float[Array, "n P"]:
 
 
 def last_layer_gradient(
-    last_layer: Callable, *, microbatch_size: int | None = None
+    last_layer: Callable | None, *, microbatch_size: int | None = None
 ) -> Embedding:
     """Loss-gradient embeddings of a dense last layer, by their factors (the default).
 
@@ -77,7 +77,15 @@ def last_layer_gradient(
       last_layer: as in `Policy.last_layer`, for one example.
       microbatch_size: examples embedded at a time; None is all at once. The result is
         the same for every size.
+
+    Raises:
+      InvalidArgumentError: if `last_layer` is None, as in policies without a dense one.
     """
+    if last_layer is None:
+        raise errors.InvalidArgumentError(
+            "last_layer must be a function, got None: this policy has no dense last"
+            " layer; use loss_gradient with its loss instead"
+        )
 
     def embed(params, key, observations, actions, tasks):
         def one(example):
@@ -178,8 +186,10 @@ def _partition(params, parameter_filter: Callable[[str], bool] | None):
         selected = iter(selected)
         values = [
             next(selected) if taken else leaf
-            for taken, (_, leaf) in zip(chosen, leaves)
+            for taken, (_, leaf) in zip(chosen, leaves, strict=True)
         ]
         return jax.tree.unflatten(treedef, values)
 
-    return [leaf for taken, (_, leaf) in zip(chosen, leaves) if taken], rebuild
+    return [
+        leaf for taken, (_, leaf) in zip(chosen, leaves, strict=True) if taken
+    ], rebuild

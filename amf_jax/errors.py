@@ -1,4 +1,7 @@
-"""Exceptions. Each message names the argument, what was wrong and what would be right."""
+"""Exceptions: each message names the argument, what is wrong and what would be right.
+
+`Interrupted` alone is no error: it says that Ctrl-C was heard and the round is safe.
+"""
 
 import difflib
 from collections.abc import Iterable

@@ -106,7 +106,7 @@ def finetune(
 def _draw(
     key, ranks: Int[Array, " M"], total: Int[Array, ""], batch_size: int
 ) -> Int[Array, " B"]:
-    """Indices of uniformly drawn valid entries: the k-th one is where ranks reach k+1."""
+    """Uniformly drawn valid entries: the k-th is where the ranks reach k + 1."""
     uniform = jax.random.uniform(key, (batch_size,))
     wanted = jnp.minimum((uniform * total).astype(ranks.dtype), total - 1)
     return jnp.searchsorted(ranks, wanted, side="right")

@@ -1,8 +1,10 @@
-"""Importance weights: the occupancy of a task, estimated from other tasks' demonstrations.
+"""Importance weights: a task's occupancy, estimated from other tasks' demonstrations.
 
-Eq. 3 of the paper, entirely in the log domain. A demonstration of task c_i says something
-about the states that task c would visit, in proportion to how likely its actions are under
-c: `w(tau_i, c) = prod_t pi(a_t|s_t,c) / mean_j prod_t pi(a_t|s_t,c_j)`.
+Eq. 3 of the paper, entirely in the log domain. A demonstration of task c_i says
+something about the states that task c would visit, in proportion to how likely its
+actions are under c:
+
+    w(tau_i, c) = prod_t pi(a_t|s_t,c) / mean_j prod_t pi(a_t|s_t,c_j)
 """
 
 from collections.abc import Callable
@@ -100,7 +102,7 @@ def uniform(num_tasks: int, mask: Bool[Array, " N"]) -> Float[Array, "K N"]:
 
 
 def effective_sample_size(weights: Float[Array, "K N"]) -> Float[Array, " K"]:
-    """`(sum_i W)^2 / sum_i W^2` per task, in demonstrations; 0 where there is no weight."""
+    """`(sum_i W)^2 / sum_i W^2` per task, in demonstrations; 0 without any weight."""
     weights = jnp.nan_to_num(weights)
     squares = jnp.sum(weights**2, axis=-1)
     total = jnp.sum(weights, axis=-1) ** 2

@@ -54,8 +54,8 @@ def adaptive_prior(
         L = mean_{i,t} |a - (alpha(c_i) a_policy + (1 - alpha(c_i)) a_prior)|^2 / A
             + beta mean_i alpha(c_i)
 
-    The squared error is averaged over action dimensions, so that beta means the same for
-    every action width.
+    The squared error is averaged over action dimensions, so that beta means the same
+    for every action width.
 
     Args:
       mixing: alpha of each task, in [0, 1].
@@ -94,9 +94,14 @@ def fit_mixing(
 
     Args:
       mixing: where to start; zeros before the first round.
+      actions: as in `adaptive_prior`, like all arguments down to `conservatism`.
+      policy_actions: of the fine-tuned policy.
+      prior_actions: of the pre-trained policy.
+      task_ids: task of each demonstration.
+      step_mask: recorded steps.
+      conservatism: beta.
       learning_rate: of the descent; 1.0 in the paper.
       steps: number of descent steps.
-      Others: as in `adaptive_prior`.
     """
 
     def descend(_, current):

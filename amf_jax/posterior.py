@@ -1,9 +1,9 @@
 """Batched posterior variance of a Gaussian process: factor once, score many.
 
-The posterior is carried as a Cholesky factor in a buffer of fixed capacity. Conditioning
-on a demonstration appends its rows to the factor, so a round never rebuilds what
-earlier rounds solved; rows not yet in use are identity rows, which leave every solve
-unchanged.
+The posterior is carried as a Cholesky factor in a buffer of fixed capacity.
+Conditioning on a demonstration appends its rows to the factor, so a round never
+rebuilds what earlier rounds solved; rows not yet in use are identity rows, which leave
+every solve unchanged.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _MAX_RETRIES = 6
 
 
 class Posterior(NamedTuple):
-    """What conditioning leaves behind: a factor of `K(X, X) / scale + noise_variance I`.
+    """What conditioning leaves behind: a factor of `K(X, X) / scale + noise I`.
 
     Attributes:
       points: the conditioning inputs X, padded to the capacity M.
@@ -105,7 +105,7 @@ def empty(
 
 
 def whiten(kernel: Kernel, posterior: Posterior, points: Points) -> Float[Array, "M n"]:
-    """The solved rows `L^-1 K(X, x)`, from which every posterior moment is a product."""
+    """The solved rows `L^-1 K(X, x)`: every posterior moment is a product of them."""
     cross = kernel(posterior.points, points) / posterior.scale
     cross = jnp.where(posterior.mask[:, None], cross, 0.0)
     return solve_triangular(posterior.cholesky, cross, lower=True)

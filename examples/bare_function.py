@@ -1,7 +1,4 @@
-"""Piece by piece what `selectors.amf` does, for a plain JAX function and 8 seeds.
-
-Run: python examples/bare_function.py
-"""
+"""Piece by piece what `selectors.amf` does, for a plain JAX function and 8 seeds."""
 
 import jax
 import jax.numpy as jnp

@@ -1,7 +1,4 @@
-"""Which task to demonstrate next, for a Flax Linen policy.
-
-Run: python examples/linen_policy.py
-"""
+"""Which task to demonstrate next, for a Flax Linen policy."""
 
 import flax.linen as nn
 import jax

@@ -1,7 +1,6 @@
 """Eight rounds of active fine-tuning of a Flax NNX policy, all in one `lax.scan`.
 
-`nnx.split` turns a model into parameters, `nnx.merge` into a function of them: that is
-all that the library asks for. Run: python examples/nnx_policy.py
+`nnx.split` takes the parameters out of a model, and `nnx.merge` puts them back in.
 """
 
 import jax
@@ -9,16 +8,16 @@ import jax.numpy as jnp
 from flax import nnx
 from reaching import HORIZON, PRETRAINING, TASK_WEIGHTS, TASKS, demonstrate
 
-from amf_jax import Context, embeddings, finetune, selectors
+from amf_jax import Context, embeddings, selectors
 from amf_jax.demonstrations import append, empty
-
+from amf_jax.finetune import adamw_direction, cosine, finetune
 
 rngs = nnx.Rngs(0)
 network = nnx.Sequential(
     nnx.Linear(6, 64, rngs=rngs), nnx.tanh, nnx.Linear(64, 2, rngs=rngs)
 )
 definition, untrained = nnx.split(network)
-optimizer = finetune.adamw_direction()
+optimizer = adamw_direction()
 
 
 def act(params, *inputs):
@@ -36,10 +35,9 @@ def log_likelihood(params, observations, actions, tasks):
     return -0.5 * jnp.sum((act(params, observations, tasks) - actions) ** 2, axis=-1)
 
 
-def train(key, params, opt_state, demos):
+def train(key, *start_and_demos):
     """300 steps, each call with a schedule of its own."""
-    how = loss, optimizer, finetune.cosine(1e-2)
-    return finetune.finetune(*how, key, params, opt_state, demos, 300)
+    return finetune(loss, optimizer, cosine(1e-2), key, *start_and_demos, 300)
 
 
 @jax.jit

@@ -23,7 +23,8 @@ def demonstrate(key, task_ids):
     count = len(task_ids)
     goals = GOALS[task_ids][:, None]
     start = jax.random.uniform(key, (count, 1, 2), minval=-1.0)
-    states = goals + (start - goals) * 0.9 ** jnp.arange(HORIZON)[:, None]
+    remaining = 0.9 ** jnp.arange(HORIZON)[None, :, None]
+    states = goals + (start - goals) * remaining
     return Demonstrations(
         observations=states,
         actions=goals - states,

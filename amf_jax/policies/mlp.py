@@ -29,7 +29,7 @@ class MLP(nn.Module):
 
     def embed(self, inputs: Float[Array, "*batch I"]) -> Float[Array, "*batch d"]:
         """Activations that enter the head."""
-        for dense, norm in zip(self.hidden, self.norms):
+        for dense, norm in zip(self.hidden, self.norms, strict=True):
             inputs = nn.relu(norm(dense(inputs)))
         return inputs
 
@@ -48,8 +48,8 @@ def policy(
 ) -> Policy:
     """A deterministic MLP of the normalised state and the task vector.
 
-    The loss of one example is `|pi(s, c) - a|^2`. For likelihoods the output is the mean
-    of a Gaussian with a fixed scale (appendix M.3.3).
+    The loss of one example is `|pi(s, c) - a|^2`. For likelihoods the output is the
+    mean of a Gaussian with a fixed scale (appendix M.3.3).
 
     Args:
       observation_mean: fixed normaliser of the environment.

@@ -1,4 +1,4 @@
-"""Active multi-task fine-tuning: the task whose demonstration leaves least uncertainty."""
+"""Active multi-task fine-tuning: ask for what would leave the least uncertainty."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -148,6 +148,8 @@ def amf(
         if weights == "off":
             return importance.uniform(candidates.tasks.shape[0], sample.demo_mask)
 
+        assert log_likelihood is not None  # checked when the selector was built
+
         def likelihoods(tasks):
             return importance.trajectory_log_likelihoods(
                 log_likelihood, context.params, sample, tasks, likelihood_clip
@@ -264,8 +266,8 @@ def _check_options(criterion, weights, log_likelihood, finite_tasks):
         )
     if weights == "deterministic" and not finite_tasks:
         raise errors.InvalidArgumentError(
-            "weights='deterministic' matches demonstrations by task id and needs a finite"
-            " task set; a continuous one takes weights='self_normalised'"
+            "weights='deterministic' matches demonstrations by task id and needs a"
+            " finite task set; a continuous one takes weights='self_normalised'"
         )
 
 

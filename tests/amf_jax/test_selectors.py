@@ -5,6 +5,8 @@ of the formulas in NumPy, its options and its errors.
 """
 
 import functools
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,13 +29,9 @@ def sample_tasks(key, count):
     return jax.random.uniform(key, (count, problems.TASK_SIZE), minval=-1.0)
 
 
-#: Options that a registered selector is also tested with; the defaults always are.
+#: Options that a registered selector is tested with besides its defaults.
 OPTIONS = {
-    "amf": {
-        "entropy": dict(criterion="entropy", normalise_kernel=False),
-        "shooting": dict(optimiser=candidates.random_shooting(sample_tasks, 5)),
-        "sampled": dict(trajectory_samples=2),
-    },
+    "amf": {"shooting": dict(optimiser=candidates.random_shooting(sample_tasks, 5))},
 }
 VARIANTS = [
     (name, variant)
@@ -42,22 +40,42 @@ VARIANTS = [
 ]
 CASES = [(*variant, False) for variant in VARIANTS]
 CASES += [(name, None, True) for name in selectors.SELECTORS]
-#: The search or the sample of these depends on the draw, not on the problem alone.
-RANDOM = ("shooting", "sampled")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compile_quickly():
+    """Nearly all of the time goes into compiling programs that run once or twice."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def make(name, **options) -> Selector:
     return selectors.make(name, EMBEDDING, POLICY.log_likelihood, **options)
 
 
+class Case(NamedTuple):
+    """A selector, its jitted `select`, and how often that was traced so far."""
+
+    selector: Selector
+    select: Callable
+    traces: list
+
+
 @functools.cache
-def build(case) -> tuple[Selector, object]:
-    """The selector of a case, and its jitted `select`, shared by all tests."""
+def build(case) -> Case:
+    """The selector of a case, shared by all tests so that it is compiled once."""
     name, variant, warm = case
     selector = make(name, **(OPTIONS[name][variant] if variant else {}))
     if warm:
         selector = selectors.warm_start(selector, WARM_ROUNDS)
-    return selector, jax.jit(selector.select)
+    traces = []
+
+    def select(key, state, context):
+        traces.append(1)
+        return selector.select(key, state, context)
+
+    return Case(selector, jax.jit(select), traces)
 
 
 def describe(case):
@@ -66,18 +84,24 @@ def describe(case):
 
 
 every_case = pytest.mark.parametrize("case", CASES, ids=describe)
-deterministic_case = pytest.mark.parametrize(
-    "case", [case for case in CASES if case[1] not in RANDOM], ids=describe
+#: Without the cases that score other candidates after every draw.
+enumerating_case = pytest.mark.parametrize(
+    "case", [case for case in CASES if case[1] != "shooting"], ids=describe
 )
 
 
-def select_active(case, key, context):
+def key(*data):
+    """A new key for every call: tests select twice with the same one."""
+    return functools.reduce(jax.random.fold_in, data, jax.random.key(0))
+
+
+def select_active(case, context, seed=0):
     """A selection behind the warm start, if there is one."""
-    selector, select = build(case)
+    selector, select, _ = build(case)
     state = selector.init(context)
-    for _ in range(WARM_ROUNDS if case[2] else 0):
-        _, state, _ = select(key, state, context)
-    return select(key, state, context)
+    for index in range(WARM_ROUNDS if case[2] else 0):
+        _, state, _ = select(key(99, index), state, context)
+    return select(key(seed), state, context)
 
 
 def assert_same(actual, expected, rtol=1e-4, atol=1e-5):
@@ -101,15 +125,19 @@ def rows(demos, start, stop):
     return jax.tree.map(lambda leaf: leaf[start:stop], demos)
 
 
+def holds_posterior(node):
+    return isinstance(node, Posterior)
+
+
 def with_noise(state, value):
     """The same state with another noise variance, wherever it holds a posterior."""
 
     def replace(node):
-        if not isinstance(node, Posterior):
+        if not holds_posterior(node):
             return node
         return node._replace(noise_variance=jnp.full_like(node.noise_variance, value))
 
-    return jax.tree.map(replace, state, is_leaf=lambda x: isinstance(x, Posterior))
+    return jax.tree.map(replace, state, is_leaf=holds_posterior)
 
 
 # Part one: every selector.
@@ -117,88 +145,70 @@ def with_noise(state, value):
 
 @every_case
 def test_jit_matches_eager(case):
-    selector, select = build(case)
+    selector, select, _ = build(case)
     context = problems.tiny_context()
-    state = eager_state = selector.init(context)
-    for index in range(WARM_ROUNDS + 1):
-        key = jax.random.key(index)
-        *choice_and_info, state = _reorder(select(key, state, context))
-        *eager, eager_state = _reorder(selector.select(key, eager_state, context))
-        assert_same(choice_and_info, eager)
-        assert_same(state, eager_state)
+    for state in (selector.init(context), after_warm_start(case, context)):
+        jitted = select(key(1), state, context)
+        assert_same(jitted, selector.select(key(1), state, context))
 
 
-def _reorder(selected):
-    choice, state, info = selected
-    return choice, info, state
-
-
-@every_case
-def test_vmap_over_keys_and_contexts_matches_a_loop(case):
-    selector, select = build(case)
-    contexts = [problems.tiny_context(seed) for seed in range(3)]
-    keys = jax.random.split(jax.random.key(7), 3)
-    states = [selector.init(context) for context in contexts]
-    looped = [select(*each) for each in zip(keys, states, contexts, strict=True)]
-    mapped = jax.jit(jax.vmap(selector.select))(keys, stack(states), stack(contexts))
-    assert_same(mapped, stack(looped))
+def after_warm_start(case, context):
+    selector, select, _ = build(case)
+    state = selector.init(context)
+    for index in range(WARM_ROUNDS):
+        _, state, _ = select(key(99, index), state, context)
+    return state
 
 
 @every_case
-def test_scan_over_rounds_matches_a_loop(case):
-    selector, select = build(case)
-    context = problems.tiny_context(task_ids=(0, 1), capacity=6)
-    arriving = problems.tiny_demos(5, (2, 0, 1, 2), tasks=context.tasks)
-    rounds = jnp.arange(4)
+def test_vmapped_scans_over_rounds_match_a_loop(case):
+    selector, select, _ = build(case)
+    contexts = [problems.tiny_context(seed, (0, 1)) for seed in range(2)]
+    arriving = [
+        problems.tiny_demos(seed + 5, (2, 0, 1, 2), tasks=contexts[seed].tasks)
+        for seed in range(2)
+    ]
 
-    def step(carry, index):
-        state, demos = carry
-        key = jax.random.fold_in(jax.random.key(3), index)
-        now = context._replace(demos=demos)
-        choice, state, info = selector.select(key, state, now)
-        new = jax.tree.map(lambda leaf: leaf[index][None], arriving)
-        return (state, demonstrations_lib.append(demos, new)), (choice, info)
+    def scanned(seed, context, arriving):
+        def step(carry, index):
+            state, demos = carry
+            now = context._replace(demos=demos)
+            choice, state, info = selector.select(key(seed, index), state, now)
+            new = jax.tree.map(lambda leaf: leaf[index][None], arriving)
+            return (state, demonstrations_lib.append(demos, new)), (choice, info)
 
-    start = selector.init(context), context.demos
-    end, scanned = jax.jit(lambda start: jax.lax.scan(step, start, rounds))(start)
+        start = selector.init(context), context.demos
+        return jax.lax.scan(step, start, jnp.arange(4))
 
-    state, demos = start
-    looped = []
-    for index in range(4):
-        key = jax.random.fold_in(jax.random.key(3), index)
-        choice, state, info = select(key, state, context._replace(demos=demos))
-        demos = demonstrations_lib.append(demos, rows(arriving, index, index + 1))
-        looped.append((choice, info))
-    assert_same(scanned, stack(looped))
-    assert_same(end, (state, demos))
+    def looped(seed, context, arriving):
+        state, demos = selector.init(context), context.demos
+        outputs = []
+        for index in range(4):
+            now = context._replace(demos=demos)
+            choice, state, info = select(key(seed, index), state, now)
+            demos = demonstrations_lib.append(demos, rows(arriving, index, index + 1))
+            outputs.append((choice, info))
+        return (state, demos), stack(outputs)
+
+    mapped = jax.jit(jax.vmap(scanned))(jnp.arange(2), stack(contexts), stack(arriving))
+    each = [looped(*args) for args in zip(range(2), contexts, arriving, strict=True)]
+    assert_same(mapped, stack(each))
 
 
 @every_case
 def test_nothing_is_compiled_twice(case):
-    selector, _ = build(case)
-    traces = []
-
-    @jax.jit
-    def select(key, state, context):
-        traces.append(1)
-        return selector.select(key, state, context)
-
-    state = None
+    selector, select, traces = build(case)
+    context = problems.tiny_context()
+    _, state, _ = select(key(0), selector.init(context), context)
+    before = len(traces)
     for index, task_ids in enumerate([(0, 1, 2), (0, 1, 2, 1), (0, 1, 2, 1, 0)]):
         context = problems.tiny_context(task_ids=task_ids)
-        state = selector.init(context) if state is None else state
-        _, state, _ = select(jax.random.key(index), state, context)
-    quiet, loud = with_noise(state, 0.01), with_noise(state, 100.0)
-    _, _, quiet_info = select(jax.random.key(9), quiet, context)
-    _, _, loud_info = select(jax.random.key(9), loud, context)
-    assert len(traces) == 1
-    if _holds_posterior(state):
-        assert not np.allclose(quiet_info.scores, loud_info.scores)
-
-
-def _holds_posterior(state):
-    leaves = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, Posterior))
-    return any(isinstance(leaf, Posterior) for leaf in leaves)
+        _, state, _ = select(key(index), state, context)
+    _, _, quiet = select(key(9), with_noise(state, 0.01), context)
+    _, _, loud = select(key(9), with_noise(state, 100.0), context)
+    assert len(traces) == before
+    if any(map(holds_posterior, jax.tree.leaves(state, is_leaf=holds_posterior))):
+        assert not np.allclose(quiet.scores, loud.scores)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -211,54 +221,64 @@ def test_the_dtype_of_the_problem_is_kept(name, dtype):
         select = jax.jit(selector.select)
         for index in range(2):
             before = state
-            choice, state, info = select(jax.random.key(index), state, context)
+            choice, state, info = select(key(index), state, context)
             assert jax.tree.map(jnp.result_type, state) == jax.tree.map(
                 jnp.result_type, before
             )
-            floats = [
-                leaf.dtype
+            floats = {
+                str(leaf.dtype)
                 for leaf in jax.tree.leaves((choice, state, info))
                 if jnp.issubdtype(leaf.dtype, jnp.floating)
-            ]
-            assert floats
-            assert set(floats) == {jnp.dtype(dtype)}
+            }
+            assert floats == {dtype}
         assert choice.task_id.dtype == jnp.int32
 
 
-@deterministic_case
+@enumerating_case
 def test_padding_has_no_influence(case):
-    key = jax.random.key(0)
-    small, _, _ = select_active(case, key, problems.tiny_context(capacity=6))
-    small_info = select_active(case, key, problems.tiny_context(capacity=6))[2]
+    small, _, small_info = select_active(case, problems.tiny_context(capacity=6))
     context = problems.tiny_context(capacity=9)
-    valid = demonstrations_lib.valid_steps(context.demos)[..., None]
-    noise = jax.random.normal(jax.random.key(1), context.demos.observations.shape)
-    garbage = context.demos._replace(
-        observations=jnp.where(valid, context.demos.observations, 50.0 * noise),
-        actions=jnp.where(valid, context.demos.actions, -100.0),
-        tasks=jnp.where(
-            context.demos.demo_mask[:, None], context.demos.tasks, jnp.float32(7.0)
-        ),
-    )
-    large, _, info = select_active(case, key, context._replace(demos=garbage))
-    assert_same(large, small)
+    large, _, info = select_active(case, with_padding(context, 50.0))
+    if np.isfinite(info.scores).all():  # a draw differs with the shapes
+        assert_same(large, small)
     np.testing.assert_allclose(info.scores, small_info.scores, 1e-4)
     np.testing.assert_allclose(
         info.effective_sample_size, small_info.effective_sample_size, 1e-4
     )
-    used = np.flatnonzero(context.demos.demo_mask)
     np.testing.assert_allclose(
-        info.importance_weights[:, used], small_info.importance_weights[:, used], 1e-4
+        info.importance_weights[:, :4], small_info.importance_weights[:, :4], 1e-4
     )
 
 
-@deterministic_case
+@enumerating_case
+def test_padding_may_hold_nan(case):
+    context = problems.tiny_context()
+    demonstrations_lib.validate(with_padding(context, np.nan).demos)
+    choice, _, info = select_active(case, context)
+    other, _, other_info = select_active(case, with_padding(context, np.nan))
+    assert_same(other, choice)
+    np.testing.assert_allclose(other_info.scores, info.scores, 1e-4)
+
+
+def with_padding(context, value):
+    """The same problem with `value` wherever nothing was recorded."""
+    demos = context.demos
+    recorded = demonstrations_lib.valid_steps(demos)[..., None]
+    demos = demos._replace(
+        observations=jnp.where(recorded, demos.observations, value),
+        actions=jnp.where(recorded, demos.actions, value),
+        tasks=jnp.where(demos.demo_mask[:, None], demos.tasks, value),
+    )
+    return context._replace(demos=demos)
+
+
+@enumerating_case
 def test_the_order_of_demonstrations_has_no_influence(case):
-    key, context = jax.random.key(0), problems.tiny_context()
-    order = jnp.array([2, 0, 3, 1, 4, 5])  # the last two are padding
+    context = problems.tiny_context()
+    order = np.array([2, 0, 3, 1, 4, 5])  # the last two are padding
     shuffled = jax.tree.map(lambda leaf: leaf[order], context.demos)
-    choice, _, info = select_active(case, key, context)
-    other, _, other_info = select_active(case, key, context._replace(demos=shuffled))
+    choice, _, info = select_active(case, context)
+    other, _, other_info = select_active(case, context._replace(demos=shuffled))
     assert_same(other, choice)
     np.testing.assert_allclose(other_info.scores, info.scores, 1e-4)
     np.testing.assert_allclose(
@@ -266,83 +286,57 @@ def test_the_order_of_demonstrations_has_no_influence(case):
     )
 
 
-@deterministic_case
+@enumerating_case
 def test_the_order_of_tasks_has_no_influence(case):
-    key, context = jax.random.key(0), problems.tiny_context()
-    order = jnp.array([2, 0, 1])
-    renamed = jnp.argsort(order)[context.demos.task_ids]
+    context = problems.tiny_context()
+    order = np.array([2, 0, 1])
+    renamed = np.argsort(order)[context.demos.task_ids]
     shuffled = context._replace(
         tasks=context.tasks[order],
         task_weights=context.task_weights[order],
         demos=context.demos._replace(
-            task_ids=jnp.where(context.demos.demo_mask, renamed, -1)
+            task_ids=jnp.where(context.demos.demo_mask, jnp.int32(renamed), -1)
         ),
     )
-    choice, _, info = select_active(case, key, context)
-    other, _, other_info = select_active(case, key, shuffled)
+    choice, _, info = select_active(case, context)
+    other, _, other_info = select_active(case, shuffled)
     np.testing.assert_allclose(other_info.scores, info.scores[order], 1e-4)
     if np.isfinite(info.scores).all():  # a draw depends on the order, a ranking not
         np.testing.assert_allclose(other.task, choice.task)
         assert order[other.task_id] == choice.task_id
 
 
-@pytest.mark.parametrize("num_tasks", [1, 4])
+@pytest.mark.parametrize("num_tasks", [1, 3])
 @every_case
-def test_what_is_picked_exists(case, num_tasks):
-    selector, _ = build(case)
-    contexts = [
-        problems.tiny_context(seed, (0, num_tasks - 1), num_tasks=num_tasks)
-        for seed in range(4)
-    ]
-    keys = jax.random.split(jax.random.key(1), (WARM_ROUNDS + 1, 4))
-    states = stack([selector.init(context) for context in contexts])
-    contexts = stack(contexts)
-    select = jax.jit(jax.vmap(selector.select))
-    for round_keys in keys:
-        choices, states, infos = select(round_keys, states, contexts)
-        for index in range(4):
-            choice, info, context = jax.tree.map(
-                lambda leaf, i=index: leaf[i], (choices, infos, contexts)
-            )
+def test_what_is_picked_exists_and_scores_best(case, num_tasks):
+    selector, select, _ = build(case)
+    for seed in range(3):
+        context = problems.tiny_context(seed, (0, num_tasks - 1), num_tasks=num_tasks)
+        state = selector.init(context)
+        for index in range(WARM_ROUNDS + 1):
+            choice, state, info = select(key(seed, index), state, context)
             selectors.check_choice(choice, info)
             if case[1] == "shooting":
                 assert choice.task_id == -1
-                assert (choice.task == info.candidates).all(axis=1).any()
             else:
                 assert 0 <= choice.task_id < num_tasks
                 np.testing.assert_array_equal(
                     choice.task, context.tasks[choice.task_id]
                 )
+            if np.isfinite(info.scores).all():
+                best = info.candidates[np.argmax(info.scores)]
+                np.testing.assert_array_equal(choice.task, best)
 
 
-@every_case
-def test_what_scores_best_is_picked(case):
-    for seed in range(3):
-        context = problems.tiny_context(seed)
-        choice, _, info = select_active(case, jax.random.key(seed), context)
-        if np.isfinite(info.scores).all():
-            best = info.candidates[np.argmax(info.scores)]
-            np.testing.assert_array_equal(choice.task, best)
-
-
-@pytest.mark.parametrize("name", selectors.SELECTORS)
-def test_the_same_key_gives_the_same_selection(name):
-    case, context = (name, None, False), problems.tiny_context()
-    first = select_active(case, jax.random.key(4), context)
-    assert_same(select_active(case, jax.random.key(4), context), first, 0, 0)
-
-
-@deterministic_case
+@enumerating_case
 def test_broken_parameters_are_never_ranked(case):
     context = problems.tiny_context()
-    _, _, info = select_active(case, jax.random.key(0), context)
+    _, _, info = select_active(case, context)
     if not np.isfinite(info.scores).all():
         return  # scores nothing, and so depends on no parameter
     for field in ("params", "embedding_params"):
         broken = jax.tree.map(lambda x: x.at[0].set(jnp.nan), getattr(context, field))
-        choice, _, info = select_active(
-            case, jax.random.key(0), context._replace(**{field: broken})
-        )
+        choice, _, info = select_active(case, context._replace(**{field: broken}))
         assert choice.task_id == -1
         assert np.isnan(choice.task).all()
         with pytest.raises(errors.SelectionError, match="NaN") as raised:
@@ -350,15 +344,15 @@ def test_broken_parameters_are_never_ranked(case):
         assert raised.type is errors.SelectionError  # it is no task's fault
 
 
-@deterministic_case
+@enumerating_case
 def test_without_any_demonstration_nothing_is_ranked(case):
     context = problems.tiny_context()
-    _, _, info = select_active(case, jax.random.key(0), context)
+    _, _, info = select_active(case, context)
     if not np.isfinite(info.scores).all():
         return  # needs none
     nothing = jnp.zeros_like(context.demos.demo_mask)
     empty = context._replace(demos=context.demos._replace(demo_mask=nothing))
-    choice, _, info = select_active(case, jax.random.key(0), empty)
+    choice, _, info = select_active(case, empty)
     assert choice.task_id == -1
     with pytest.raises(errors.SelectionError, match="demonstration"):
         selectors.check_choice(choice, info)
@@ -371,7 +365,7 @@ def test_without_any_demonstration_nothing_is_ranked(case):
 def test_uniform_draws_every_task_equally_often(num_tasks):
     context = problems.tiny_context(num_tasks=num_tasks, task_ids=(0, 1))
     selector = selectors.uniform()
-    keys = jax.random.split(jax.random.key(0), 2000)
+    keys = jax.random.split(key(0), 2000)
     choices, _, _ = jax.vmap(lambda key: selector.select(key, (), context))(keys)
     counts = np.bincount(choices.task_id, minlength=num_tasks)
     assert counts.size == num_tasks
@@ -467,9 +461,20 @@ def transcription(context, candidate_tasks, candidate_ids, criterion, weights, h
     return scores, evaluation
 
 
-@pytest.mark.parametrize("history", [True, False])
-@pytest.mark.parametrize("weights", ["self_normalised", "plain", "deterministic", "off"])
-@pytest.mark.parametrize("criterion", ["variance", "entropy", "prior_entropy"])
+@pytest.mark.parametrize(
+    ("criterion", "weights", "history"),
+    [
+        ("variance", "self_normalised", True),
+        ("variance", "self_normalised", False),
+        ("entropy", "self_normalised", True),
+        ("entropy", "deterministic", False),
+        ("prior_entropy", "off", True),
+        ("prior_entropy", "plain", False),
+        ("variance", "plain", True),
+        ("variance", "deterministic", True),
+        ("variance", "off", True),
+    ],
+)
 def test_amf_scores_are_those_of_appendix_c(criterion, weights, history):
     with jax.enable_x64(True):
         context = problems.tiny_context(dtype=jnp.float64)
@@ -477,7 +482,7 @@ def test_amf_scores_are_those_of_appendix_c(criterion, weights, history):
             "amf", criterion=criterion, weights=weights, condition_on_history=history
         )
         choice, _, info = jax.jit(selector.select)(
-            jax.random.key(0), selector.init(context), context
+            key(0), selector.init(context), context
         )
         scores, evaluation = transcription(
             context, context.tasks, range(3), criterion, weights, history
@@ -489,19 +494,17 @@ def test_amf_scores_are_those_of_appendix_c(criterion, weights, history):
 
 def test_amf_paper_has_plain_weights_and_no_history():
     context = problems.tiny_context()
-    _, _, info = select_active(("amf_paper", None, False), jax.random.key(0), context)
+    _, _, info = select_active(("amf_paper", None, False), context)
     scores, _ = transcription(context, context.tasks, None, "variance", "plain", False)
     np.testing.assert_allclose(info.scores, scores, 1e-4)
 
 
 def test_continuous_candidates_are_scored_like_any_task():
-    drawn = sample_tasks(jax.random.key(8), 5)
+    drawn = sample_tasks(key(8), 5)
     optimiser = candidates.random_shooting(lambda key, count: drawn[:count], 5)
     selector = make("amf", optimiser=optimiser)
     context = problems.tiny_context()
-    choice, _, info = selector.select(
-        jax.random.key(0), selector.init(context), context
-    )
+    choice, _, info = selector.select(key(0), selector.init(context), context)
     scores, _ = transcription(context, drawn, None, "variance", "self_normalised", True)
     np.testing.assert_allclose(info.scores, scores, 1e-4)
     assert choice.task_id == -1
@@ -516,7 +519,7 @@ def run_rounds(selector, context, counts):
     for count in counts:
         mask = context.demos.demo_mask & (jnp.arange(6) < count)
         now = context._replace(demos=context.demos._replace(demo_mask=mask))
-        _, state, info = select(jax.random.key(0), state, now)
+        _, state, info = select(key(0), state, now)
         states.append(state)
         infos.append(info)
     return states, infos
@@ -569,9 +572,7 @@ def test_pretraining_history_counts_like_demonstrations():
     rest = rows(context.demos, 2, 4)
     with_history = selector.init(context._replace(demos=rest), history)
     alone = selector.init(context._replace(demos=history))
-    _, alone, _ = selector.select(
-        jax.random.key(0), alone, context._replace(demos=history)
-    )
+    _, alone, _ = selector.select(key(0), alone, context._replace(demos=history))
     points = embeddings.embed_relabelled(
         EMBEDDING, context.embedding_params, None, context.demos, context.tasks
     )
@@ -583,9 +584,7 @@ def test_pretraining_history_counts_like_demonstrations():
     )
     np.testing.assert_allclose(known, expected, 1e-4, 1e-5)
     # and a selection conditions on both
-    _, after, _ = selector.select(
-        jax.random.key(0), with_history, context._replace(demos=rest)
-    )
+    _, after, _ = selector.select(key(0), with_history, context._replace(demos=rest))
     (batch,), _ = run_rounds(selector, context, [4])
     np.testing.assert_allclose(
         *(
@@ -601,27 +600,27 @@ def test_pretraining_history_counts_like_demonstrations():
 
 @pytest.mark.parametrize("blocks_at_a_time", [1, 5, 12, 1000])
 def test_scores_do_not_depend_on_how_many_blocks_are_scored_at_once(blocks_at_a_time):
-    context, key = problems.tiny_context(), jax.random.key(0)
+    context = problems.tiny_context()
     selector = make("amf", blocks_at_a_time=blocks_at_a_time)
-    _, _, info = selector.select(key, selector.init(context), context)
-    _, _, expected = select_active(("amf", None, False), key, context)
+    _, _, info = selector.select(key(0), selector.init(context), context)
+    _, _, expected = select_active(("amf", None, False), context)
     np.testing.assert_allclose(info.scores, expected.scores, 1e-5)
 
 
 @pytest.mark.parametrize("samples", [6, 7])
 def test_a_sample_as_large_as_the_buffer_is_all_of_it(samples):
-    context, key = problems.tiny_context(), jax.random.key(0)
+    context = problems.tiny_context()
     selector = make("amf", trajectory_samples=samples)
-    _, _, info = selector.select(key, selector.init(context), context)
-    _, _, expected = select_active(("amf", None, False), key, context)
+    _, _, info = selector.select(key(0), selector.init(context), context)
+    _, _, expected = select_active(("amf", None, False), context)
     np.testing.assert_allclose(info.scores, expected.scores, 1e-5)
 
 
 def test_a_sample_that_holds_all_demonstrations_scores_like_all_of_them():
-    context, key = problems.tiny_context(), jax.random.key(0)
+    context = problems.tiny_context()
     selector = make("amf", trajectory_samples=4)
-    _, _, info = selector.select(key, selector.init(context), context)
-    _, _, expected = select_active(("amf", None, False), key, context)
+    _, _, info = selector.select(key(0), selector.init(context), context)
+    _, _, expected = select_active(("amf", None, False), context)
     np.testing.assert_allclose(info.scores, expected.scores, 1e-4)
     np.testing.assert_allclose(
         info.importance_weights, expected.importance_weights, 1e-4
@@ -629,10 +628,12 @@ def test_a_sample_that_holds_all_demonstrations_scores_like_all_of_them():
 
 
 def test_a_sample_is_drawn_anew_from_the_demonstrations_at_hand():
-    context, case = problems.tiny_context(), ("amf", "sampled", False)
+    context = problems.tiny_context()
+    selector = make("amf", trajectory_samples=2)
+    state, select = selector.init(context), jax.jit(selector.select)
     used = set()
     for seed in range(8):
-        _, _, info = select_active(case, jax.random.key(seed), context)
+        _, _, info = select(key(seed), state, context)
         columns = np.flatnonzero((info.importance_weights > 0).any(axis=0))
         assert columns.size <= 2
         assert set(columns) <= {0, 1, 2, 3}
@@ -645,9 +646,7 @@ def test_a_sample_is_drawn_anew_from_the_demonstrations_at_hand():
 def test_deterministic_weights_need_a_demonstration_of_every_task():
     context = problems.tiny_context(task_ids=(0, 0, 2))
     selector = make("amf", weights="deterministic")
-    choice, _, info = selector.select(
-        jax.random.key(0), selector.init(context), context
-    )
+    choice, _, info = selector.select(key(0), selector.init(context), context)
     assert choice.task_id == -1
     with pytest.raises(errors.UndemonstratedTaskError, match="task push ") as raised:
         selectors.check_choice(choice, info, ("reach", "push", "pull"))
@@ -659,23 +658,25 @@ def test_deterministic_weights_need_a_demonstration_of_every_task():
 def test_deterministic_weights_need_no_likelihood():
     context = problems.tiny_context()
     selector = selectors.amf(EMBEDDING, None, weights="deterministic")
-    choice, _, info = selector.select(
-        jax.random.key(0), selector.init(context), context
-    )
+    choice, _, info = selector.select(key(0), selector.init(context), context)
     selectors.check_choice(choice, info)
     np.testing.assert_allclose(info.effective_sample_size, [2.0, 1.0, 1.0])
 
 
 def test_check_choice_accepts_what_is_finite():
     context = problems.tiny_context()
-    _, _, info = select_active(("uniform", None, False), jax.random.key(0), context)
+    _, _, info = select_active(("uniform", None, False), context)
     selectors.check_choice(Choice(jnp.int32(0), context.tasks[0]), info)
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        (dict(criterion="varience"), errors.UnknownNameError, "Did you mean 'variance'"),
+        (
+            dict(criterion="varience"),
+            errors.UnknownNameError,
+            "Did you mean 'variance'",
+        ),
         (dict(weights="plane"), errors.UnknownNameError, "Did you mean 'plain'"),
         (dict(noise_variance=0.0), errors.InvalidArgumentError, "noise_variance"),
         (dict(noise_variance=-1.0), errors.InvalidArgumentError, "noise_variance"),
@@ -717,4 +718,3 @@ def test_history_and_moving_embeddings_exclude_each_other():
 def test_unknown_selectors_are_refused_with_the_nearest_name():
     with pytest.raises(errors.UnknownNameError, match="Did you mean 'uniform'"):
         selectors.make("unifrom")
-

@@ -34,9 +34,8 @@ def make(num_threads: int | None = None, tasks: np.ndarray | None = None) -> bas
     """Compiles the scene; takes about a quarter of a second.
 
     Args:
-      num_threads: threads that simulate during `evaluate`; all cores that the process may use
-        by default. The
-        results do not depend on it.
+      num_threads: threads that simulate during `evaluate`; by default one per core
+        that the process may use. The results do not depend on it.
       tasks: `[4, D]`, what the policy is conditioned on, such as embeddings of
         `PROMPTS`; one-hot vectors by default.
 

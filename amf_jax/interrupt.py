@@ -1,0 +1,34 @@
+"""Ctrl-C that waits for a safe moment."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def deferred(announce: Callable[[str], None]) -> Iterator[threading.Event]:
+    """Turns the first Ctrl-C within the block into an event; the second one acts.
+
+    Signals reach the main thread alone: in any other one the event is never set.
+
+    Args:
+      announce: called with a message for the user at the first Ctrl-C.
+    """
+    stopping = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopping
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def handle(signum, frame):
+        del signum, frame
+        stopping.set()
+        signal.signal(signal.SIGINT, previous)
+        announce("finishing this round; press Ctrl-C again to stop at once")
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield stopping
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,234 @@
+"""Demonstrations: buffers that never change shape, and what they refuse."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from amf_jax import demonstrations, errors
+from tests import problems
+
+WIDTHS = dict(
+    observation_size=problems.OBSERVATION_SIZE,
+    action_size=problems.ACTION_SIZE,
+    task_size=problems.TASK_SIZE,
+)
+
+
+def rejects(demos, *words, **options):
+    """Asserts that `validate` refuses, and that its message names all of `words`."""
+    with pytest.raises(errors.DemonstrationError) as caught:
+        demonstrations.validate(demos, **{**WIDTHS, **options})
+    for word in words:
+        assert re.search(word, str(caught.value)), (word, str(caught.value))
+
+
+def test_append_fills_from_the_front():
+    first = problems.tiny_demos(0, (2, 0))
+    second = problems.tiny_demos(1, (1,))
+    buffer = demonstrations.empty(5, 3, **WIDTHS)
+    buffer = demonstrations.append(buffer, first)
+    buffer = demonstrations.append(buffer, second)
+
+    np.testing.assert_array_equal(
+        buffer.demo_mask, [True, True, True, False, False]
+    )
+    np.testing.assert_array_equal(buffer.task_ids, [2, 0, 1, -1, -1])
+    assert int(demonstrations.count(buffer)) == 3
+    for name in ("observations", "actions", "step_mask", "tasks"):
+        rows = np.asarray(getattr(buffer, name))
+        np.testing.assert_array_equal(rows[:2], getattr(first, name))
+        np.testing.assert_array_equal(rows[2:3], getattr(second, name))
+        np.testing.assert_array_equal(rows[3:], np.zeros_like(rows[3:]))
+
+
+def test_successive_appends_share_one_compilation():
+    traces = []
+
+    @jax.jit
+    def append(buffer, new):
+        traces.append(None)
+        return demonstrations.append(buffer, new)
+
+    buffer = demonstrations.empty(4, 3, **WIDTHS)
+    for task in (0, 2, 1):
+        buffer = append(buffer, problems.tiny_demos(task, (task,)))
+    assert len(traces) == 1
+    np.testing.assert_array_equal(buffer.task_ids, [0, 2, 1, -1])
+
+
+def test_append_keeps_the_dtype_of_the_buffer():
+    new = problems.tiny_demos(0, (0,))
+    new = new._replace(observations=new.observations.astype(jnp.float16))
+    buffer = demonstrations.append(demonstrations.empty(2, 3, **WIDTHS), new)
+    assert buffer.observations.dtype == jnp.float32
+
+
+def test_check_room():
+    buffer = problems.tiny_demos(0, (0, 1), capacity=3)
+    demonstrations.check_room(buffer, 1)
+    with pytest.raises(errors.CapacityError, match=r"2 of 3 .* capacity >= 4"):
+        demonstrations.check_room(buffer, 2)
+
+
+def test_valid_steps_need_both_masks():
+    demos = demonstrations.empty(2, 2, 1, 1, 1)._replace(
+        step_mask=jnp.array([[True, False], [True, True]]),
+        demo_mask=jnp.array([True, False]),
+    )
+    np.testing.assert_array_equal(
+        demonstrations.valid_steps(demos), [[True, False], [False, False]]
+    )
+
+
+def test_stack():
+    first, second = problems.tiny_demos(0, (2, 0)), problems.tiny_demos(1, (1,))
+    both = demonstrations.stack([first, second])
+    np.testing.assert_array_equal(both.task_ids, [2, 0, 1])
+    np.testing.assert_array_equal(both.actions[2], second.actions[0])
+
+
+@pytest.mark.parametrize(
+    "name", ["capacity", "horizon", "observation_size", "action_size", "task_size"]
+)
+def test_empty_rejects_sizes_below_one(name):
+    sizes = {"capacity": 2, "horizon": 2, **WIDTHS, name: 0}
+    with pytest.raises(errors.InvalidArgumentError, match=f"{name} .* got 0"):
+        demonstrations.empty(**sizes)
+
+
+def test_validate_accepts_ragged_padded_demonstrations():
+    demos = problems.tiny_demos(capacity=6)
+    demonstrations.validate(demos, num_tasks=3, **WIDTHS)
+    demonstrations.validate(demos)  # nothing is known of the widths
+
+
+def test_validate_accepts_tasks_outside_the_evaluation_set():
+    demos = problems.tiny_demos()._replace(task_ids=jnp.full((4,), -1))
+    demonstrations.validate(demos, **WIDTHS)
+
+
+@pytest.mark.parametrize(
+    ("size", "name"),
+    [
+        ("observation_size", "observations"),
+        ("action_size", "actions"),
+        ("task_size", "tasks"),
+    ],
+)
+def test_validate_names_a_wrong_width(size, name):
+    have = WIDTHS[size]
+    rejects(
+        problems.tiny_demos(),
+        rf"demonstrations\.{name}",
+        rf"\b{have}\)",
+        rf"\b{have + 1}\)",
+        **{size: have + 1},
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["observations", "actions", "tasks", "task_ids", "demo_mask"]
+)
+def test_validate_names_mismatched_rows(name):
+    demos = problems.tiny_demos()
+    short = demos._replace(**{name: getattr(demos, name)[:-1]})
+    rejects(short, rf"demonstrations\.{name}", r"\(3\b", r"\(4\b")
+
+
+def test_validate_names_a_mismatched_horizon():
+    demos = problems.tiny_demos()
+    rejects(
+        demos._replace(actions=demos.actions[:, :-1]),
+        r"demonstrations\.actions has shape \(4, 2, 2\), expected \(4, 3, 2\)",
+    )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["observations", "actions"])
+def test_validate_names_demonstration_and_step_of_what_is_not_finite(name, value):
+    demos = problems.tiny_demos()
+    wrong = getattr(demos, name).at[2, 1, 0].set(value)
+    rejects(
+        demos._replace(**{name: wrong}),
+        rf"demonstrations\.{name}",
+        "demonstration 2, step 1",
+    )
+
+
+def test_validate_names_the_demonstration_of_a_task_that_is_not_finite():
+    demos = problems.tiny_demos()
+    rejects(
+        demos._replace(tasks=demos.tasks.at[3, 1].set(jnp.nan)),
+        r"demonstrations\.tasks",
+        "demonstration 3",
+    )
+
+
+def test_validate_ignores_what_is_masked():
+    demos = problems.tiny_demos(capacity=6)
+    masked = ~np.asarray(demonstrations.valid_steps(demos))
+    unused = ~np.asarray(demos.demo_mask)
+    demos = demos._replace(
+        observations=jnp.where(masked[..., None], jnp.nan, demos.observations),
+        actions=jnp.where(masked[..., None], jnp.inf, demos.actions),
+        tasks=jnp.where(unused[:, None], jnp.nan, demos.tasks),
+        task_ids=jnp.where(unused, 99, demos.task_ids),
+    )
+    demonstrations.validate(demos, num_tasks=3, **WIDTHS)
+
+
+def test_validate_rejects_all_masked():
+    demos = problems.tiny_demos()
+    masked = demos._replace(demo_mask=jnp.zeros(4, bool))
+    rejects(masked, "every demonstration is masked", "demo_mask")
+
+
+def test_validate_names_a_blank_demonstration():
+    demos = problems.tiny_demos()
+    blank = demos._replace(step_mask=demos.step_mask.at[1].set(False))
+    rejects(blank, "demonstration 1 has no recorded step", "step_mask")
+
+
+def test_validate_names_a_task_id_out_of_range():
+    demos = problems.tiny_demos()
+    wrong = demos._replace(task_ids=demos.task_ids.at[2].set(3))
+    rejects(wrong, "demonstration 2 has task id 3", r"0\.\.2", num_tasks=3)
+
+
+def test_subsample_is_without_replacement_and_copies_whole_rows():
+    demos = problems.tiny_demos(0, (0, 1, 2, 0, 1), capacity=8)
+    sample, rows = demonstrations.subsample(jax.random.key(0), demos, 3)
+    assert len(set(np.asarray(rows).tolist())) == 3
+    assert sample.demo_mask.all()
+    for taken, whole in zip(sample, demos):
+        np.testing.assert_array_equal(taken, np.asarray(whole)[np.asarray(rows)])
+
+
+def test_subsample_masks_the_surplus():
+    demos = problems.tiny_demos(0, (0, 1), capacity=8)
+    sample, rows = demonstrations.subsample(jax.random.key(0), demos, 5)
+    assert sample.demo_mask.shape == (5,)
+    held = np.asarray(rows)[np.asarray(sample.demo_mask)]
+    assert sorted(held.tolist()) == [0, 1]
+
+
+@pytest.mark.parametrize("size", [None, 6, 7])
+def test_subsample_of_everything_is_everything(size):
+    demos = problems.tiny_demos(capacity=6)
+    sample, rows = demonstrations.subsample(jax.random.key(0), demos, size)
+    np.testing.assert_array_equal(rows, np.arange(6))
+    for taken, whole in zip(sample, demos):
+        np.testing.assert_array_equal(taken, whole)
+
+
+def test_subsample_is_uniform_over_the_demonstrations_at_hand():
+    demos = problems.tiny_demos(0, (0, 1, 2, 0), capacity=9)
+    keys = jax.random.split(jax.random.key(1), 3000)
+    rows = jax.vmap(lambda key: demonstrations.subsample(key, demos, 2)[1])(keys)
+    counts = np.bincount(np.asarray(rows).ravel(), minlength=9)
+    np.testing.assert_array_equal(counts[4:], 0)
+    # each of 4 is in a sample of 2 half of the time: 1500 of 3000, deviation 27
+    np.testing.assert_allclose(counts[:4], 1500, atol=120)

@@ -1,0 +1,261 @@
+"""Embeddings against `jax.grad`, finite differences and explicit products."""
+
+import functools
+
+import flax.nnx as nnx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from amf_jax import embeddings, errors
+from amf_jax.policies import mlp
+from tests import problems
+
+EXAMPLES = 7
+
+
+def examples(seed=0, dtype=jnp.float32):
+    """Observations, actions and tasks of a few steps."""
+    rng = np.random.default_rng(seed)
+    sizes = problems.OBSERVATION_SIZE, problems.ACTION_SIZE, problems.TASK_SIZE
+    return [jnp.asarray(rng.normal(size=(EXAMPLES, size)), dtype) for size in sizes]
+
+
+def small_mlp(dtype=jnp.float32):
+    """An MLP policy with a normaliser that matters, and its parameters."""
+    policy = mlp.policy(
+        jnp.asarray([0.5, -1.0, 0.0], dtype),
+        jnp.asarray([2.0, 0.5, 1.0], dtype),
+        problems.TASK_SIZE,
+        problems.ACTION_SIZE,
+        features=(6, 5),
+    )
+    params = policy.init(jax.random.key(0))
+    return policy, jax.tree.map(lambda x: x.astype(dtype), params)
+
+
+def in_head(path):
+    return "'head'" in path
+
+
+def explicit_from_leaves(leaves):
+    """`[n, (d + 1) A]` as `embeddings.explicit` orders it: kernel rows, then bias."""
+    return np.concatenate([leaves["kernel"].ravel(), leaves["bias"].ravel()])
+
+
+def head_gradients(policy, params):
+    """Gradients for the head, one example after the other."""
+
+    def loss(head, example):
+        whole = {"params": {**params["params"], "head": head}}
+        return policy.loss(whole, jax.random.key(0), *example)
+
+    gradient = jax.jit(jax.grad(loss))
+    head = params["params"]["head"]
+    return np.stack(
+        [
+            explicit_from_leaves(jax.tree.map(np.asarray, gradient(head, example)))
+            for example in zip(*examples())
+        ]
+    )
+
+
+def test_last_layer_gradient_is_the_gradient_of_each_example():
+    policy, params = small_mlp()
+    embedding = embeddings.last_layer_gradient(policy.last_layer)
+    points = embedding.embed(params, jax.random.key(1), *examples())
+    np.testing.assert_allclose(
+        embeddings.explicit(points), head_gradients(policy, params), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_loss_gradient_of_the_head_is_the_gradient_of_each_example():
+    policy, params = small_mlp()
+    embedding = embeddings.loss_gradient(policy.loss, parameter_filter=in_head)
+    points = embedding.embed(params, jax.random.key(1), *examples())
+    expected = head_gradients(policy, params)
+    # leaves come in the order of their names: bias before kernel
+    size = problems.ACTION_SIZE
+    expected = np.concatenate([expected[:, -size:], expected[:, :-size]], axis=1)
+    np.testing.assert_allclose(points, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_gradients_match_finite_differences(everything):
+    with jax.enable_x64(True):
+        policy, params = small_mlp(jnp.float64)
+        arrays = examples(dtype=jnp.float64)
+        if everything:
+            embedding = embeddings.loss_gradient(policy.loss)
+            points = embedding.embed(params, jax.random.key(0), *arrays)
+            moved, rebuild = jax.flatten_util.ravel_pytree(params)
+        else:
+            embedding = embeddings.last_layer_gradient(policy.last_layer)
+            factors = embedding.embed(params, jax.random.key(0), *arrays)
+            points = embeddings.explicit(factors)
+            head = params["params"]["head"]
+            shape = head["kernel"].shape
+            moved = jnp.concatenate([head["kernel"].ravel(), head["bias"]])
+
+            def rebuild(flat):
+                kernel, bias = flat[: -shape[1]].reshape(shape), flat[-shape[1] :]
+                head = {"kernel": kernel, "bias": bias}
+                return {"params": {**params["params"], "head": head}}
+
+        @jax.jit
+        @functools.partial(jax.vmap, in_axes=(0, None))
+        def losses(flat, _):
+            each = jax.vmap(policy.loss, in_axes=(None, None, 0, 0, 0))
+            return each(rebuild(flat), jax.random.key(0), *arrays)
+
+        steps = 1e-6 * jnp.eye(moved.size)
+        rise = losses(moved[None, :] + steps, 0) - losses(moved[None, :] - steps, 0)
+        np.testing.assert_allclose(points, rise.T / 2e-6, rtol=1e-6, atol=1e-7)
+
+
+def test_factored_kernel_is_the_explicit_kernel():
+    policy, params = small_mlp()
+    embedding = embeddings.last_layer_gradient(policy.last_layer)
+    x = embedding.embed(params, jax.random.key(0), *examples(0))
+    y = embedding.embed(params, jax.random.key(0), *examples(1))
+    y = jax.tree.map(lambda leaf: leaf[:4], y)
+    left = np.asarray(embeddings.explicit(x), float)
+    right = np.asarray(embeddings.explicit(y), float)
+    np.testing.assert_allclose(embedding.kernel(x, y), left @ right.T, rtol=1e-4)
+    np.testing.assert_allclose(
+        embedding.diagonal(x), np.sum(left**2, axis=1), rtol=1e-5
+    )
+
+
+def test_factored_kernel_by_hand():
+    # phi = outer([h, 1], e): [1, 2, 1] x [3] and [0, 1, 1] x [-1]
+    x = embeddings.FactoredGradient(jnp.array([[1.0, 2.0]]), jnp.array([[3.0]]))
+    y = embeddings.FactoredGradient(jnp.array([[0.0, 1.0]]), jnp.array([[-1.0]]))
+    np.testing.assert_allclose(embeddings.explicit(x), [[3.0, 6.0, 3.0]])
+    np.testing.assert_allclose(embeddings.factored_kernel(x, y), [[-9.0]])
+    np.testing.assert_allclose(embeddings.factored_diagonal(x), [54.0])
+
+
+def test_linear_kernel_by_hand():
+    x = jnp.array([[1.0, 2.0], [0.0, 3.0]])
+    y = jnp.array([[2.0, -1.0]])
+    np.testing.assert_allclose(embeddings.linear_kernel(x, y), [[0.0], [-3.0]])
+    np.testing.assert_allclose(embeddings.linear_diagonal(x), [5.0, 9.0])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, EXAMPLES, EXAMPLES + 3])
+@pytest.mark.parametrize("kind", ["last_layer", "loss"])
+def test_every_microbatch_size_gives_the_same_answer(kind, size):
+    policy = problems.tiny_policy()
+    params = policy.init(jax.random.key(0))
+
+    def embed(microbatch_size):
+        if kind == "last_layer":
+            embedding = embeddings.last_layer_gradient(
+                policy.last_layer, microbatch_size=microbatch_size
+            )
+        else:
+            embedding = embeddings.loss_gradient(
+                policy.loss, microbatch_size=microbatch_size
+            )
+        return embedding.embed(params, jax.random.key(0), *examples())
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6),
+        embed(size),
+        embed(None),
+    )
+
+
+def test_a_filter_that_selects_nothing_is_an_error():
+    policy, params = small_mlp()
+    embedding = embeddings.loss_gradient(
+        policy.loss, parameter_filter=lambda path: "haed" in path
+    )
+    # the paths that would have matched are named
+    with pytest.raises(
+        errors.InvalidArgumentError, match=r"parameter_filter .*'head'.*'kernel'"
+    ):
+        embedding.embed(params, jax.random.key(0), *examples())
+
+
+def test_bare_function_by_hand():
+    # pi = w s, loss = (w s - a)^2, so d loss / d w = 2 s (w s - a)
+    embedding = embeddings.loss_gradient(
+        lambda w, key, s, a, c: jnp.sum((w * s - a) ** 2)
+    )
+    points = embedding.embed(
+        jnp.float32(3.0),
+        jax.random.key(0),
+        jnp.array([[2.0], [-1.0]]),
+        jnp.array([[5.0], [0.0]]),
+        jnp.zeros((2, 1)),
+    )
+    np.testing.assert_allclose(points, [[4.0], [6.0]])
+
+
+def test_flax_nnx_model_embeds_like_the_same_bare_function():
+    policy = problems.tiny_policy()
+    params = policy.init(jax.random.key(0))
+    sizes = params["kernel"].shape
+    model = nnx.Linear(*sizes, rngs=nnx.Rngs(0))
+    model.kernel.set_value(params["kernel"])
+    model.bias.set_value(params["bias"])
+    graph, state = nnx.split(model)
+
+    def loss(state, key, observation, action, task):
+        outputs = nnx.merge(graph, state)(jnp.concatenate([observation, task]))
+        return jnp.sum((outputs - action) ** 2)
+
+    def gram(embedding, params):
+        points = embedding.embed(params, jax.random.key(0), *examples())
+        return embedding.kernel(points, points)
+
+    np.testing.assert_allclose(
+        gram(embeddings.loss_gradient(loss), state),
+        gram(embeddings.last_layer_gradient(policy.last_layer), params),
+        rtol=1e-5,
+        atol=1e-5,
+    )
+    only_kernel = embeddings.loss_gradient(
+        loss, parameter_filter=lambda path: "kernel" in path
+    )
+    points = only_kernel.embed(state, jax.random.key(0), *examples())
+    assert points.shape == (EXAMPLES, params["kernel"].size)
+
+
+def test_relabelling_pairs_every_state_with_every_task():
+    embedding = embeddings.Embedding(
+        lambda params, key, *arrays: arrays, None, None
+    )
+    demos = problems.tiny_demos()
+    tasks = problems.tiny_tasks(0, 3)
+    observations, actions, relabelled = embeddings.embed_relabelled(
+        embedding, None, None, demos, tasks
+    )
+    rows, horizon = demos.step_mask.shape
+    index = 0
+    for k in range(3):
+        for n in range(rows):
+            for h in range(horizon):
+                np.testing.assert_array_equal(
+                    observations[index], demos.observations[n, h]
+                )
+                np.testing.assert_array_equal(actions[index], demos.actions[n, h])
+                np.testing.assert_array_equal(relabelled[index], tasks[k])
+                index += 1
+    assert index == observations.shape[0]
+
+
+def test_a_demonstration_is_embedded_under_its_own_task():
+    embedding = embeddings.Embedding(
+        lambda params, key, *arrays: arrays, None, None
+    )
+    demos = problems.tiny_demos()
+    observations, actions, tasks = embeddings.embed_demonstration(
+        embedding, None, None, demos, 2
+    )
+    np.testing.assert_array_equal(observations, demos.observations[2])
+    np.testing.assert_array_equal(actions, demos.actions[2])
+    np.testing.assert_array_equal(tasks, np.tile(demos.tasks[2], (3, 1)))

@@ -1,0 +1,71 @@
+"""The examples and the README's, run as a user would run them."""
+
+import importlib.util
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+UNSHOWN = 3  # the task that no example's policy was pre-trained on
+
+
+@pytest.fixture
+def example(monkeypatch):
+    """Imports an example by path, its folder first on the path as for a script."""
+    monkeypatch.syspath_prepend(ROOT / "examples")
+
+    def load(name):
+        path = ROOT / "examples" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(f"example_{name}", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+def test_linen_example_asks_for_the_task_pretraining_lacked(example, capsys):
+    assert example("linen_policy").main() == UNSHOWN
+    assert f"demonstrate task {UNSHOWN} next" in capsys.readouterr().out
+
+
+def test_nnx_example_asks_for_the_task_pretraining_lacked(example):
+    asked = example("nnx_policy").main()
+    assert len(asked) == 8
+    assert asked[0] == UNSHOWN
+    assert asked.count(UNSHOWN) >= 6
+
+
+def test_bare_function_example_agrees_over_seeds(example):
+    assert example("bare_function").main() == [UNSHOWN] * 8
+
+
+def test_bare_function_example_is_what_the_selector_computes(example):
+    import jax
+    import jax.numpy as jnp
+
+    from amf_jax import Context, embeddings, selectors
+
+    bare = example("bare_function")
+    key = jax.random.key(3)
+    keys = jax.random.split(key, 4)
+    hidden = jax.random.normal(keys[0], (6, 64))
+    pretrained = bare.fit(hidden, bare.demonstrate(keys[1], bare.PRETRAINING))
+    demos = bare.demonstrate(keys[2], jnp.arange(4))
+    context = Context(
+        demos, bare.TASKS, bare.TASK_WEIGHTS, bare.fit(hidden, demos), pretrained
+    )
+    selector = selectors.amf(
+        embeddings.last_layer_gradient(bare.last_layer), bare.log_likelihood
+    )
+    _, _, info = selector.select(key, selector.init(context), context)
+    assert jnp.allclose(bare.scores(key), info.scores, rtol=1e-4, atol=1e-6)
+
+
+def test_readme_example_runs_as_printed(capsys):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
+    assert len(block.splitlines()) <= 15
+    exec(compile(block, "README.md", "exec"), {})
+    assert "demonstrate task 2 next" in capsys.readouterr().out
