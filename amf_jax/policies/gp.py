@@ -130,12 +130,12 @@ def condition(
             "demos must hold at least one Demonstrations buffer, got none"
         )
     validate(hyperparameters)
-    _check_sizes(hyperparameters, demos[0])
+    check_sizes(hyperparameters, demos[0])
     dtype = demos[0].observations.dtype
     hyperparameters = jax.tree.map(
         lambda value: jnp.asarray(value, dtype), hyperparameters
     )
-    rows = [_rows(buffer) for buffer in demos]
+    rows = [step_rows(buffer) for buffer in demos]
     observations, tasks, targets, mask = map(jnp.concatenate, zip(*rows, strict=True))
     points = _points(hyperparameters, observations, tasks)
     noise_variance = jnp.square(hyperparameters.noise)
@@ -218,67 +218,6 @@ def log_marginal_likelihood(params: GaussianProcess) -> Float[Array, ""]:
     return -0.5 * jnp.sum(params.targets * params.weights) - outputs * normaliser
 
 
-def fit_hyperparameters(
-    demos: Demonstrations, initial: Hyperparameters
-) -> Hyperparameters:
-    """Hyperparameters that maximise the marginal likelihood of `demos`.
-
-    Runs on the host, in float64 whatever the precision of the data, with the BFGS of
-    SciPy through gpjax. A lengthscale is fitted per dimension where `initial` holds one
-    per dimension.
-
-    Args:
-      demos: typically the pre-training demonstrations; padding is ignored.
-      initial: where the search starts.
-
-    Returns:
-      The best hyperparameters found, as NumPy values.
-
-    Raises:
-      InvalidArgumentError: an initial value that `condition` would refuse,
-        demonstrations without a recorded step, or a search that does not end at
-        positive, finite values.
-    """
-    validate(initial)
-    _check_sizes(initial, demos)
-    recorded = np.asarray(valid_steps(demos)).ravel()
-    if not recorded.any():
-        raise errors.InvalidArgumentError(
-            "demos must hold at least one recorded step to fit hyperparameters"
-        )
-    observations, tasks, targets, _ = (
-        np.asarray(rows, np.float64)[recorded] for rows in _rows(demos)
-    )
-    size = observations.shape[1]
-    # The marginal likelihood of smooth data is too flat for float32 line searches.
-    with jax.enable_x64(True):
-        data = gpjax.Dataset(
-            X=jnp.asarray(np.concatenate([observations, tasks], axis=1)),
-            y=jnp.asarray(targets),
-        )
-        fitted, _ = gpjax.fit_scipy(
-            model=_model(initial, size, size + tasks.shape[1]),
-            objective=_negative_log_marginal_likelihood,
-            train_data=data,
-            verbose=False,
-        )
-        state_kernel, task_kernel = fitted.prior.kernel.kernels
-        value = gpjax.parameters.val
-        best = Hyperparameters(
-            state_lengthscale=np.asarray(value(state_kernel.lengthscale)),
-            task_lengthscale=np.asarray(value(task_kernel.lengthscale)),
-            signal=np.sqrt(value(state_kernel.variance) * value(task_kernel.variance)),
-            noise=np.asarray(value(fitted.likelihood.obs_stddev)),
-        )
-    for name, found in best._asdict().items():
-        if not (np.isfinite(found).all() and (found > 0).all()):
-            raise errors.InvalidArgumentError(
-                f"the marginal likelihood of demos does not determine {name} (the fit"
-                f" ended at {found}); pass hyperparameters of your own"
-            )
-    return best
-
-
 def policy() -> Policy:
     """The posterior mean as a policy; its parameters come from `condition`."""
 
@@ -305,7 +244,8 @@ def embedding() -> Embedding:
     return Embedding(embed=embed, kernel=_kernel, diagonal=_diagonal)
 
 
-def _check_sizes(hyperparameters: Hyperparameters, demos: Demonstrations) -> None:
+def check_sizes(hyperparameters: Hyperparameters, demos: Demonstrations) -> None:
+    """Raises if a lengthscale is neither one number nor one per dimension."""
     sizes = {
         "state_lengthscale": demos.observations.shape[-1],
         "task_lengthscale": demos.tasks.shape[-1],
@@ -319,7 +259,7 @@ def _check_sizes(hyperparameters: Hyperparameters, demos: Demonstrations) -> Non
             )
 
 
-def _rows(demos: Demonstrations):
+def step_rows(demos: Demonstrations):
     """Observations, tasks, actions and mask with one row per step, padding zeroed."""
     mask = valid_steps(demos)
     tasks = jnp.broadcast_to(demos.tasks[:, None], (*mask.shape, demos.tasks.shape[-1]))
@@ -371,32 +311,3 @@ def _kernel(x: Points, y: Points) -> Float[Array, "n m"]:
 
 def _diagonal(points: Points) -> Float[Array, "..."]:
     return points.signal**2
-
-
-def _model(initial: Hyperparameters, state_size: int, size: int):
-    """The gpjax model whose trainable parameters are the hyperparameters."""
-    state_kernel = gpjax.kernels.RBF(
-        active_dims=list(range(state_size)),
-        lengthscale=jnp.asarray(initial.state_lengthscale, float),
-        variance=jnp.square(jnp.asarray(initial.signal, float)),
-    )
-    # Only the product of the two variances matters, and only it is read.
-    task_kernel = gpjax.kernels.RBF(
-        active_dims=list(range(state_size, size)),
-        lengthscale=jnp.asarray(initial.task_lengthscale, float),
-    )
-    prior = gpjax.gps.Prior(
-        mean_function=gpjax.mean_functions.Zero(),
-        kernel=state_kernel * task_kernel,
-        # Relative: gpjax adds 1e-6 by default, which is the noise of small actions.
-        jitter=1e-6 * float(jnp.square(initial.signal)),
-    )
-    return prior * gpjax.likelihoods.Gaussian(jnp.asarray(initial.noise, float))
-
-
-def _negative_log_marginal_likelihood(model, data):
-    def of_output(column):
-        output = gpjax.Dataset(X=data.X, y=column[:, None])
-        return gpjax.objectives.conjugate_mll(model, output)
-
-    return -jax.vmap(of_output)(data.y.T).sum()

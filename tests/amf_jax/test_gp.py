@@ -8,7 +8,7 @@ import scipy.stats
 from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 
 from amf_jax import demonstrations, errors
-from amf_jax.policies import gp
+from amf_jax.policies import gp, gp_fit
 
 condition, predict = jax.jit(gp.condition), jax.jit(gp.predict)
 entropy = jax.jit(gp.entropy)
@@ -261,7 +261,7 @@ def test_fitting_recovers_the_truth():
     truth = gp.Hyperparameters(0.6, 1.5, 0.5, 0.1)
     demos = drawn_from_a_gp(19, truth)
     start = gp.Hyperparameters(1.0, 1.0, 1.0, 0.3)
-    fitted = gp.fit_hyperparameters(demos, start)
+    fitted = gp_fit.fit_hyperparameters(demos, start)
 
     def evidence(hyperparameters):
         return scikit(
@@ -284,11 +284,11 @@ def test_fitting_ignores_padding_and_fits_what_initial_asks_for():
     blank = demonstrations.empty(3, 5, 1, 2, 1)
     padded = demonstrations.stack([blank, demos])
     start = gp.Hyperparameters()
-    fitted = gp.fit_hyperparameters(demos, start)
+    fitted = gp_fit.fit_hyperparameters(demos, start)
     np.testing.assert_allclose(
-        np.array(gp.fit_hyperparameters(padded, start)), np.array(fitted), rtol=1e-3
+        np.array(gp_fit.fit_hyperparameters(padded, start)), np.array(fitted), rtol=1e-3
     )
-    by_dimension = gp.fit_hyperparameters(
+    by_dimension = gp_fit.fit_hyperparameters(
         random_demos(21), start._replace(state_lengthscale=jnp.full(3, 0.5))
     )
     assert by_dimension.state_lengthscale.shape == (3,)
@@ -302,7 +302,7 @@ def test_hyperparameters_must_be_positive(name, value):
     with pytest.raises(errors.InvalidArgumentError, match=f"{name} must be positive"):
         gp.condition(wrong, random_demos(22))
     with pytest.raises(errors.InvalidArgumentError, match=f"{name} must be positive"):
-        gp.fit_hyperparameters(random_demos(22), wrong)
+        gp_fit.fit_hyperparameters(random_demos(22), wrong)
 
 
 @pytest.mark.parametrize(
@@ -320,6 +320,6 @@ def test_something_to_condition_on_is_required():
     with pytest.raises(errors.InvalidArgumentError, match="at least one"):
         gp.condition(HYPERPARAMETERS)
     with pytest.raises(errors.InvalidArgumentError, match="recorded step"):
-        gp.fit_hyperparameters(
+        gp_fit.fit_hyperparameters(
             demonstrations.empty(2, 4, 3, 2, 2), gp.Hyperparameters()
         )
