@@ -74,6 +74,19 @@ def valid_steps(demos: Demonstrations) -> Bool[Array, "N H"]:
     return demos.step_mask & demos.demo_mask[:, None]
 
 
+def without_padding(demos: Demonstrations) -> Demonstrations:
+    """The same demonstrations with zeros wherever nothing was recorded.
+
+    Padding may hold anything, NaN included, which a weight of zero would let through.
+    """
+    recorded = valid_steps(demos)[..., None]
+    return demos._replace(
+        observations=jnp.where(recorded, demos.observations, 0),
+        actions=jnp.where(recorded, demos.actions, 0),
+        tasks=jnp.where(demos.demo_mask[:, None], demos.tasks, 0),
+    )
+
+
 def append(demos: Demonstrations, new: Demonstrations) -> Demonstrations:
     """Writes all rows of `new` behind the ones held, without changing any shape.
 

@@ -62,7 +62,8 @@ def log_importance_weights(
       own_mask: which of those J tasks belong to a demonstration at hand.
     """
     at_hand = jnp.where(own_mask[:, None], own_log_likelihoods, -jnp.inf)
-    mixture = logsumexp(at_hand, axis=0) - jnp.log(own_mask.sum())
+    number = own_mask.sum(dtype=log_likelihoods.dtype)
+    mixture = logsumexp(at_hand, axis=0) - jnp.log(number)
     return log_likelihoods - mixture[None, :]
 
 
@@ -93,7 +94,9 @@ def deterministic(
     A task without a demonstration gets a row of NaN, which no selector ranks.
     """
     own = (task_ids[:, None] == demo_task_ids[None, :]) & mask[None, :]
-    return own / own.sum(axis=-1, keepdims=True)
+    total = own.sum(axis=-1, keepdims=True)
+    # XLA turns a boolean divided by zero into 0, so that NaN has to be asked for.
+    return jnp.where(total > 0, own / jnp.maximum(total, 1), jnp.nan)
 
 
 def uniform(num_tasks: int, mask: Bool[Array, " N"]) -> Float[Array, "K N"]:

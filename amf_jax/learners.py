@@ -167,6 +167,7 @@ def gradient_learner(
 
     def fit(key, params, prior_params, mixing, demos: Demonstrations):
         assert adaptive_prior is not None
+        demos = demonstrations_lib.without_padding(demos)
         tasks = jnp.broadcast_to(
             demos.tasks[:, None], (*demos.step_mask.shape, demos.tasks.shape[-1])
         )

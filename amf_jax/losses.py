@@ -31,10 +31,10 @@ def behaviour_cloning(
 
 
 def mix_actions(
-    mixing: Float[Array, "*batch"],
-    policy_actions: Float[Array, "*batch A"],
-    prior_actions: Float[Array, "*batch A"],
-) -> Float[Array, "*batch A"]:
+    mixing: Float[Array, "*#batch"],
+    policy_actions: Float[Array, "*#batch A"],
+    prior_actions: Float[Array, "*#batch A"],
+) -> Float[Array, "*#batch A"]:
     """`a = alpha a_policy + (1 - alpha) a_prior`, the adaptive prior (section 4.2)."""
     weight = mixing[..., None]
     return weight * policy_actions + (1.0 - weight) * prior_actions

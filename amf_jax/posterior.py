@@ -57,7 +57,7 @@ def safe_cholesky(
     size = matrix.shape[-1]
     epsilon = jnp.finfo(matrix.dtype).eps
     unit = epsilon * jnp.abs(jnp.trace(matrix, axis1=-2, axis2=-1)) / size
-    eye = jnp.eye(size, dtype=matrix.dtype)
+    eye = jnp.broadcast_to(jnp.eye(size, dtype=matrix.dtype), matrix.shape)
 
     def failed(factor):
         return ~jnp.isfinite(factor).all(axis=(-2, -1))
@@ -65,7 +65,7 @@ def safe_cholesky(
     def retry(carry):
         attempt, jitter, factor = carry
         bad = failed(factor)
-        jitter = jnp.where(bad, unit * 10.0**attempt, jitter)
+        jitter = jnp.where(bad, unit * jnp.full_like(unit, 10.0) ** attempt, jitter)
         again = jnp.linalg.cholesky(matrix + jitter[..., None, None] * eye)
         return attempt + 1, jitter, jnp.where(bad[..., None, None], again, factor)
 
@@ -132,12 +132,14 @@ def condition(
       start: first row to write, a traced number; rows from there on must be unused, and
         `start + n` may not exceed the capacity.
     """
-    rows = mask.shape[0]
+    rows, start = mask.shape[0], jnp.asarray(start, jnp.int32)
     solved = jnp.where(mask[None, :], whiten(kernel, posterior, points), 0.0)
     block = kernel(points, points) / posterior.scale - solved.T @ solved
     factor, jitter = factor_noisy(block, mask, posterior.noise_variance)
 
-    cholesky = jax.lax.dynamic_update_slice(posterior.cholesky, solved.T, (start, 0))
+    cholesky = jax.lax.dynamic_update_slice(
+        posterior.cholesky, solved.T, (start, jnp.int32(0))
+    )
     cholesky = jax.lax.dynamic_update_slice(cholesky, factor, (start, start))
 
     def write(buffer, new):

@@ -46,11 +46,12 @@ def last_layer(params, key, observation, action, task):
     return features, 2.0 * (act(params, observation, task) - action)
 
 
+@jax.jit
 def train(key, params, demos):
-    """500 steps of AdamW."""
+    """300 steps of AdamW."""
     optimizer, schedule = finetune.adamw_direction(), finetune.cosine(1e-2)
     start = (params, optimizer.init(params))
-    return finetune.finetune(loss, optimizer, schedule, key, *start, demos, 500).params
+    return finetune.finetune(loss, optimizer, schedule, key, *start, demos, 300).params
 
 
 def main():

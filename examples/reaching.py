@@ -18,6 +18,7 @@ HORIZON = 20
 PRETRAINING = jnp.array([0, 1, 2] * 4)
 
 
+@jax.jit
 def demonstrate(key, task_ids):
     """The expert heads for its goal and covers a tenth of the way in each step."""
     count = len(task_ids)

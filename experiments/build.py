@@ -136,11 +136,11 @@ def _integrator(config: ConfigDict, method: methods.Method) -> dict[str, Any]:
     """A Gaussian process on the integrator."""
     from experiments.suites import integrator
 
-    if method.adaptive_prior and method.selector == "uniform":
+    active = selectors.get(method.selector).needs_model
+    if method.adaptive_prior and not active:
         raise errors.InvalidArgumentError(
             f"method={config.method!r} mixes a fine-tuned with a pre-trained policy,"
-            " but a Gaussian process forgets nothing; the integrator takes 'amf',"
-            " 'amf_paper' and 'uniform'"
+            " but a Gaussian process forgets nothing; use 'uniform' on the integrator"
         )
     suite = integrator.make()
     hyperparameters = gp.Hyperparameters(**config.policy)
@@ -190,13 +190,13 @@ def _integrator(config: ConfigDict, method: methods.Method) -> dict[str, Any]:
     def entropy(params):
         return gp.entropy(params, jnp.asarray(states), tasks)
 
-    warm_rounds = 0 if method.selector == "uniform" else config.warm_start_rounds
+    warm_rounds = config.warm_start_rounds if active else 0
     return {
         "suite": suite,
         "learner": learner,
         "selector": selectors.warm_start(selector, warm_rounds, suite.sample_tasks),
         "pretraining": shown,
-        "history": shown if method.selector != "uniform" else None,
+        "history": shown,
         "measure": lambda state: {"entropy": float(entropy(state.params))},
     }
 
@@ -238,8 +238,8 @@ def _chosen(config: ConfigDict, name: str, otherwise):
 
 
 def _selector(method: methods.Method, embedding, log_likelihood, options):
-    if method.selector == "uniform":  # takes no options
-        options = {}
+    if not selectors.get(method.selector).needs_model:
+        options = {}  # they are the active rules' options
     return selectors.make(method.selector, embedding, log_likelihood, **options)
 
 

@@ -1,7 +1,8 @@
-"""Runs every test with JAX at its strictest and with annotations checked at run time."""
+"""Runs every test with JAX at its strictest and checks annotations at run time."""
 
 import jax
 import jaxtyping
+import pytest
 
 # Before any backend starts: what depends on the number of devices shows with two.
 jax.config.update("jax_num_cpu_devices", 2)
@@ -10,3 +11,11 @@ jax.config.update("jax_debug_key_reuse", True)
 
 # Before amf_jax is imported: shapes and types are only checked in tests.
 jaxtyping.install_import_hook("amf_jax", "beartype.beartype")
+
+
+@pytest.fixture
+def quick_compile():
+    """Compiles without optimisation, for problems so small that compiling is the cost."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -8,7 +8,7 @@ from amf_jax.selectors.base import (
     SelectorInfo,
     check_choice,
 )
-from amf_jax.selectors.registry import SELECTORS, make
+from amf_jax.selectors.registry import SELECTORS, get, make
 from amf_jax.selectors.uniform import uniform
 from amf_jax.selectors.warm_start import warm_start
 
@@ -22,6 +22,7 @@ __all__ = [
     "amf",
     "amf_paper",
     "check_choice",
+    "get",
     "make",
     "uniform",
     "warm_start",

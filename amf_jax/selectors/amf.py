@@ -116,7 +116,9 @@ def amf(
             )(jnp.arange(rows))
             flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), points)
             mass = demonstrations_lib.valid_steps(history_demos).ravel()
-            scale = history.mean_diagonal(embedding, flat, mass.astype(float))
+            scale = history.mean_diagonal(
+                embedding, flat, mass.astype(posterior.scale.dtype)
+            )
             posterior = posterior._replace(scale=scale)
         posterior = history.absorb(
             embedding, posterior, params, key, history_demos, 0, rows
@@ -142,11 +144,13 @@ def amf(
     def weigh(context: Context, sample: Demonstrations, candidates: Candidates):
         """Importance weights of the sampled demonstrations for some tasks."""
         if weights == "deterministic":
-            return importance.deterministic(
+            own = importance.deterministic(
                 candidates.task_ids, sample.task_ids, sample.demo_mask
             )
+            return own.astype(context.tasks.dtype)
         if weights == "off":
-            return importance.uniform(candidates.tasks.shape[0], sample.demo_mask)
+            same = importance.uniform(candidates.tasks.shape[0], sample.demo_mask)
+            return same.astype(context.tasks.dtype)
 
         assert log_likelihood is not None  # checked when the selector was built
 
@@ -169,6 +173,8 @@ def amf(
     def select(key, state: AmfState, context: Context):
         sample_key, embed_key, search_key = jax.random.split(key, 3)
         params = context.embedding_params
+        demos = demonstrations_lib.without_padding(context.demos)
+        context = context._replace(demos=demos)
         sample, rows = demonstrations_lib.subsample(
             sample_key, context.demos, trajectory_samples
         )

@@ -90,7 +90,7 @@ def check_choice(
         return
     sizes = np.asarray(info.effective_sample_size)
     missing = np.flatnonzero(sizes == 0)
-    if missing.size:
+    if 0 < missing.size < sizes.size:
         names = [task_names[i] if task_names else str(i) for i in missing]
         raise errors.UndemonstratedTaskError(
             f"no demonstration at hand carries weight for task {', '.join(names)};"
@@ -100,8 +100,9 @@ def check_choice(
         )
     raise errors.SelectionError(
         f"scores are not finite: {np.asarray(info.scores)} (jitter"
-        f" {float(info.jitter):.3g}); raise noise_variance, keep normalise_kernel=True,"
-        " or enable 64-bit floats, and check the policy's parameters for NaN"
+        f" {float(info.jitter):.3g}); check that there is a demonstration at hand and"
+        " the policy's parameters for NaN, then raise noise_variance, keep"
+        " normalise_kernel=True, or enable 64-bit floats"
     )
 
 

@@ -1,6 +1,7 @@
 """The registry of selectors: one line each."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from amf_jax import errors
 from amf_jax.embeddings import Embedding
@@ -9,22 +10,35 @@ from amf_jax.selectors.base import Selector
 from amf_jax.selectors.uniform import uniform
 
 
-def _without_model(build: Callable[..., Selector]) -> Callable[..., Selector]:
-    """Gives a selector that needs no model the signature that the others have."""
+class Entry(NamedTuple):
+    """A registered selector.
 
-    def with_model(embedding, log_likelihood, **options):
-        del embedding, log_likelihood
-        return build(**options)
+    Attributes:
+      build: `(embedding, log_likelihood, **options) -> Selector`, or `(**options) ->
+        Selector` for a rule that looks at no model.
+      needs_model: which of the two.
+    """
 
-    return with_model
+    build: Callable[..., Selector]
+    needs_model: bool
 
 
-#: `(embedding, log_likelihood, **options) -> Selector` by name.
-SELECTORS: dict[str, Callable[..., Selector]] = {
-    "amf": amf,
-    "amf_paper": amf_paper,
-    "uniform": _without_model(uniform),
+SELECTORS = {
+    "amf": Entry(amf, needs_model=True),
+    "amf_paper": Entry(amf_paper, needs_model=True),
+    "uniform": Entry(uniform, needs_model=False),
 }
+
+
+def get(name: str) -> Entry:
+    """The entry of this name.
+
+    Raises:
+      UnknownNameError: with the nearest valid name.
+    """
+    if name not in SELECTORS:
+        raise errors.UnknownNameError("selector", name, SELECTORS)
+    return SELECTORS[name]
 
 
 def make(
@@ -37,13 +51,19 @@ def make(
 
     Args:
       name: a key of `SELECTORS`.
-      embedding: how (state, task) pairs become points, for selectors that need it.
+      embedding: how (state, task) pairs become points, for rules that look at a model.
       log_likelihood: as in `Policy.log_likelihood`, for weights that need it.
       **options: hyperparameters of the selector.
 
     Raises:
       UnknownNameError: with the nearest valid name.
+      InvalidArgumentError: if the rule needs an embedding and there is none.
     """
-    if name not in SELECTORS:
-        raise errors.UnknownNameError("selector", name, SELECTORS)
-    return SELECTORS[name](embedding, log_likelihood, **options)
+    entry = get(name)
+    if not entry.needs_model:
+        return entry.build(**options)
+    if embedding is None:
+        raise errors.InvalidArgumentError(
+            f"selector {name!r} needs an embedding, got None; see amf_jax.embeddings"
+        )
+    return entry.build(embedding, log_likelihood, **options)

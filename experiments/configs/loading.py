@@ -5,7 +5,7 @@ import functools
 import importlib.util
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
@@ -82,9 +82,18 @@ def help_text(about: str, argv: Sequence[str]) -> str:
             for path in config_files().values()
         ]
         return "\n".join([about, "Config files:\n", *files])
-    config = load(spec)
-    fields = [f"  {name} = {config[name]!r}" for name in config]
+    fields = [f"  {name} = {value!r}" for name, value in _fields(load(spec))]
     return "\n".join([about, f"Fields of {spec}:", *fields])
+
+
+def _fields(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Names as on the command line, and values, of all fields and those within them."""
+    for name in config:
+        value = config[name]
+        if isinstance(value, ConfigDict):
+            yield from _fields(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def parse(

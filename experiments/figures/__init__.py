@@ -30,18 +30,22 @@ def _sweep(name: str) -> str:
     return f"python -m experiments.sweep --config=experiments/configs/sweeps.py:{name}"
 
 
+def _study(name: str) -> str:
+    return f"python -m experiments.studies {name}"
+
+
 FIGURES = {
     "main": Entry(main_job.draw, "make run"),
     "figure2": Entry(integrator.draw_figure2, _sweep("figure2")),
-    "figure3": Entry(studies.draw_figure3, _sweep("figure3")),
+    "figure3": Entry(studies.draw_figure3, _study("figure3")),
     "figure4": Entry(metaworld.draw_figure4, _sweep("figure4_metaworld")),
     "figure7": Entry(integrator.draw_figure7, _sweep("figure7")),
     "figure9": Entry(metaworld.draw_figure9, _sweep("figure9")),
     "figure17": Entry(metaworld.draw_figure17, _sweep("figure17")),
     "figure18": Entry(metaworld.draw_figure18, _sweep("figure18")),
-    "figure19": Entry(studies.draw_figure19, _sweep("figure19")),
+    "figure19": Entry(studies.draw_figure19, _study("figure19")),
     "figure20": Entry(weights.draw_figure20, _sweep("figure20")),
-    "figure21": Entry(studies.draw_figure21, _sweep("figure21")),
+    "figure21": Entry(studies.draw_figure21, _study("figure21")),
 }
 
 

@@ -24,7 +24,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("name", help="one of the figures below, or all")
     parser.add_argument(
-        "--results", default="results", help="folder of results (default: %(default)s)"
+        "--results_dir",
+        default="results",
+        help="folder of results (default: %(default)s)",
     )
     parser.add_argument(
         "--output", default="figures", help="folder for the PNG (default: %(default)s)"
@@ -55,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResultsWarning)
         try:
-            print(*_draw(options.name, options.results, options.output), sep="\n")
+            print(*_draw(options.name, options.results_dir, options.output), sep="\n")
         except AmfError as raised:
             error = raised
     for message in dict.fromkeys(str(warning.message) for warning in caught):

@@ -104,7 +104,10 @@ def draw_figure21(results_dir: Path) -> Figure:
     density.fill_between(angles, kernels.mean(axis=1), color=style.PRETRAINING_GREY)
     density.plot(angles, kernels.mean(axis=1), color="#555555")
     rug = (shown - angles[0]) % (2 * np.pi) + angles[0]
-    density.plot(rug, np.zeros(len(rug)), "|", color="black", markersize=8)
+    opacity = len(records) ** -0.5  # the marks of many seeds lie on each other
+    density.plot(
+        rug, np.zeros(len(rug)), "|", color="black", markersize=8, alpha=opacity
+    )
     density.set_ylim(0, None)
     density.set_ylabel("Density (1/rad)")
     density.set_title("Pre-training demonstrations")
@@ -112,7 +115,7 @@ def draw_figure21(results_dir: Path) -> Figure:
         (
             criterion,
             "criterion",
-            "Entropy (nats)",
+            "Summed entropy (nats)",
             "Criterion: expected posterior entropy",
         ),
         (

@@ -32,9 +32,7 @@ def test_append_fills_from_the_front():
     buffer = demonstrations.append(buffer, first)
     buffer = demonstrations.append(buffer, second)
 
-    np.testing.assert_array_equal(
-        buffer.demo_mask, [True, True, True, False, False]
-    )
+    np.testing.assert_array_equal(buffer.demo_mask, [True, True, True, False, False])
     np.testing.assert_array_equal(buffer.task_ids, [2, 0, 1, -1, -1])
     assert int(demonstrations.count(buffer)) == 3
     for name in ("observations", "actions", "step_mask", "tasks"):
@@ -203,7 +201,7 @@ def test_subsample_is_without_replacement_and_copies_whole_rows():
     sample, rows = demonstrations.subsample(jax.random.key(0), demos, 3)
     assert len(set(np.asarray(rows).tolist())) == 3
     assert sample.demo_mask.all()
-    for taken, whole in zip(sample, demos):
+    for taken, whole in zip(sample, demos, strict=True):
         np.testing.assert_array_equal(taken, np.asarray(whole)[np.asarray(rows)])
 
 
@@ -220,7 +218,7 @@ def test_subsample_of_everything_is_everything(size):
     demos = problems.tiny_demos(capacity=6)
     sample, rows = demonstrations.subsample(jax.random.key(0), demos, size)
     np.testing.assert_array_equal(rows, np.arange(6))
-    for taken, whole in zip(sample, demos):
+    for taken, whole in zip(sample, demos, strict=True):
         np.testing.assert_array_equal(taken, whole)
 
 

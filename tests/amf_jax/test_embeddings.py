@@ -12,6 +12,8 @@ from amf_jax import embeddings, errors
 from amf_jax.policies import mlp
 from tests import problems
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 EXAMPLES = 7
 
 
@@ -31,7 +33,7 @@ def small_mlp(dtype=jnp.float32):
         problems.ACTION_SIZE,
         features=(6, 5),
     )
-    params = policy.init(jax.random.key(0))
+    params = jax.jit(policy.init)(jax.random.key(0))
     return policy, jax.tree.map(lambda x: x.astype(dtype), params)
 
 
@@ -56,7 +58,7 @@ def head_gradients(policy, params):
     return np.stack(
         [
             explicit_from_leaves(jax.tree.map(np.asarray, gradient(head, example)))
-            for example in zip(*examples())
+            for example in zip(*examples(), strict=True)
         ]
     )
 
@@ -64,16 +66,19 @@ def head_gradients(policy, params):
 def test_last_layer_gradient_is_the_gradient_of_each_example():
     policy, params = small_mlp()
     embedding = embeddings.last_layer_gradient(policy.last_layer)
-    points = embedding.embed(params, jax.random.key(1), *examples())
+    points = jax.jit(embedding.embed)(params, jax.random.key(0), *examples())
     np.testing.assert_allclose(
-        embeddings.explicit(points), head_gradients(policy, params), rtol=1e-5, atol=1e-5
+        embeddings.explicit(points),
+        head_gradients(policy, params),
+        rtol=1e-5,
+        atol=1e-5,
     )
 
 
 def test_loss_gradient_of_the_head_is_the_gradient_of_each_example():
     policy, params = small_mlp()
     embedding = embeddings.loss_gradient(policy.loss, parameter_filter=in_head)
-    points = embedding.embed(params, jax.random.key(1), *examples())
+    points = jax.jit(embedding.embed)(params, jax.random.key(0), *examples())
     expected = head_gradients(policy, params)
     # leaves come in the order of their names: bias before kernel
     size = problems.ACTION_SIZE
@@ -88,11 +93,11 @@ def test_gradients_match_finite_differences(everything):
         arrays = examples(dtype=jnp.float64)
         if everything:
             embedding = embeddings.loss_gradient(policy.loss)
-            points = embedding.embed(params, jax.random.key(0), *arrays)
+            points = jax.jit(embedding.embed)(params, jax.random.key(0), *arrays)
             moved, rebuild = jax.flatten_util.ravel_pytree(params)
         else:
             embedding = embeddings.last_layer_gradient(policy.last_layer)
-            factors = embedding.embed(params, jax.random.key(0), *arrays)
+            factors = jax.jit(embedding.embed)(params, jax.random.key(0), *arrays)
             points = embeddings.explicit(factors)
             head = params["params"]["head"]
             shape = head["kernel"].shape
@@ -117,8 +122,8 @@ def test_gradients_match_finite_differences(everything):
 def test_factored_kernel_is_the_explicit_kernel():
     policy, params = small_mlp()
     embedding = embeddings.last_layer_gradient(policy.last_layer)
-    x = embedding.embed(params, jax.random.key(0), *examples(0))
-    y = embedding.embed(params, jax.random.key(0), *examples(1))
+    x = jax.jit(embedding.embed)(params, jax.random.key(0), *examples(0))
+    y = jax.jit(embedding.embed)(params, jax.random.key(0), *examples(1))
     y = jax.tree.map(lambda leaf: leaf[:4], y)
     left = np.asarray(embeddings.explicit(x), float)
     right = np.asarray(embeddings.explicit(y), float)
@@ -148,7 +153,7 @@ def test_linear_kernel_by_hand():
 @pytest.mark.parametrize("kind", ["last_layer", "loss"])
 def test_every_microbatch_size_gives_the_same_answer(kind, size):
     policy = problems.tiny_policy()
-    params = policy.init(jax.random.key(0))
+    params = jax.jit(policy.init)(jax.random.key(0))
 
     def embed(microbatch_size):
         if kind == "last_layer":
@@ -159,7 +164,7 @@ def test_every_microbatch_size_gives_the_same_answer(kind, size):
             embedding = embeddings.loss_gradient(
                 policy.loss, microbatch_size=microbatch_size
             )
-        return embedding.embed(params, jax.random.key(0), *examples())
+        return jax.jit(embedding.embed)(params, jax.random.key(0), *examples())
 
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6),
@@ -177,7 +182,7 @@ def test_a_filter_that_selects_nothing_is_an_error():
     with pytest.raises(
         errors.InvalidArgumentError, match=r"parameter_filter .*'head'.*'kernel'"
     ):
-        embedding.embed(params, jax.random.key(0), *examples())
+        jax.jit(embedding.embed)(params, jax.random.key(0), *examples())
 
 
 def test_bare_function_by_hand():
@@ -197,7 +202,7 @@ def test_bare_function_by_hand():
 
 def test_flax_nnx_model_embeds_like_the_same_bare_function():
     policy = problems.tiny_policy()
-    params = policy.init(jax.random.key(0))
+    params = jax.jit(policy.init)(jax.random.key(0))
     sizes = params["kernel"].shape
     model = nnx.Linear(*sizes, rngs=nnx.Rngs(0))
     model.kernel.set_value(params["kernel"])
@@ -209,7 +214,7 @@ def test_flax_nnx_model_embeds_like_the_same_bare_function():
         return jnp.sum((outputs - action) ** 2)
 
     def gram(embedding, params):
-        points = embedding.embed(params, jax.random.key(0), *examples())
+        points = jax.jit(embedding.embed)(params, jax.random.key(0), *examples())
         return embedding.kernel(points, points)
 
     np.testing.assert_allclose(
@@ -221,14 +226,12 @@ def test_flax_nnx_model_embeds_like_the_same_bare_function():
     only_kernel = embeddings.loss_gradient(
         loss, parameter_filter=lambda path: "kernel" in path
     )
-    points = only_kernel.embed(state, jax.random.key(0), *examples())
+    points = jax.jit(only_kernel.embed)(state, jax.random.key(0), *examples())
     assert points.shape == (EXAMPLES, params["kernel"].size)
 
 
 def test_relabelling_pairs_every_state_with_every_task():
-    embedding = embeddings.Embedding(
-        lambda params, key, *arrays: arrays, None, None
-    )
+    embedding = embeddings.Embedding(lambda params, key, *arrays: arrays, None, None)
     demos = problems.tiny_demos()
     tasks = problems.tiny_tasks(0, 3)
     observations, actions, relabelled = embeddings.embed_relabelled(
@@ -249,9 +252,7 @@ def test_relabelling_pairs_every_state_with_every_task():
 
 
 def test_a_demonstration_is_embedded_under_its_own_task():
-    embedding = embeddings.Embedding(
-        lambda params, key, *arrays: arrays, None, None
-    )
+    embedding = embeddings.Embedding(lambda params, key, *arrays: arrays, None, None)
     demos = problems.tiny_demos()
     observations, actions, tasks = embeddings.embed_demonstration(
         embedding, None, None, demos, 2

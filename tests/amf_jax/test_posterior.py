@@ -13,6 +13,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 from amf_jax import criteria, posterior
 from amf_jax.embeddings import linear_diagonal, linear_kernel
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 LENGTH_SCALE = 0.8
 
 
@@ -25,6 +27,7 @@ def rbf_diagonal(x):
     return jnp.ones(x.shape[0], x.dtype)
 
 
+safe_cholesky = jax.jit(posterior.safe_cholesky)
 condition = jax.jit(functools.partial(posterior.condition, rbf))
 variance = jax.jit(functools.partial(posterior.variance, rbf, rbf_diagonal))
 linear_condition = jax.jit(functools.partial(posterior.condition, linear_kernel))
@@ -94,7 +97,9 @@ def test_incremental_factor_is_the_batch_factor():
             held = condition(held, block, jnp.ones(3, bool), start)
         squared = np.sum((known[:, None] - known[None, :]) ** 2, axis=-1)
         matrix = np.exp(-0.5 * squared / LENGTH_SCALE**2) + 0.2 * np.eye(9)
-        np.testing.assert_allclose(held.cholesky, np.linalg.cholesky(matrix), atol=1e-12)
+        np.testing.assert_allclose(
+            held.cholesky, np.linalg.cholesky(matrix), atol=1e-12
+        )
         np.testing.assert_array_equal(held.points, known)
         assert held.mask.all()
 
@@ -140,9 +145,7 @@ def test_masked_rows_change_nothing(garbage):
 
 def test_conditioning_on_nothing_is_nothing():
     known, queries = points(0, 4), points(1, 5)
-    before = condition(
-        posterior.empty(known, 7, 0.1), known, jnp.ones(4, bool), 0
-    )
+    before = condition(posterior.empty(known, 7, 0.1), known, jnp.ones(4, bool), 0)
     after = condition(before, points(2, 3), jnp.zeros(3, bool), 4)
     np.testing.assert_array_equal(variance(before, queries), variance(after, queries))
 
@@ -227,14 +230,14 @@ def test_zero_embeddings_in_single_precision():
 
 def test_safe_cholesky_adds_nothing_where_nothing_is_needed():
     matrix = jnp.array([[4.0, 2.0], [2.0, 5.0]])
-    factor, jitter = posterior.safe_cholesky(matrix)
+    factor, jitter = safe_cholesky(matrix)
     np.testing.assert_allclose(factor, [[2.0, 0.0], [1.0, 2.0]])
     assert jitter == 0
 
 
 def test_safe_cholesky_takes_the_least_jitter_of_its_ladder():
     matrix = jnp.full((4, 4), 3.0)  # rank one
-    factor, jitter = posterior.safe_cholesky(matrix)
+    factor, jitter = safe_cholesky(matrix)
     assert np.isfinite(factor).all()
     # A rung is the machine epsilon times the mean diagonal times a power of ten.
     rung = np.log10(float(jitter) / (3.0 * np.finfo(np.float32).eps))
@@ -249,7 +252,7 @@ def test_safe_cholesky_treats_each_matrix_of_a_batch_by_itself():
     singular = np.ones((2, 2))
     broken = np.array([[1.0, np.nan], [np.nan, 1.0]])
     batch = jnp.asarray(np.stack([definite, singular, broken]), jnp.float32)
-    factor, jitter = jax.jit(posterior.safe_cholesky)(batch)
+    factor, jitter = safe_cholesky(batch)
     np.testing.assert_allclose(factor[0], [[2.0, 0.0], [1.0, 2.0]], rtol=1e-6)
     assert jitter[0] == 0
     assert np.isfinite(factor[1]).all() and jitter[1] > 0
@@ -257,5 +260,5 @@ def test_safe_cholesky_treats_each_matrix_of_a_batch_by_itself():
 
 
 def test_safe_cholesky_does_not_hide_an_indefinite_matrix():
-    factor, _ = posterior.safe_cholesky(jnp.array([[1.0, 2.0], [2.0, 1.0]]))
+    factor, _ = safe_cholesky(jnp.array([[1.0, 2.0], [2.0, 1.0]]))
     assert np.isnan(factor).any()

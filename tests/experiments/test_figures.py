@@ -389,14 +389,14 @@ def test_unknown_figure_suggests_the_nearest(folder, tmp_path, capsys):
     with pytest.raises(UnknownNameError, match="Did you mean 'figure17'"):
         figures.make("figure_17", folder)
     with pytest.raises(SystemExit) as caught:
-        command.main(["mian", f"--results={folder}", f"--output={tmp_path}"])
+        command.main(["mian", f"--results_dir={folder}", f"--output={tmp_path}"])
     assert caught.value.code == 2
     assert "Did you mean 'main'" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
 
 
 def test_missing_results_name_the_command_that_makes_them(tmp_path, capsys):
-    assert command.main(["figure9", f"--results={tmp_path}"]) == 1
+    assert command.main(["figure9", f"--results_dir={tmp_path}"]) == 1
     message = capsys.readouterr().err
     assert "no results of metaworld 8-8-0-0 or 0-8-8-0" in message
     assert (
@@ -406,7 +406,7 @@ def test_missing_results_name_the_command_that_makes_them(tmp_path, capsys):
 
 
 def test_command_draws_and_prints_notices(folder, tmp_path, capsys):
-    options = [f"--results={folder}", f"--output={tmp_path}"]
+    options = [f"--results_dir={folder}", f"--output={tmp_path}"]
     assert command.main(["figure4", *options]) == 0
     captured = capsys.readouterr()
     assert captured.out.strip() == str(tmp_path / "figure4.png")
@@ -420,7 +420,7 @@ def test_all_draws_what_has_results(folder, tmp_path, capsys):
         records = gp_records(6, "amf", seed)
         save(tmp_path, "integrator", "6", "amf", seed, records)
     output = tmp_path / "pictures"
-    assert command.main(["all", f"--results={tmp_path}", f"--output={output}"]) == 0
+    assert command.main(["all", f"--results_dir={tmp_path}", f"--output={output}"]) == 0
     captured = capsys.readouterr()
     assert sorted(path.name for path in output.iterdir()) == [
         "figure2.png",
@@ -428,7 +428,7 @@ def test_all_draws_what_has_results(folder, tmp_path, capsys):
     ]
     assert "note: figure4: no results of metaworld" in captured.err
     empty = tmp_path / "empty"
-    assert command.main(["all", f"--results={empty}"]) == 1
+    assert command.main(["all", f"--results_dir={empty}"]) == 1
     assert "no figure has any results" in capsys.readouterr().err
 
 
@@ -457,7 +457,7 @@ def test_one_seed_is_drawn_without_band_and_noted(tmp_path, capsys):
     assert not axes.collections
     assert "One seed" in figure.get_supxlabel()
     assert (
-        command.main(["figure7", f"--results={tmp_path}", f"--output={tmp_path}"]) == 0
+        command.main(["figure7", f"--results_dir={tmp_path}", f"--output={tmp_path}"]) == 0
     )
     assert capsys.readouterr().err.count("only one seed") == 1
 

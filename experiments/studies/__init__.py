@@ -1,0 +1,105 @@
+"""Studies: single looks at the integrator, behind figures 3, 19 and 21.
+
+Other figures compare methods by their curves; these look into a policy or a selection.
+A study writes its records to
+`<results_dir>/integrator/<setting>/study_<name>/seed<k>.jsonl`. A new one is a function
+`(config, seeds) -> records of each seed` and one line below.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from amf_jax.errors import InvalidArgumentError, UnknownNameError
+from experiments import results
+from experiments.configs import loading
+from experiments.studies import finetuning, landscape
+
+Record = dict[str, Any]
+
+
+class Study(NamedTuple):
+    """A study, and where its records go.
+
+    Attributes:
+      compute: `(config, seeds) -> records` of one seed after the other; its docstring
+        says in one line what it looks at.
+      config: makes the config that `compute` is given.
+      seeds: how many, unless the user asks for another number.
+      conclude: what to print about the records of all seeds; None for nothing.
+    """
+
+    compute: Callable[[ConfigDict, Sequence[int]], Iterator[list[Record]]]
+    config: Callable[[], ConfigDict]
+    seeds: int = 1
+    conclude: Callable[[Sequence[list[Record]]], str] | None = None
+
+
+def _mismatch(rounds: int) -> ConfigDict:
+    """The mismatched setting of figure 2, with that many rounds."""
+    return loading.load("integrator:6", {"rounds": rounds, "attempts": 0})
+
+
+def _top_half() -> ConfigDict:
+    """What the integrator's config says about things other than fine-tuning."""
+    config = loading.load("integrator:6")
+    names = ("suite", "preset", "method", "seed", "results_dir", "selection", "policy")
+    return ConfigDict(
+        {name: config[name] for name in names} | {"setting": "top-half"}
+    ).lock()
+
+
+STUDIES = {
+    "figure3": Study(finetuning.trajectories, functools.partial(_mismatch, 20)),
+    "figure19": Study(finetuning.weight_sweep, functools.partial(_mismatch, 9)),
+    "figure21": Study(
+        landscape.criterion_and_return, _top_half, 10, landscape.report_correlation
+    ),
+}
+
+
+def run(name: str, results_dir: str | Path, seeds: int | None = None) -> list[Path]:
+    """Computes a study and writes its results files.
+
+    Args:
+      name: a key of `STUDIES`.
+      results_dir: folder of results.
+      seeds: how many, counted from 0; None is what the study takes by itself.
+
+    Returns:
+      The files, by seed.
+
+    Raises:
+      UnknownNameError: naming the nearest study there is.
+      InvalidArgumentError: less than one seed.
+      ResultsError: if a file cannot be written, or another config wrote it.
+    """
+    if name not in STUDIES:
+        raise UnknownNameError("study", name, STUDIES)
+    study = STUDIES[name]
+    count = study.seeds if seeds is None else seeds
+    if count < 1:
+        raise InvalidArgumentError(f"seeds must be at least 1, got {count}")
+    config = study.config()
+    plain = results.to_plain(config) | {"results_dir": str(results_dir)}
+    targets = {}
+    for seed in range(count):
+        path = results.path(
+            results_dir, config.suite, config.setting, f"study_{name}", seed
+        )
+        results.check_writable(path.parent)
+        header = {"config": plain | {"seed": seed}, "versions": results.versions()}
+        results.require_same_config(path, header["config"])
+        targets[path] = header | {"seed": seed}
+    runs = []
+    for (path, header), records in zip(
+        targets.items(), study.compute(config, range(count)), strict=True
+    ):
+        results.write(path, header, records)
+        runs.append(records)
+    if study.conclude is not None:
+        print(f"{name}: {study.conclude(runs)}")
+    return list(targets)

@@ -1,0 +1,345 @@
+"""The `amf` selector: its formulas transcribed, its options and its errors."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from amf_jax import candidates, embeddings, errors, posterior, selectors
+from tests import problems
+
+POLICY = problems.tiny_policy()
+EMBEDDING = embeddings.last_layer_gradient(POLICY.last_layer)
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+@functools.cache
+def build(**options):
+    """A selector and its jitted `select`, compiled once for all tests."""
+    selector = selectors.amf(EMBEDDING, POLICY.log_likelihood, **options)
+    return selector, jax.jit(selector.select)
+
+
+def select_once(context, seed=0, **options):
+    selector, select = build(**options)
+    return select(jax.random.key(seed), selector.init(context), context)
+
+
+def run_rounds(context, counts, **options):
+    """Selects when the first `counts[r]` demonstrations are at hand, round by round."""
+    selector, select = build(**options)
+    state = selector.init(context)
+    states, infos = [], []
+    for count in counts:
+        mask = context.demos.demo_mask & (jnp.arange(6) < count)
+        now = context._replace(demos=context.demos._replace(demo_mask=mask))
+        _, state, info = select(jax.random.key(0), state, now)
+        states.append(state)
+        infos.append(info)
+    return states, infos
+
+
+def remaining_variance(state, context):
+    """Posterior variance of every recorded state under every task."""
+    points = embeddings.embed_relabelled(
+        EMBEDDING, context.embedding_params, None, context.demos, context.tasks
+    )
+    return posterior.variance(
+        EMBEDDING.kernel, EMBEDDING.diagonal, state.posterior, points
+    )
+
+
+def assert_same_posterior(one, other, context):
+    np.testing.assert_allclose(
+        one.posterior.cholesky, other.posterior.cholesky, 1e-4, 1e-5
+    )
+    np.testing.assert_allclose(
+        remaining_variance(one, context), remaining_variance(other, context), 1e-3, 1e-4
+    )
+
+
+def transcription(context, candidate_tasks, candidate_ids, criterion, weights, history):
+    """Scores of appendix C, sum by sum, in NumPy with explicit embeddings."""
+    context = jax.tree.map(np.asarray, context)
+    demos, mu = context.demos, context.task_weights
+    held = np.flatnonzero(demos.demo_mask)
+    steps = [np.flatnonzero(demos.step_mask[i]) for i in held]
+
+    def act(params, s, c):
+        return np.concatenate([s, c]) @ params["kernel"] + params["bias"]
+
+    def embed(i, t, c):
+        """d |W'[s, c] + b - a|^2 / d (W, b), written out."""
+        s, a = demos.observations[i, t], demos.actions[i, t]
+        residual = 2.0 * (act(context.embedding_params, s, c) - a)
+        return np.outer(np.concatenate([s, c, [1.0]]), residual).ravel()
+
+    def block(i, c):
+        return np.array([embed(i, t, c) for t in steps[list(held).index(i)]])
+
+    def log_likelihood(i, c):
+        return sum(
+            -0.5 * ((a - act(context.params, s, c)) ** 2 + np.log(2 * np.pi)).sum()
+            for s, a in zip(
+                demos.observations[i][demos.step_mask[i]],
+                demos.actions[i][demos.step_mask[i]],
+                strict=True,
+            )
+        )
+
+    def weigh(tasks, ids):
+        if weights == "off":
+            return np.full((len(tasks), held.size), 1.0 / held.size)
+        if weights == "deterministic":
+            own = np.array([demos.task_ids[held] == k for k in ids], float)
+            return own / own.sum(axis=1, keepdims=True)
+        w = np.zeros((len(tasks), held.size))
+        for k, c in enumerate(tasks):
+            for n, i in enumerate(held):
+                mixture = np.mean(
+                    [np.exp(log_likelihood(i, demos.tasks[j])) for j in held]
+                )
+                w[k, n] = np.exp(log_likelihood(i, c)) / mixture
+        if weights == "plain":
+            return w / held.size
+        return w / w.sum(axis=1, keepdims=True)
+
+    evaluation = weigh(context.tasks, range(len(mu)))
+    points = [
+        (mu[k] * evaluation[k, n], phi)
+        for k, c in enumerate(context.tasks)
+        for n, i in enumerate(held)
+        for phi in block(i, c)
+    ]
+    mass = np.array([w for w, _ in points])
+    occupancy = np.array([phi for _, phi in points])
+    scale = (mass * (occupancy**2).sum(axis=1)).sum() / mass.sum()
+
+    def variance(at, given):
+        prior = (at**2).sum(axis=1) / scale
+        if not len(given):
+            return prior
+        gram = given @ given.T / scale + np.eye(len(given))
+        cross = given @ at.T / scale
+        return prior - (cross * np.linalg.solve(gram, cross)).sum(axis=0)
+
+    known = [block(i, demos.tasks[i]) for i in held] if history else []
+    known = np.concatenate(known) if history else np.zeros((0, occupancy.shape[1]))
+    scores = np.zeros(len(candidate_tasks))
+    blocks = weigh(candidate_tasks, candidate_ids)
+    for k, c in enumerate(candidate_tasks):
+        for n, i in enumerate(held):
+            candidate = block(i, c)
+            both = np.concatenate([known, candidate])
+            if criterion == "prior_entropy":
+                left = variance(candidate, known)
+                value = 0.5 * np.log(2 * np.pi * np.e * left).sum()
+            elif criterion == "entropy":
+                left = variance(occupancy, both)
+                value = -(mass * 0.5 * np.log(2 * np.pi * np.e * left)).sum()
+            else:
+                reduction = variance(occupancy, known) - variance(occupancy, both)
+                value = (mass * reduction).sum()
+            scores[k] += blocks[k, n] * value
+    return scores, evaluation
+
+
+@pytest.mark.parametrize(
+    ("criterion", "weights", "history"),
+    [
+        ("variance", "self_normalised", True),
+        ("variance", "self_normalised", False),
+        ("entropy", "self_normalised", True),
+        ("entropy", "deterministic", False),
+        ("prior_entropy", "off", True),
+        ("prior_entropy", "plain", False),
+    ],
+)
+def test_scores_are_those_of_appendix_c(criterion, weights, history):
+    with jax.enable_x64(True):
+        context = problems.tiny_context(dtype=jnp.float64)
+        choice, _, info = select_once(
+            context, criterion=criterion, weights=weights, condition_on_history=history
+        )
+        scores, evaluation = transcription(
+            context, context.tasks, range(3), criterion, weights, history
+        )
+        np.testing.assert_allclose(info.scores, scores, 1e-9)
+        np.testing.assert_allclose(info.importance_weights[:, :4], evaluation, 1e-9)
+        assert choice.task_id == np.argmax(scores)
+
+
+def test_amf_paper_has_plain_weights_and_no_history():
+    context = problems.tiny_context()
+    selector = selectors.amf_paper(EMBEDDING, POLICY.log_likelihood)
+    state = selector.init(context)
+    _, _, info = jax.jit(selector.select)(jax.random.key(0), state, context)
+    scores, _ = transcription(context, context.tasks, None, "variance", "plain", False)
+    np.testing.assert_allclose(info.scores, scores, 1e-4)
+
+
+def test_continuous_candidates_are_scored_like_any_task():
+    drawn = jax.random.uniform(jax.random.key(8), (5, problems.TASK_SIZE))
+    optimiser = candidates.random_shooting(lambda key, count: drawn[:count], 5)
+    context = problems.tiny_context()
+    choice, _, info = select_once(context, optimiser=optimiser)
+    scores, _ = transcription(context, drawn, None, "variance", "self_normalised", True)
+    np.testing.assert_allclose(info.scores, scores, 1e-4)
+    assert choice.task_id == -1
+    np.testing.assert_array_equal(choice.task, drawn[np.argmax(scores)])
+
+
+def test_rounds_one_by_one_equal_all_at_once():
+    context = problems.tiny_context(task_ids=(0, 1, 0, 2, 2))
+    states, infos = run_rounds(context, [1, 2, 4, 5], normalise_kernel=False)
+    (batch,), (info,) = run_rounds(context, [5], normalise_kernel=False)
+    assert_same_posterior(states[-1], batch, context)
+    np.testing.assert_allclose(infos[-1].scores, info.scores, 1e-4)
+
+
+def test_frozen_embeddings_keep_the_scale_of_the_first_selection():
+    context = problems.tiny_context(task_ids=(0, 1, 0, 2, 2))
+    states, _ = run_rounds(context, [1, 3, 5])
+    (first,), _ = run_rounds(context, [1])
+    assert [state.posterior.scale for state in states] == 3 * [first.posterior.scale]
+
+
+def test_moving_embeddings_start_anew_each_round():
+    context = problems.tiny_context(task_ids=(0, 1, 0, 2, 2))
+    states, infos = run_rounds(context, [1, 3, 5], frozen_embeddings=False)
+    (batch,), (info,) = run_rounds(context, [5], frozen_embeddings=False)
+    assert len({float(state.posterior.scale) for state in states}) == 3
+    assert_same_posterior(states[-1], batch, context)
+    np.testing.assert_allclose(infos[-1].scores, info.scores, 1e-4)
+
+
+def test_uncertainty_never_grows_with_demonstrations():
+    context = problems.tiny_context(task_ids=(0, 1, 0, 2, 2))
+    states, _ = run_rounds(context, [1, 2, 3, 4, 5])
+    left = np.array([remaining_variance(state, context) for state in states])
+    assert (left >= 0).all()
+    assert (np.diff(left, axis=0) <= 1e-5 * left.max()).all()
+    assert left[-1].sum() < 0.8 * left[0].sum()
+
+
+def test_pretraining_history_counts_like_demonstrations():
+    context = problems.tiny_context(task_ids=(0, 1, 0, 2))
+    demos = context.demos
+    history, rest = (
+        jax.tree.map(lambda leaf, part=part: leaf[part], demos)
+        for part in (slice(0, 2), slice(2, 4))
+    )
+    selector, select = build(normalise_kernel=False)
+    later = context._replace(demos=rest)
+    state = jax.jit(selector.init)(later, history)
+    _, after, _ = select(jax.random.key(0), state, later)
+    (two, four), _ = run_rounds(context, [2, 4], normalise_kernel=False)
+    for one, other in [(state, two), (after, four)]:
+        np.testing.assert_allclose(
+            remaining_variance(one, context),
+            remaining_variance(other, context),
+            1e-3,
+            1e-4,
+        )
+
+
+@pytest.mark.parametrize(
+    "options", [dict(blocks_at_a_time=1), dict(blocks_at_a_time=5)]
+)
+def test_chunks_of_any_size_give_the_same_scores(options):
+    context = problems.tiny_context()
+    _, _, info = select_once(context, **options)
+    _, _, expected = select_once(context)
+    np.testing.assert_allclose(info.scores, expected.scores, 1e-4)
+
+
+@pytest.mark.parametrize("samples", [4, 7])
+def test_a_sample_of_all_demonstrations_scores_like_all_of_them(samples):
+    context = problems.tiny_context()  # holds 4 of at most 6
+    _, _, info = select_once(context, trajectory_samples=samples)
+    _, _, expected = select_once(context)
+    np.testing.assert_allclose(info.scores, expected.scores, 1e-4)
+    np.testing.assert_allclose(
+        info.importance_weights, expected.importance_weights, 1e-4
+    )
+
+
+def test_a_sample_is_drawn_anew_from_the_demonstrations_at_hand():
+    context = problems.tiny_context()
+    used = set()
+    for seed in range(8):
+        _, _, info = select_once(context, seed, trajectory_samples=2)
+        columns = np.flatnonzero((info.importance_weights > 0).any(axis=0))
+        assert columns.size <= 2
+        assert set(columns) <= {0, 1, 2, 3}
+        assert (info.effective_sample_size <= 2 + 1e-5).all()
+        np.testing.assert_allclose(info.importance_weights.sum(axis=1), 1, 1e-5)
+        used.add(tuple(columns))
+    assert len(used) > 1
+
+
+def test_deterministic_weights_need_a_demonstration_of_every_task():
+    context = problems.tiny_context(task_ids=(0, 0, 2))
+    choice, _, info = select_once(context, weights="deterministic")
+    assert choice.task_id == -1
+    with pytest.raises(errors.UndemonstratedTaskError, match="task push;"):
+        selectors.check_choice(choice, info, ("reach", "push", "pull"))
+    with pytest.raises(errors.UndemonstratedTaskError, match="task 1;"):
+        selectors.check_choice(choice, info)
+
+
+def test_deterministic_weights_need_no_likelihood():
+    context = problems.tiny_context()
+    selector = selectors.amf(EMBEDDING, None, weights="deterministic")
+    state = selector.init(context)
+    choice, _, info = jax.jit(selector.select)(jax.random.key(0), state, context)
+    selectors.check_choice(choice, info)
+    np.testing.assert_allclose(info.effective_sample_size, [2.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (
+            dict(criterion="varience"),
+            errors.UnknownNameError,
+            "Did you mean 'variance'",
+        ),
+        (dict(weights="plane"), errors.UnknownNameError, "Did you mean 'plain'"),
+        (dict(noise_variance=0.0), errors.InvalidArgumentError, "noise_variance"),
+        (dict(noise_variance=-1.0), errors.InvalidArgumentError, "noise_variance"),
+        (
+            dict(noise_variance=float("nan")),
+            errors.InvalidArgumentError,
+            "noise_variance",
+        ),
+        (dict(trajectory_samples=0), errors.InvalidArgumentError, "trajectory_samples"),
+        (dict(log_likelihood=None), errors.InvalidArgumentError, "log_likelihood"),
+        (
+            dict(log_likelihood=None, weights="plain"),
+            errors.InvalidArgumentError,
+            "deterministic",
+        ),
+        (
+            dict(
+                weights="deterministic",
+                optimiser=candidates.random_shooting(lambda key, count: None),
+            ),
+            errors.InvalidArgumentError,
+            "self_normalised",
+        ),
+    ],
+)
+def test_bad_options_are_refused(options, error, message):
+    arguments = dict(log_likelihood=POLICY.log_likelihood) | options
+    with pytest.raises(error, match=message):
+        selectors.amf(EMBEDDING, **arguments)
+
+
+def test_history_and_moving_embeddings_exclude_each_other():
+    context = problems.tiny_context()
+    selector, _ = build(frozen_embeddings=False)
+    with pytest.raises(errors.InvalidArgumentError, match="frozen_embeddings"):
+        selector.init(context, context.demos)

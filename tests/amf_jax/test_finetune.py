@@ -1,0 +1,262 @@
+"""Training: what it learns, what it never touches, and optax by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from amf_jax import demonstrations, finetune
+from tests import problems
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+IDENTITY = optax.identity()  # plain gradient descent
+
+
+def train(loss, params, demos, steps, *, optimizer=IDENTITY, **options):
+    schedule = options.pop("schedule", finetune.constant(0.1))
+    key = options.pop("key", jax.random.key(0))
+    batch_size = options.pop("batch_size", 8)
+
+    @jax.jit
+    def run(key, params, opt_state, demos, steps):
+        return finetune.finetune(
+            loss,
+            optimizer,
+            schedule,
+            key,
+            params,
+            opt_state,
+            demos,
+            steps,
+            batch_size=batch_size,
+        )
+
+    return run(key, params, optimizer.init(params), demos, steps)
+
+
+def half_square(params, key, observation, action, task):
+    """Gradient descent on it multiplies the parameter by 1 - rate."""
+    return 0.5 * params**2
+
+
+def assert_trees_equal(left, right):
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+def test_learns_a_linear_map():
+    policy = problems.tiny_policy()
+    truth = policy.init(jax.random.key(1))
+    demos = problems.tiny_demos(0, (0, 1, 2, 0, 1, 2, 0, 1), horizon=6, capacity=12)
+    tasks = jnp.broadcast_to(demos.tasks[:, None], (*demos.step_mask.shape, 2))
+    actions = policy.act(truth, None, demos.observations, tasks)
+    result = train(
+        policy.loss,
+        policy.init(jax.random.key(2)),
+        demos._replace(actions=actions),
+        600,
+        optimizer=finetune.adamw_direction(weight_decay=0.0),
+        schedule=finetune.cosine(0.1),
+        batch_size=32,
+    )
+    assert result.losses[0] > 0.1
+    assert result.losses[-1] < 1e-6
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), result.params, truth
+    )
+
+
+def test_one_step_is_adamw():
+    policy = problems.tiny_policy()
+    params = policy.init(jax.random.key(1))
+    # One recorded step: whatever is drawn, the batch is that example.
+    demos = problems.tiny_demos(0, (1,), capacity=3, horizon=2)
+    demos = demos._replace(step_mask=demos.step_mask.at[0].set([False, True]))
+    example = demos.observations[0, 1], demos.actions[0, 1], demos.tasks[0]
+    rate, decay = 0.03, 0.2
+    reference = optax.adamw(rate, weight_decay=decay)
+    expected, state = params, reference.init(params)
+    for _ in range(3):
+        gradient = jax.grad(policy.loss)(expected, None, *example)
+        updates, state = reference.update(gradient, state, expected)
+        expected = optax.apply_updates(expected, updates)
+    result = train(
+        policy.loss,
+        params,
+        demos,
+        3,
+        optimizer=finetune.adamw_direction(decay),
+        schedule=finetune.constant(rate),
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+        result.params,
+        expected,
+    )
+    assert int(optax.tree.get(result.opt_state, "count")) == 3
+
+
+def test_opt_state_carries_over():
+    # Two runs of two steps at a constant rate are one of four, if the moments carry.
+    optimizer = finetune.adamw_direction()
+    demos = problems.tiny_demos(0, (0,))
+
+    def run(params, state, steps):
+        result = finetune.finetune(
+            half_square,
+            optimizer,
+            finetune.constant(0.1),
+            jax.random.key(0),
+            params,
+            state,
+            demos,
+            steps,
+            batch_size=2,
+        )
+        return result.params, result.opt_state
+
+    run = jax.jit(run)
+    start = jnp.float32(2.0)
+    straight = run(start, optimizer.init(start), 4)
+    split = run(*run(start, optimizer.init(start), 2), 2)
+    assert_trees_equal(straight, split)
+
+
+def test_draws_recorded_steps_uniformly_and_no_others():
+    demos = problems.tiny_demos(0, (0, 1, 0), capacity=5, horizon=3)  # 3 + 2 + 3 steps
+    index = jnp.arange(15.0).reshape(5, 3, 1)
+    demos = demos._replace(observations=index)
+
+    def count(params, key, observation, action, task):
+        # descends by one for each time that this step is drawn
+        return params @ jax.nn.one_hot(observation[0].astype(int), 15)
+
+    result = train(
+        count, jnp.zeros(15), demos, 400, schedule=finetune.constant(1.0), batch_size=64
+    )
+    frequency = -np.asarray(result.params) / 400
+    valid = np.asarray(demonstrations.valid_steps(demos)).ravel()
+    np.testing.assert_array_equal(frequency[~valid], 0.0)
+    # 25600 draws: a frequency of 1/8 deviates by 0.002
+    np.testing.assert_allclose(frequency[valid], 1 / 8, atol=0.01)
+
+
+def test_masked_entries_are_never_drawn():
+    policy = problems.tiny_policy()
+    demos = problems.tiny_demos(0, (0, 1, 0), capacity=5)
+    unused = ~demonstrations.valid_steps(demos)[..., None]
+    spoiled = demos._replace(
+        observations=jnp.where(unused, jnp.nan, demos.observations),
+        actions=jnp.where(unused, jnp.nan, demos.actions),
+        tasks=jnp.where(demos.demo_mask[:, None], demos.tasks, jnp.nan),
+    )
+    params = policy.init(jax.random.key(1))
+    clean = train(policy.loss, params, demos, 30)
+    other = train(policy.loss, params, spoiled, 30)
+    assert_trees_equal(clean, other)
+    assert np.isfinite(other.losses).all()
+
+
+def test_padding_changes_nothing():
+    policy = problems.tiny_policy()
+    params = policy.init(jax.random.key(1))
+    tight = problems.tiny_demos(0, (0, 1, 0))
+    padded = problems.tiny_demos(0, (0, 1, 0), capacity=9)
+    assert_trees_equal(
+        train(policy.loss, params, tight, 20).params,
+        train(policy.loss, params, padded, 20).params,
+    )
+
+
+def test_another_budget_or_buffer_content_does_not_recompile():
+    traces = []
+    optimizer = finetune.adamw_direction()
+
+    def loss(params, key, observation, action, task):
+        traces.append(None)
+        return half_square(params, key, observation, action, task)
+
+    @jax.jit
+    def run(key, params, state, demos, steps):
+        return finetune.finetune(
+            loss, optimizer, finetune.cosine(0.1), key, params, state, demos, steps
+        )
+
+    params = jnp.float32(1.0)
+    buffer = problems.tiny_demos(0, (0,), capacity=4)
+    results = [run(jax.random.key(0), params, optimizer.init(params), buffer, 5)]
+    once = len(traces)
+    for steps in (0, 7, 40):
+        buffer = demonstrations.append(buffer, problems.tiny_demos(steps, (0,)))
+        results.append(
+            run(jax.random.key(0), params, optimizer.init(params), buffer, steps)
+        )
+    assert len(traces) == once
+    assert results[1].params == 1.0  # no step
+    assert results[3].params < results[2].params < results[0].params < 1.0
+
+
+@pytest.mark.parametrize("why", ["no steps", "no demonstration"])
+def test_nothing_to_train_on_changes_nothing(why):
+    policy = problems.tiny_policy()
+    params = policy.init(jax.random.key(1))
+    demos = problems.tiny_demos(0, (0,))
+    if why == "no demonstration":
+        demos = demos._replace(demo_mask=jnp.zeros(1, bool))
+    optimizer = finetune.adamw_direction()
+    steps = 0 if why == "no steps" else 10
+    result = train(policy.loss, params, demos, steps, optimizer=optimizer)
+    assert_trees_equal(result.params, params)
+    assert_trees_equal(result.opt_state, optimizer.init(params))
+    assert np.isnan(result.losses).all()
+
+
+def test_trace_averages_each_twentieth():
+    demos = problems.tiny_demos(0, (0,))
+    result = train(
+        half_square, jnp.float32(1.0), demos, 40, schedule=finetune.constant(0.1)
+    )
+    values = 0.5 * 0.9 ** (2 * np.arange(40))  # before each step
+    np.testing.assert_allclose(
+        result.losses, values.reshape(20, 2).mean(axis=1), rtol=1e-5
+    )
+    np.testing.assert_allclose(result.params, 0.9**40, rtol=1e-5)
+
+
+def test_trace_of_fewer_steps_than_segments():
+    demos = problems.tiny_demos(0, (0,))
+    result = train(
+        half_square, jnp.float32(1.0), demos, 2, schedule=finetune.constant(0.1)
+    )
+    expected = np.full(20, np.nan)
+    expected[0], expected[10] = 0.5, 0.5 * 0.9**2
+    np.testing.assert_allclose(result.losses, expected, rtol=1e-5)
+
+
+def test_cosine_goes_from_the_full_rate_to_zero_in_every_call():
+    demos = problems.tiny_demos(0, (0,))
+    result = train(
+        half_square, jnp.float32(1.0), demos, 4, schedule=finetune.cosine(0.2)
+    )
+    expected = 1.0
+    for step in range(4):
+        expected *= 1 - 0.1 * (1 + np.cos(np.pi * step / 4))
+    np.testing.assert_allclose(result.params, expected, rtol=1e-5)
+    progress = jnp.array([0.0, 0.5, 1.0])
+    np.testing.assert_allclose(
+        finetune.cosine(0.2)(progress), [0.2, 0.1, 0.0], atol=1e-7
+    )
+
+
+def test_same_key_same_run_and_another_key_another_run():
+    policy = problems.tiny_policy()
+    params = policy.init(jax.random.key(1))
+    demos = problems.tiny_demos(0, (0, 1, 2))
+
+    def run(seed):
+        return train(policy.loss, params, demos, 10, key=jax.random.key(seed))
+
+    first, again, other = run(0), run(0), run(1)
+    assert_trees_equal(first, again)
+    assert not np.array_equal(first.params["kernel"], other.params["kernel"])
