@@ -1,5 +1,6 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class Checkpointer:
 
     def __init__(self, directory: str | Path, identity: Any):
         self._directory = Path(directory).resolve()
-        self._identity = identity
+        self._identity = json.loads(json.dumps(identity))  # as it will be read back
         options = ocp.CheckpointManagerOptions(
             max_to_keep=1, enable_async_checkpointing=False
         )

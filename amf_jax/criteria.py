@@ -144,9 +144,9 @@ def _score_blocks(
     def one(block):
         points, mask = block
         own = gp.whiten(kernel, posterior, points)
-        within = kernel(points, points) / posterior.scale - own.T @ own
+        within = kernel(points, points) / posterior.scale
         across = kernel(points, occupancy.points) / posterior.scale - own.T @ solved
-        factor, _ = gp.factor_noisy(within, mask, posterior.noise_variance)
+        factor, _ = gp.factor_noisy(within, own, mask, posterior.noise_variance)
         across = jnp.where(mask[:, None], across, 0.0)
         reduction = jnp.sum(solve_triangular(factor, across, lower=True) ** 2, axis=0)
         return summarise(before, reduction)

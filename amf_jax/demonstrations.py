@@ -153,6 +153,11 @@ def validate(
         raise errors.DemonstrationError(
             "every demonstration is masked; demo_mask must hold at least one True"
         )
+    if (np.diff(arrays.demo_mask.astype(int)) > 0).any():
+        raise errors.DemonstrationError(
+            "demo_mask must be True for the first rows and False for the others: new"
+            " demonstrations are written behind as many rows as are True"
+        )
     blank = arrays.demo_mask & ~arrays.step_mask.any(axis=1)
     if blank.any():
         raise errors.DemonstrationError(
@@ -160,12 +165,13 @@ def validate(
             " must hold at least one True per demonstration"
         )
     if num_tasks is not None:
-        wrong = arrays.demo_mask & (arrays.task_ids >= num_tasks)
+        known = (arrays.task_ids >= -1) & (arrays.task_ids < num_tasks)
+        wrong = arrays.demo_mask & ~known
         if wrong.any():
             row = int(np.argmax(wrong))
             raise errors.DemonstrationError(
                 f"demonstration {row} has task id {int(arrays.task_ids[row])}, but"
-                f" there are {num_tasks} tasks (0..{num_tasks - 1})"
+                f" there are {num_tasks} tasks (0..{num_tasks - 1}, or -1 for another)"
             )
     _check_finite(arrays)
 

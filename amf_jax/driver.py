@@ -78,7 +78,8 @@ class ActiveFineTuner:
             self.tasks, task_weights, rounds, demos_per_round, checkpoint_every
         )
         self._demos_per_round = demos_per_round
-        self.demos = _buffer(demos, pretraining, self.tasks, rounds * demos_per_round)
+        self._blank = _buffer(demos, pretraining, self.tasks, rounds * demos_per_round)
+        self.demos = self._blank
         if pretraining is not None:
             self._validate(pretraining)
         self._learner, self._selector = learner, selector
@@ -127,6 +128,7 @@ class ActiveFineTuner:
                 self._finish_round(on_round)
             while len(self.records) <= self._rounds:
                 if stopping.is_set():
+                    self._save()
                     raise errors.Interrupted(
                         f"stopped after round {len(self.records) - 1} of"
                         f" {self._rounds}; what was finished is kept"
@@ -150,6 +152,7 @@ class ActiveFineTuner:
 
     def _start(self) -> None:
         init_key, evaluate_key = jax.random.split(jax.random.fold_in(self._key, 0))
+        self.demos = self._blank
         self.learner_state = jax.block_until_ready(
             jax.jit(self._learner.init)(init_key, self._pretraining)
         )
@@ -177,7 +180,7 @@ class ActiveFineTuner:
         task = task_id if task_id >= 0 else np.asarray(choice.task)
 
         new = self._demonstrate(task, index, self._demos_per_round)
-        self._check_new(new)
+        self._check_new(new, task_id)
         demos = demonstrations_lib.append(self.demos, new)
 
         started = time.perf_counter()
@@ -198,11 +201,16 @@ class ActiveFineTuner:
 
     def _finish_round(self, on_round) -> None:
         index = len(self.records) - 1
-        due = index % self._checkpoint_every == 0 or index == self._rounds
-        if self._checkpointer is not None and due:
-            state = (self.demos, self.learner_state, self.selector_state)
-            self._checkpointer.save(index, state, self.records)
+        if index % self._checkpoint_every == 0 or index == self._rounds:
+            self._save()
         on_round(self.records[-1])
+
+    def _save(self) -> None:
+        index = len(self.records) - 1
+        if self._checkpointer is None or self._checkpointer.latest_round() == index:
+            return
+        state = (self.demos, self.learner_state, self.selector_state)
+        self._checkpointer.save(index, state, self.records)
 
     def _restore(self) -> bool:
         if self._checkpointer is None:
@@ -240,14 +248,26 @@ class ActiveFineTuner:
             num_tasks=self.tasks.shape[0],
         )
 
-    def _check_new(self, new: Demonstrations) -> None:
+    def _check_new(self, new: Demonstrations, task_id: int) -> None:
         self._validate(new)
+        steps, horizon = new.step_mask.shape[1], self.demos.step_mask.shape[1]
+        if steps > horizon:
+            raise errors.DemonstrationError(
+                f"demonstrate returned demonstrations of {steps} steps; the buffer has"
+                f" room for {horizon}: pass demos with a longer horizon"
+            )
         rows = int(np.sum(np.asarray(new.demo_mask)))
         if rows != self._demos_per_round or rows != new.demo_mask.shape[0]:
             raise errors.DemonstrationError(
                 f"demonstrate returned {rows} demonstrations in"
                 f" {new.demo_mask.shape[0]} rows; it was asked for"
                 f" {self._demos_per_round} full rows"
+            )
+        given = np.unique(np.asarray(new.task_ids))
+        if (given != task_id).any():
+            raise errors.DemonstrationError(
+                f"demonstrate returned demonstrations with task ids {given.tolist()}; it"
+                f" was asked for {task_id}"
             )
 
     def _measure(self, key, index: int) -> tuple[Mapping[str, Any], float]:
@@ -334,7 +354,7 @@ def _check_problem(tasks, task_weights, rounds, demos_per_round, checkpoint_ever
             raise errors.InvalidArgumentError(f"{name} must be at least 1, got {value}")
     count = tasks.shape[0]
     if task_weights is None:
-        return jnp.full((count,), 1.0 / count)
+        return jnp.full((count,), 1.0 / count, tasks.dtype)
     weights = np.asarray(task_weights, dtype=float)
     if weights.shape != (count,) or (weights < 0).any():
         raise errors.InvalidArgumentError(

@@ -126,9 +126,14 @@ def gradient_learner(
             batch_size=training.batch_size,
         )
 
-    def init(key, demos: Demonstrations) -> LearnerState:
+    def init(key, demos: Demonstrations | None) -> LearnerState:
         if initial_params is not None:
             params = initial_params
+        elif demos is None:
+            raise errors.InvalidArgumentError(
+                "pretraining demonstrations are needed unless initial_params holds the"
+                " parameters of a pre-trained policy"
+            )
         else:
             assert policy.init is not None
             init_key, train_key = jax.random.split(key)

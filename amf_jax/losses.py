@@ -89,8 +89,10 @@ def fit_mixing(
 ) -> Float[Array, " C"]:
     """Minimises `adaptive_prior` by projected gradient descent from `mixing`.
 
-    Full batch, clipped to [0, 1] after each step. A task without a demonstration has no
-    gradient and keeps its weight, so that it starts out trusting the prior.
+    Full batch, clipped to [0, 1] after each step. The loss is quadratic in each weight:
+    where `learning_rate` would overshoot its minimum, the step ends there instead. A
+    task without a demonstration has no gradient and keeps its weight, so that it starts
+    out trusting the prior.
 
     Args:
       mixing: where to start; zeros before the first round.
@@ -104,9 +106,9 @@ def fit_mixing(
       steps: number of descent steps.
     """
 
-    def descend(_, current):
-        gradient = jax.grad(adaptive_prior)(
-            current,
+    def loss(weights):
+        return adaptive_prior(
+            weights,
             actions,
             policy_actions,
             prior_actions,
@@ -114,6 +116,11 @@ def fit_mixing(
             step_mask,
             conservatism,
         )
-        return jnp.clip(current - learning_rate * gradient, 0.0, 1.0)
+
+    curvature = jnp.diagonal(jax.hessian(loss)(mixing))
+    step = learning_rate / jnp.maximum(learning_rate * curvature, 1.0)
+
+    def descend(_, current):
+        return jnp.clip(current - step * jax.grad(loss)(current), 0.0, 1.0)
 
     return jax.lax.fori_loop(0, steps, descend, mixing)

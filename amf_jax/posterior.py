@@ -43,20 +43,28 @@ class Posterior(NamedTuple):
 
 def safe_cholesky(
     matrix: Float[Array, "*batch n n"],
+    magnitude: Float[Array, "*batch"] | None = None,
 ) -> tuple[Float[Array, "*batch n n"], Float[Array, "*batch"]]:
     """Cholesky factors of a batch, with the least jitter out of a short ladder.
 
     The first try adds nothing. Where a factor is not finite, the diagonal is raised by
-    the machine epsilon times the mean diagonal, then ten times that, and so on for at
-    most 6 retries, inside jit. A matrix that resists all of them (one that holds NaN)
+    ten times the machine epsilon of the mean diagonal, then ten times that, and so on
+    for at most 6 retries, inside jit. A matrix that resists all of them (one that holds NaN)
     yields NaN, which the callers report; it is never silently replaced.
+
+    Args:
+      matrix: symmetric matrices.
+      magnitude: what rounding is relative to, instead of the mean diagonal. A matrix
+        that is a difference has the rounding of what was subtracted.
 
     Returns:
       The factors and the absolute jitter that each one needed.
     """
     size = matrix.shape[-1]
     epsilon = jnp.finfo(matrix.dtype).eps
-    unit = epsilon * jnp.abs(jnp.trace(matrix, axis1=-2, axis2=-1)) / size
+    if magnitude is None:
+        magnitude = jnp.abs(jnp.trace(matrix, axis1=-2, axis2=-1)) / size
+    unit = epsilon * magnitude
     eye = jnp.broadcast_to(jnp.eye(size, dtype=matrix.dtype), matrix.shape)
 
     def failed(factor):
@@ -134,8 +142,8 @@ def condition(
     """
     rows, start = mask.shape[0], jnp.asarray(start, jnp.int32)
     solved = jnp.where(mask[None, :], whiten(kernel, posterior, points), 0.0)
-    block = kernel(points, points) / posterior.scale - solved.T @ solved
-    factor, jitter = factor_noisy(block, mask, posterior.noise_variance)
+    prior = kernel(points, points) / posterior.scale
+    factor, jitter = factor_noisy(prior, solved, mask, posterior.noise_variance)
 
     cholesky = jax.lax.dynamic_update_slice(
         posterior.cholesky, solved.T, (start, jnp.int32(0))
@@ -178,9 +186,18 @@ def variance_given(
 
 
 def factor_noisy(
-    block: Float[Array, "n n"], mask: Bool[Array, " n"], noise_variance
+    prior: Float[Array, "n n"],
+    solved: Float[Array, "M n"],
+    mask: Bool[Array, " n"],
+    noise_variance,
 ) -> tuple[Float[Array, "n n"], Float[Array, ""]]:
-    """Factor of `block + noise_variance I`; masked rows and columns become identity."""
-    eye = jnp.eye(block.shape[0], dtype=block.dtype)
+    """Factor of `prior - solved' solved + noise_variance I`, masked rows being identity.
+
+    Where points repeat, next to nothing but rounding is left of the difference: it is
+    `prior` that any jitter has to be measured by.
+    """
+    eye = jnp.eye(prior.shape[0], dtype=prior.dtype)
     pair = mask[:, None] & mask[None, :]
-    return safe_cholesky(jnp.where(pair, block + noise_variance * eye, eye))
+    remaining = prior - solved.T @ solved + noise_variance * eye
+    magnitude = jnp.where(mask, jnp.diagonal(prior), 0.0).max() + noise_variance
+    return safe_cholesky(jnp.where(pair, remaining, eye), magnitude)

@@ -50,6 +50,10 @@ def build(
     if config.suite not in BUILDERS:
         raise errors.UnknownNameError("suite", config.suite, BUILDERS)
     method = methods.get(config.method)
+    if config.rounds < 1:
+        raise errors.InvalidArgumentError(
+            f"rounds must be at least 1, got {config.rounds}"
+        )
     parts = BUILDERS[config.suite](config, method)
     suite: base.Suite = parts["suite"]
     tuner: ActiveFineTuner

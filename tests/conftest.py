@@ -15,7 +15,7 @@ jaxtyping.install_import_hook("amf_jax", "beartype.beartype")
 
 @pytest.fixture
 def quick_compile():
-    """Compiles without optimisation, for problems so small that compiling is the cost."""
+    """Compiles unoptimised, for problems so small that compiling is the cost."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)

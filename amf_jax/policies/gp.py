@@ -138,22 +138,15 @@ def condition(
     rows = [step_rows(buffer) for buffer in demos]
     observations, tasks, targets, mask = map(jnp.concatenate, zip(*rows, strict=True))
     points = _points(hyperparameters, observations, tasks)
-    noise_variance = jnp.square(hyperparameters.noise)
-    cholesky, jitter = posterior.factor_noisy(
-        _kernel(points, points), mask, noise_variance
+    prior = posterior.empty(
+        points, mask.size, jnp.square(hyperparameters.noise), dtype=dtype
     )
+    held = posterior.condition(_kernel, prior, points, mask, 0)
     return GaussianProcess(
         hyperparameters=hyperparameters,
-        posterior=posterior.Posterior(
-            points=points,
-            mask=mask,
-            cholesky=cholesky,
-            noise_variance=noise_variance,
-            scale=jnp.ones((), dtype),
-            jitter=jitter,
-        ),
+        posterior=held,
         targets=targets,
-        weights=cho_solve((cholesky, True), targets),
+        weights=cho_solve((held.cholesky, True), targets),
     )
 
 

@@ -25,13 +25,14 @@ class Study(NamedTuple):
     """A study, and where its records go.
 
     Attributes:
-      compute: `(config, seeds) -> records` of one seed after the other; its docstring
-        says in one line what it looks at.
+      about: what it looks at, in one line.
+      compute: `(config, seeds) -> records` of one seed after the other.
       config: makes the config that `compute` is given.
       seeds: how many, unless the user asks for another number.
       conclude: what to print about the records of all seeds; None for nothing.
     """
 
+    about: str
     compute: Callable[[ConfigDict, Sequence[int]], Iterator[list[Record]]]
     config: Callable[[], ConfigDict]
     seeds: int = 1
@@ -53,10 +54,22 @@ def _top_half() -> ConfigDict:
 
 
 STUDIES = {
-    "figure3": Study(finetuning.trajectories, functools.partial(_mismatch, 20)),
-    "figure19": Study(finetuning.weight_sweep, functools.partial(_mismatch, 9)),
+    "figure3": Study(
+        "trajectories of the expert, and of AMF-GP as it is fine-tuned",
+        finetuning.trajectories,
+        functools.partial(_mismatch, 20),
+    ),
+    "figure19": Study(
+        "importance weights over all tasks as AMF-GP is fine-tuned",
+        finetuning.weight_sweep,
+        functools.partial(_mismatch, 9),
+    ),
     "figure21": Study(
-        landscape.criterion_and_return, _top_half, 10, landscape.report_correlation
+        "the criterion over all tasks, against the return it leads to",
+        landscape.criterion_and_return,
+        _top_half,
+        seeds=10,
+        conclude=landscape.report_correlation,
     ),
 }
 

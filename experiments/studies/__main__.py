@@ -12,10 +12,7 @@ from experiments.studies import STUDIES, run
 
 
 def _parser() -> argparse.ArgumentParser:
-    lines = [
-        f"  {name:<10}{(study.compute.__doc__ or '').splitlines()[0]}"
-        for name, study in STUDIES.items()
-    ]
+    lines = [f"  {name:<10}{study.about}" for name, study in STUDIES.items()]
     parser = argparse.ArgumentParser(
         prog="python -m experiments.studies",
         description="Compute what a single look at the integrator shows, and draw it.",

@@ -11,7 +11,7 @@ from experiments.suites import integrator
 
 
 def demonstrate_each(entropy: tuple[int, ...], tasks: Iterable[Any]) -> Demonstrations:
-    """One demonstration of each task: an index among the evaluation tasks, or a goal."""
+    """One demonstration of each task, an evaluation task's index or any goal."""
     return demonstrations.stack(
         [integrator.demonstrate((*entropy, i), task, 1) for i, task in enumerate(tasks)]
     )

@@ -78,6 +78,7 @@ def weight_sweep(
     angles = circle.angles(num_angles)
     swept = jnp.asarray(circle.goals(angles), jnp.float32)
     log_likelihood = gp.policy().log_likelihood
+    assert log_likelihood is not None
 
     @jax.jit
     def weigh(params, demos: Demonstrations):

@@ -208,13 +208,15 @@ def test_duplicate_points_in_single_precision(noise_variance):
         assert held.jitter == 0
 
 
-def test_duplicate_demonstrations_one_after_the_other():
-    held = posterior.empty(points(0, 1), 12, 1e-8)
+@pytest.mark.parametrize("noise_variance", [1e-8, 1e-6, 1e-2])
+def test_duplicate_demonstrations_one_after_the_other(noise_variance):
+    held = posterior.empty(points(0, 1), 12, noise_variance)
     for start in (0, 3, 6, 9):
         held = condition(held, points(0, 3), jnp.ones(3, bool), start)
     actual = np.asarray(variance(held, points(0, 3)))
     assert np.isfinite(actual).all() and (actual >= 0).all()
-    assert (actual < 1e-3).all()
+    # Four noisy looks leave less than a fourth of the noise, up to rounding.
+    assert (actual <= noise_variance / 4 + 1e-5).all()
     assert np.isfinite(held.jitter)
 
 
@@ -241,7 +243,7 @@ def test_safe_cholesky_takes_the_least_jitter_of_its_ladder():
     assert np.isfinite(factor).all()
     # A rung is the machine epsilon times the mean diagonal times a power of ten.
     rung = np.log10(float(jitter) / (3.0 * np.finfo(np.float32).eps))
-    assert rung == pytest.approx(round(rung), abs=1e-3) and 0 <= round(rung) <= 5
+    assert rung == pytest.approx(round(rung), abs=1e-3) and 0 <= round(rung) <= 6
     np.testing.assert_allclose(
         factor @ factor.T, matrix + jitter * jnp.eye(4), atol=1e-5
     )

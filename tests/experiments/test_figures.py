@@ -457,7 +457,8 @@ def test_one_seed_is_drawn_without_band_and_noted(tmp_path, capsys):
     assert not axes.collections
     assert "One seed" in figure.get_supxlabel()
     assert (
-        command.main(["figure7", f"--results_dir={tmp_path}", f"--output={tmp_path}"]) == 0
+        command.main(["figure7", f"--results_dir={tmp_path}", f"--output={tmp_path}"])
+        == 0
     )
     assert capsys.readouterr().err.count("only one seed") == 1
 

@@ -1,8 +1,8 @@
 """The selection rule on the real scene: does it ask for what pre-training lacked?
 
-Both directions of mismatch are needed: a rule that merely likes hard tasks passes one of
-them and fails the other. Fine-tuning plays no part in it, since the embeddings are those
-of the pre-trained policy; without it, each demonstration stands for its own task.
+Both directions of mismatch are needed: a rule that merely likes hard tasks passes one
+of them and fails the other. Fine-tuning plays no part in it, since the embeddings are
+those of the pre-trained policy; without it, each demonstration stands for its own task.
 """
 
 import numpy as np

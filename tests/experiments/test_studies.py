@@ -12,8 +12,7 @@ from experiments.suites import integrator
 
 @pytest.fixture(scope="module")
 def trajectories():
-    config = studies.STUDIES["figure3"].config().unlock()
-    config.rounds = 4
+    config = studies.STUDIES["figure19"].config()
     return next(finetuning.trajectories(config, [0], rounds=(0, 4)))
 
 
@@ -77,16 +76,16 @@ def test_weights_single_out_a_demonstrations_own_task_by_round_9(weights):
         # eq. 3: the denominator is the mean over these tasks
         np.testing.assert_allclose(swept[:, own].mean(axis=1), 1.0, rtol=1e-4)
     np.testing.assert_allclose(np.diag(late[:, own]), late.max(axis=1), rtol=0.02)
-    others = ~np.eye(4, dtype=bool)
-    assert early[:, own][others].max() > 1.0
-    assert late[:, own][others].max() < 0.1
+    # 1 where a weight does not tell the four apart, 4 where it does
+    assert np.diag(early[:, own]).mean() < 3.0
+    assert np.diag(late[:, own]).mean() > 3.5
 
 
 def test_criterion_is_low_and_return_high_where_nothing_was_demonstrated(landscapes):
     for (record,) in landscapes:
         angles = np.asarray(record["angles"])
         assert len(record["pretraining_angles"]) == 20
-        assert 0 <= min(record["pretraining_angles"])
+        assert min(record["pretraining_angles"]) >= 0
         assert max(record["pretraining_angles"]) <= np.pi
         # away from the seams, where neighbours were demonstrated
         top = np.sin(angles) > 0.5
@@ -126,7 +125,7 @@ def test_command_writes_files_that_the_figures_read(small, tmp_path, capsys):
     assert command.main(["figure3", f"--results_dir={tmp_path}"]) == 0
 
 
-def test_records_of_another_config_are_kept(small, tmp_path, capsys):
+def test_records_of_another_config_are_kept(tmp_path, capsys):
     path = tmp_path / "integrator/6/study_figure3/seed0.jsonl"
     config = results.to_plain(studies.STUDIES["figure3"].config()) | {"rounds": 7}
     results.write(path, {"config": config, "versions": {}, "seed": 0}, [])
@@ -156,5 +155,5 @@ def test_help_says_what_each_study_looks_at(capsys):
     assert caught.value.code == 0
     text = capsys.readouterr().out
     for name, study in studies.STUDIES.items():
-        assert f"  {name:<10}{study.compute.__doc__.splitlines()[0]}" in text
+        assert f"  {name:<10}{study.about}" in text
         assert figures.FIGURES[name].command == f"python -m experiments.studies {name}"

@@ -1,0 +1,445 @@
+"""The driver: rounds, records, keys, interruption and bad input."""
+
+import functools
+import signal
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from amf_jax import demonstrations as demonstrations_lib
+from amf_jax import embeddings, errors, finetune, learners, selectors
+from amf_jax.driver import ActiveFineTuner
+from tests import problems
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+POLICY = problems.tiny_policy()
+TASKS = problems.tiny_tasks()
+ROUNDS = 5
+FIELDS = {
+    "round",
+    "task",
+    "success",
+    "mean_success",
+    "return",
+    "entropy",
+    "demos_per_task",
+    "mixing",
+    "scores",
+    "ess",
+    "importance_weights",
+    "seconds",
+}
+
+
+@functools.cache  # the driver compiles the same functions once, not once per test
+def parts(name="amf"):
+    training = learners.Training(20, finetune.cosine(0.05), batch_size=8)
+    learner = learners.gradient_learner(
+        POLICY,
+        finetune.adamw_direction(),
+        training,
+        training,
+        num_tasks=3,
+        adaptive_prior=learners.AdaptivePrior(conservatism=0.01, steps=20),
+    )
+    embedding = embeddings.last_layer_gradient(POLICY.last_layer)
+    selector = selectors.make(name, embedding, POLICY.log_likelihood)
+    return learner, selectors.warm_start(selector, 2)
+
+
+class Expert:
+    """Demonstrates whatever is asked for, and remembers what that was."""
+
+    def __init__(self, during=lambda round_index: None):
+        self.asked = []
+        self.during = during
+
+    def __call__(self, task, round_index, count):
+        self.asked.append((round_index, task))
+        self.during(round_index)
+        seed = 100 * round_index + task
+        return problems.tiny_demos(seed, (task,) * count, tasks=TASKS)
+
+
+def evaluate(act, state, round_index):
+    observations = np.linspace(-1.0, 1.0, 9, dtype=np.float32).reshape(3, 3)
+    return {"return": float(act(observations, np.arange(3)).sum())}
+
+
+def make(name="amf", **options):
+    learner, selector = parts(name)
+    arguments = dict(
+        learner=learner,
+        selector=selector,
+        tasks=TASKS,
+        pretraining=problems.tiny_demos(7, (0, 1, 0), tasks=TASKS),
+        demonstrate=Expert(),
+        evaluate=evaluate,
+        rounds=ROUNDS,
+        seed=0,
+    )
+    return ActiveFineTuner(**(arguments | options))
+
+
+def without_seconds(records):
+    return [{k: v for k, v in r.items() if k != "seconds"} for r in records]
+
+
+def assert_same_run(one, other):
+    assert without_seconds(one.records) == without_seconds(other.records)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        (one.demos, one.learner_state, one.selector_state),
+        (other.demos, other.learner_state, other.selector_state),
+    )
+
+
+@functools.cache
+def uninterrupted():
+    tuner = make()
+    tuner.run()
+    return tuner
+
+
+@pytest.fixture
+def straight(quick_compile):  # compiled like the runs that it is compared with
+    return uninterrupted()
+
+
+def test_records_have_the_fields_that_other_tools_read(straight):
+    assert [record["round"] for record in straight.records] == list(range(ROUNDS + 1))
+    for record in straight.records:
+        assert record.keys() == FIELDS
+        assert record["seconds"].keys() == {"select", "finetune", "evaluate"}
+        assert all(value >= 0.0 for value in record["seconds"].values())
+        assert len(record["mixing"]) == 3
+        assert all(0.0 <= weight <= 1.0 for weight in record["mixing"])
+        assert isinstance(record["return"], float)
+        for name in ("success", "mean_success", "entropy"):
+            assert record[name] is None
+
+
+def test_round_zero_is_the_pretrained_policy(straight):
+    record = straight.records[0]
+    assert record["task"] is None
+    assert record["demos_per_task"] == [0, 0, 0]
+    assert record["mixing"] == [0.0, 0.0, 0.0]
+    for name in ("scores", "ess", "importance_weights"):
+        assert record[name] is None
+    assert record["seconds"]["select"] == record["seconds"]["finetune"] == 0.0
+
+
+def test_the_warm_start_has_no_scores_and_active_rounds_do(straight):
+    first, second, *active = straight.records[1:]
+    assert (first["task"], second["task"]) == (0, 1)
+    assert first["scores"] is second["scores"] is None
+    for record in active:
+        assert record["task"] == int(np.argmax(record["scores"]))
+        assert len(record["ess"]) == 3
+        weights = np.array(record["importance_weights"])
+        np.testing.assert_allclose(weights.sum(axis=1), 1.0, 1e-5)
+        assert (weights[:, record["round"] - 1 :] == 0.0).all()  # not yet there
+    assert any(any(record["mixing"]) for record in active)
+
+
+def test_demonstrations_are_counted_by_task(straight):
+    asked = [record["task"] for record in straight.records[1:]]
+    for record in straight.records:
+        expected = np.bincount(asked[: record["round"]], minlength=3)
+        assert record["demos_per_task"] == expected.tolist()
+    expert = Expert()
+    several = make("uniform", demonstrate=expert, demos_per_round=2, rounds=2)
+    several.run()
+    assert sum(several.records[-1]["demos_per_task"]) == 4
+    assert expert.asked == [(1, 0), (2, 1)]
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(straight):
+    again, other = make(), make(seed=1)
+    again.run()
+    other.run()
+    assert_same_run(again, straight)
+    assert other.records[0]["return"] != straight.records[0]["return"]
+
+
+def test_a_second_run_without_checkpoints_starts_over(straight):
+    tuner = make()
+    tuner.run()
+    tuner.run()
+    assert_same_run(tuner, straight)
+
+
+def test_a_resumed_run_equals_a_straight_one(straight, tmp_path):
+    def crash(record):
+        if record["round"] == 3:
+            raise ZeroDivisionError
+
+    first = make(checkpoint_dir=tmp_path / "run")
+    with pytest.raises(ZeroDivisionError):
+        first.run(crash)
+    first.close()
+
+    expert, seen = Expert(), []
+    second = make(checkpoint_dir=tmp_path / "run", demonstrate=expert)
+    second.run(lambda record: seen.append(record["round"]))
+    second.close()
+    assert [index for index, _ in expert.asked] == [4, 5]
+    assert seen == [4, 5]
+    assert_same_run(second, straight)
+
+    third = make(checkpoint_dir=tmp_path / "run", demonstrate=expert)
+    third.run(lambda record: seen.append(record["round"]))
+    third.close()
+    assert [index for index, _ in expert.asked] == seen == [4, 5]  # it was finished
+    assert_same_run(third, straight)
+
+
+def test_rounds_since_the_last_checkpoint_are_redone(straight, tmp_path):
+    def crash(record):
+        if record["round"] == 3:
+            raise ZeroDivisionError
+
+    options = dict(checkpoint_dir=tmp_path / "run", checkpoint_every=2)
+    first = make(**options)
+    with pytest.raises(ZeroDivisionError):
+        first.run(crash)
+    first.close()
+    expert = Expert()
+    second = make(demonstrate=expert, **options)
+    second.run()
+    second.close()
+    assert [index for index, _ in expert.asked] == [3, 4, 5]
+    assert_same_run(second, straight)
+
+
+def test_ctrl_c_finishes_the_round_and_keeps_it(straight, tmp_path):
+    def press(round_index):
+        if round_index == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    handler = signal.getsignal(signal.SIGINT)
+    options = dict(checkpoint_dir=tmp_path / "run", checkpoint_every=10)
+    first, messages = make(demonstrate=Expert(press), **options), []
+    with pytest.raises(errors.Interrupted, match=f"after round 3 of {ROUNDS}"):
+        first.run(on_interrupt=messages.append)
+    first.close()
+    assert len(messages) == 1
+    assert [record["round"] for record in first.records] == [0, 1, 2, 3]
+    assert signal.getsignal(signal.SIGINT) is handler
+
+    expert = Expert()
+    second = make(demonstrate=expert, **options)
+    second.run()
+    second.close()
+    assert [index for index, _ in expert.asked] == [4, 5]
+    assert_same_run(second, straight)
+
+
+def test_a_second_ctrl_c_stops_at_once():
+    def press(round_index):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("went on")
+
+    tuner = make(demonstrate=Expert(press))
+    with pytest.raises(KeyboardInterrupt) as raised:
+        tuner.run(on_interrupt=lambda message: None)
+    assert raised.type is KeyboardInterrupt
+    assert len(tuner.records) == 1
+
+
+def test_runs_outside_the_main_thread():
+    tuner = make("uniform", rounds=1, evaluate=None)
+    thread = threading.Thread(target=tuner.run)
+    thread.start()
+    thread.join()
+    assert len(tuner.records) == 2
+
+
+def test_nothing_is_compiled_after_the_first_active_round():
+    compiled, counts = [], []
+
+    def listen(name, seconds, **kwargs):
+        if name == "/jax/core/compile/backend_compile_duration":
+            compiled.append(name)
+
+    # Other shapes than elsewhere in this file: nothing is compiled in advance.
+    tuner = make(rounds=7)
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        tuner.run(lambda record: counts.append(len(compiled)))
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert counts[0] > 0
+    assert counts[1] > counts[0]
+    assert counts[1:] == [counts[1]] * 7
+
+
+def test_a_failed_selection_asks_for_nothing(straight):
+    expert = Expert()
+    tuner = make(demonstrate=expert, task_names=("reach", "push", "pull"))
+    learner, _ = parts()
+    broken = make(
+        demonstrate=expert,
+        learner=learner._replace(
+            update=lambda key, state, demos: (
+                state._replace(
+                    params=jax.tree.map(lambda x: x * jnp.nan, state.params)
+                ),
+                {},
+            )
+        ),
+        evaluate=None,
+    )
+    with pytest.raises(errors.SelectionError, match="NaN"):
+        broken.run()
+    assert expert.asked == [(1, 0), (2, 1)]  # the warm start
+    assert len(broken.records) == 3
+    assert tuner.records == []
+
+
+def replaced(**changes):
+    """An expert whose demonstrations have some arrays replaced."""
+
+    def demonstrate(task, round_index, count):
+        demos = problems.tiny_demos(1, (task,) * count, tasks=TASKS)
+        return demos._replace(
+            **{name: change(getattr(demos, name)) for name, change in changes.items()}
+        )
+
+    return demonstrate
+
+
+@pytest.mark.parametrize(
+    ("expert", "message"),
+    [
+        (replaced(actions=lambda x: x[..., :1]), "actions has shape"),
+        (replaced(observations=lambda x: x[..., :2]), "observations has shape"),
+        (replaced(tasks=lambda x: x[..., :1]), "tasks has shape"),
+        (
+            replaced(actions=lambda x: x.at[0, 1].set(jnp.nan)),
+            "actions is NaN or infinite in demonstration 0, step 1",
+        ),
+        (
+            replaced(observations=lambda x: x.at[0, 2].set(jnp.inf)),
+            "observations is NaN or infinite in demonstration 0, step 2",
+        ),
+        (replaced(task_ids=lambda x: x + 3), "task id 3"),
+        (replaced(demo_mask=jnp.zeros_like), "every demonstration is masked"),
+        (replaced(step_mask=jnp.zeros_like), "no recorded step"),
+        (
+            lambda task, *_: problems.tiny_demos(1, (task, task), tasks=TASKS),
+            "returned 2 demonstrations in 2 rows",
+        ),
+        (
+            lambda task, *_: problems.tiny_demos(1, (task,), tasks=TASKS, capacity=2),
+            "returned 1 demonstrations in 2 rows",
+        ),
+        (
+            lambda task, *_: problems.tiny_demos(1, (task,), tasks=TASKS, horizon=4),
+            "4 steps",
+        ),
+    ],
+)
+def test_malformed_demonstrations_are_refused_before_they_are_recorded(expert, message):
+    tuner = make("uniform", demonstrate=expert)
+    with pytest.raises(errors.DemonstrationError, match=message):
+        tuner.run()
+    assert [record["round"] for record in tuner.records] == [0]
+    assert int(demonstrations_lib.count(tuner.demos)) == 0
+
+
+def test_demonstrations_may_be_shorter_than_the_buffer():
+    def demonstrate(task, round_index, count):
+        return problems.tiny_demos(round_index, (task,), tasks=TASKS, horizon=2)
+
+    tuner = make("uniform", demonstrate=demonstrate)
+    tuner.run()
+    np.testing.assert_array_equal(tuner.demos.step_mask, [[True, True, False]] * ROUNDS)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(tasks=np.zeros((0, 2), np.float32)), "at least one task"),
+        (dict(tasks=np.zeros(2, np.float32)), "at least one task"),
+        (dict(rounds=0), "rounds must be at least 1, got 0"),
+        (dict(rounds=-2), "rounds must be at least 1, got -2"),
+        (dict(demos_per_round=0), "demos_per_round"),
+        (dict(checkpoint_every=0), "checkpoint_every"),
+        (dict(task_weights=[0.5, 0.5]), "task_weights must be 3 numbers"),
+        (dict(task_weights=[1.5, -0.5, 0.0]), "not negative"),
+        (dict(task_weights=[0.5, 0.5, 0.5]), "sum to 1, got 1.5"),
+        (dict(task_weights=[np.nan, 0.5, 0.5]), "sum to 1"),
+        (dict(pretraining=None), "demos must be given"),
+    ],
+)
+def test_a_problem_that_makes_no_sense_is_refused(options, message):
+    with pytest.raises(errors.InvalidArgumentError, match=message):
+        make("uniform", **options)
+
+
+@pytest.mark.parametrize(
+    ("pretraining", "message"),
+    [
+        (problems.tiny_demos(7, (0, 3), tasks=problems.tiny_tasks(0, 4)), "task id 3"),
+        (
+            problems.tiny_demos(7, (0, 1))._replace(demo_mask=jnp.zeros(2, bool)),
+            "masked",
+        ),
+        (
+            problems.tiny_demos(7, (0, 1))._replace(tasks=jnp.zeros((2, 5))),
+            "tasks has shape",
+        ),
+    ],
+)
+def test_pretraining_demonstrations_must_fit_the_tasks(pretraining, message):
+    with pytest.raises(errors.DemonstrationError, match=message):
+        make("uniform", pretraining=pretraining)
+
+
+def test_a_policy_that_is_given_needs_a_buffer_with_room_but_no_pretraining():
+    learner = learners.gradient_learner(
+        POLICY,
+        finetune.adamw_direction(),
+        learners.Training(0, finetune.constant(0.1)),
+        learners.Training(2, finetune.constant(0.1), 8),
+        num_tasks=3,
+        initial_params=POLICY.init(jax.random.key(0)),
+    )
+    options = dict(learner=learner, pretraining=None)
+    room, less = (demonstrations_lib.empty(n, 3, 3, 2, 2) for n in (ROUNDS, 2))
+    tuner = make("uniform", demos=room, **options)
+    tuner.run()
+    assert sum(tuner.records[-1]["demos_per_task"]) == ROUNDS
+    with pytest.raises(errors.CapacityError, match="no room"):
+        make("uniform", demos=less, **options)
+
+
+def test_a_policy_to_train_needs_pretraining():
+    tuner = make(
+        "uniform",
+        pretraining=None,
+        demos=demonstrations_lib.empty(ROUNDS, 3, 3, 2, 2),
+    )
+    with pytest.raises(errors.InvalidArgumentError, match="initial_params"):
+        tuner.run()
+
+
+def test_acts_with_the_fine_tuned_policy_once_there_is_one(straight):
+    observations = np.ones((2, 3), np.float32)
+    actions = straight.act(observations, np.array([0, 2]))
+    expected = parts()[0].act(
+        straight.learner_state,
+        jax.random.key(0),
+        observations,
+        TASKS[np.array([0, 2])],
+        jnp.array([0, 2]),
+    )
+    np.testing.assert_allclose(actions, expected, 1e-5)
+    with pytest.raises(errors.InvalidArgumentError, match="run"):
+        make().act(observations, np.array([0, 2]))
