@@ -26,7 +26,8 @@ $(READY): setup.cfg pyproject.toml Makefile
 	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer is needed' >&2; exit 1; }
 	@if [ ! -f $@ ]; then \
 	    echo 'Creating $(VENV) with $(PYTHON)'; \
-	    $(PYTHON) -m venv --clear $(VENV); \
+	    $(PYTHON) -m venv --clear $(VENV) || { \
+	        echo 'venv failed; on Debian: apt-get install python3-venv' >&2; exit 1; }; \
 	fi
 	@rm -f $@
 	@echo 'Installing packages into $(VENV) (a few minutes the first time)'

@@ -266,8 +266,8 @@ class ActiveFineTuner:
         given = np.unique(np.asarray(new.task_ids))
         if (given != task_id).any():
             raise errors.DemonstrationError(
-                f"demonstrate returned demonstrations with task ids {given.tolist()}; it"
-                f" was asked for {task_id}"
+                f"demonstrate returned demonstrations of task {given.tolist()}; it was"
+                f" asked for {task_id}"
             )
 
     def _measure(self, key, index: int) -> tuple[Mapping[str, Any], float]:

@@ -49,8 +49,8 @@ def safe_cholesky(
 
     The first try adds nothing. Where a factor is not finite, the diagonal is raised by
     ten times the machine epsilon of the mean diagonal, then ten times that, and so on
-    for at most 6 retries, inside jit. A matrix that resists all of them (one that holds NaN)
-    yields NaN, which the callers report; it is never silently replaced.
+    for at most 6 retries, inside jit. A matrix that resists all of them (one that holds
+    NaN) yields NaN, which the callers report; it is never silently replaced.
 
     Args:
       matrix: symmetric matrices.
@@ -191,7 +191,7 @@ def factor_noisy(
     mask: Bool[Array, " n"],
     noise_variance,
 ) -> tuple[Float[Array, "n n"], Float[Array, ""]]:
-    """Factor of `prior - solved' solved + noise_variance I`, masked rows being identity.
+    """Factor of `prior - solved' solved + noise_variance I`; masked rows: identity.
 
     Where points repeat, next to nothing but rounding is left of the difference: it is
     `prior` that any jitter has to be measured by.
