@@ -1,5 +1,6 @@
 """The driver: the one stateful object, threading keys and states through rounds."""
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,13 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors, interrupt
+from amf_jax import errors, interrupt, problem
 from amf_jax.checkpoint import Checkpointer
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.learners import Learner, LearnerState
+from amf_jax.records import Record, round_record
 from amf_jax.selectors.base import Context, Selector, check_choice
-
-Record = dict[str, Any]
 
 
 class ActiveFineTuner:
@@ -73,21 +73,24 @@ class ActiveFineTuner:
         checkpoint_every: int = 1,
         identity: Any = None,
     ):
-        self.tasks = jnp.asarray(tasks)
-        self.task_weights = _check_problem(
-            self.tasks, task_weights, rounds, demos_per_round, checkpoint_every
+        self._task_names = None if task_names is None else tuple(task_names)
+        self.tasks = problem.check_tasks(tasks, self._task_names)
+        self.task_weights = problem.check_weights(task_weights, self.tasks)
+        problem.check_positive(
+            {
+                "rounds": rounds,
+                "demos_per_round": demos_per_round,
+                "checkpoint_every": checkpoint_every,
+            }
         )
-        self._demos_per_round = demos_per_round
-        self._blank = _buffer(demos, pretraining, self.tasks, rounds * demos_per_round)
-        self.demos = self._blank
-        if pretraining is not None:
-            self._validate(pretraining)
+        self._rounds, self._demos_per_round = rounds, demos_per_round
+        self._blank = problem.buffer(
+            demos, pretraining, self.tasks, rounds * demos_per_round
+        )
         self._learner, self._selector = learner, selector
         self._pretraining, self._history = pretraining, history
         self._demonstrate, self._evaluate = demonstrate, evaluate
-        self._rounds = rounds
         self._key = jax.random.key(seed)
-        self._task_names = None if task_names is None else tuple(task_names)
         self._checkpoint_every = checkpoint_every
         self._checkpointer = (
             None if checkpoint_dir is None else Checkpointer(checkpoint_dir, identity)
@@ -97,6 +100,7 @@ class ActiveFineTuner:
         self._act = jax.jit(learner.act)
 
         self.records: list[Record] = []
+        self.demos = self._blank
         self.learner_state: LearnerState | None = None
         self.selector_state: Any = None
 
@@ -143,7 +147,7 @@ class ActiveFineTuner:
             raise errors.InvalidArgumentError(
                 "there is no policy yet: call run() first"
             )
-        return self._actor(self._key)(observations, task_ids)
+        return self._actor(self._key, self.learner_state)(observations, task_ids)
 
     def close(self) -> None:
         """Releases the checkpoint folder."""
@@ -159,9 +163,10 @@ class ActiveFineTuner:
         self.selector_state = jax.jit(self._selector.init)(
             self._context(self.learner_state), self._history
         )
-        metrics, seconds = self._measure(evaluate_key, 0)
+        metrics, seconds = self._measure(evaluate_key, self.learner_state, 0)
         timing = {"select": 0.0, "finetune": 0.0, "evaluate": seconds}
-        self.records = [self._record(0, None, None, metrics, timing)]
+        self.records = []
+        self._record(0, None, None, metrics, timing)
 
     def _round(self, index: int) -> None:
         assert self.learner_state is not None
@@ -180,7 +185,9 @@ class ActiveFineTuner:
         task = task_id if task_id >= 0 else np.asarray(choice.task)
 
         new = self._demonstrate(task, index, self._demos_per_round)
-        self._check_new(new, task_id)
+        problem.check_delivery(
+            new, self.demos, self.tasks, task_id, self._demos_per_round
+        )
         demos = demonstrations_lib.append(self.demos, new)
 
         started = time.perf_counter()
@@ -189,15 +196,31 @@ class ActiveFineTuner:
         )
         finetuning = time.perf_counter() - started
 
+        metrics, evaluating = self._measure(evaluate_key, learner_state, index)
+
+        # All at once: an evaluation that fails leaves the last round whole.
         self.demos, self.learner_state = demos, learner_state
         self.selector_state = selector_state
-        metrics, evaluating = self._measure(evaluate_key, index)
         timing = {
             "select": selecting,
             "finetune": finetuning,
             "evaluate": evaluating,
         }
-        self.records.append(self._record(index, task, info, metrics, timing))
+        self._record(index, task, info, metrics, timing)
+
+    def _record(self, index, task, info, metrics, seconds) -> None:
+        assert self.learner_state is not None
+        record = round_record(
+            index,
+            task,
+            self.demos,
+            self.tasks.shape[0],
+            self.learner_state.mixing,
+            info,
+            metrics,
+            seconds,
+        )
+        self.records.append(record)
 
     def _finish_round(self, on_round) -> None:
         index = len(self.records) - 1
@@ -239,130 +262,25 @@ class ActiveFineTuner:
             embedding_params=state.embedding_params,
         )
 
-    def _validate(self, demos: Demonstrations) -> None:
-        demonstrations_lib.validate(
-            demos,
-            observation_size=self.demos.observations.shape[2],
-            action_size=self.demos.actions.shape[2],
-            task_size=self.tasks.shape[1],
-            num_tasks=self.tasks.shape[0],
-        )
-
-    def _check_new(self, new: Demonstrations, task_id: int) -> None:
-        self._validate(new)
-        steps, horizon = new.step_mask.shape[1], self.demos.step_mask.shape[1]
-        if steps > horizon:
-            raise errors.DemonstrationError(
-                f"demonstrate returned demonstrations of {steps} steps; the buffer has"
-                f" room for {horizon}: pass demos with a longer horizon"
-            )
-        rows = int(np.sum(np.asarray(new.demo_mask)))
-        if rows != self._demos_per_round or rows != new.demo_mask.shape[0]:
-            raise errors.DemonstrationError(
-                f"demonstrate returned {rows} demonstrations in"
-                f" {new.demo_mask.shape[0]} rows; it was asked for"
-                f" {self._demos_per_round} full rows"
-            )
-        given = np.unique(np.asarray(new.task_ids))
-        if (given != task_id).any():
-            raise errors.DemonstrationError(
-                f"demonstrate returned demonstrations of task {given.tolist()}; it was"
-                f" asked for {task_id}"
-            )
-
-    def _measure(self, key, index: int) -> tuple[Mapping[str, Any], float]:
+    def _measure(
+        self, key, learner_state: LearnerState, index: int
+    ) -> tuple[Mapping[str, Any], float]:
         if self._evaluate is None:
             return {}, 0.0
         started = time.perf_counter()
-        metrics = self._evaluate(self._actor(key), self.learner_state, index)
+        act = self._actor(key, learner_state)
+        metrics = self._evaluate(act, learner_state, index)
         return metrics, time.perf_counter() - started
 
-    def _actor(self, key):
-        calls = iter(range(2**31))
+    def _actor(self, key, learner_state: LearnerState):
+        calls = itertools.count()
 
         def act(observations, task_ids):
             ids = jnp.asarray(task_ids)
             call_key = jax.random.fold_in(key, next(calls))
             actions = self._act(
-                self.learner_state, call_key, observations, self.tasks[ids], ids
+                learner_state, call_key, observations, self.tasks[ids], ids
             )
             return np.asarray(actions)
 
         return act
-
-    def _record(self, index, task, info, metrics, seconds) -> Record:
-        assert self.learner_state is not None
-        held = np.asarray(self.demos.demo_mask)
-        ids = np.asarray(self.demos.task_ids)[held]
-        counts = np.bincount(ids[ids >= 0], minlength=self.tasks.shape[0])
-        mixing = self.learner_state.mixing
-        record = {
-            "round": index,
-            "task": task.tolist() if isinstance(task, np.ndarray) else task,
-            "success": None,
-            "mean_success": None,
-            "return": None,
-            "entropy": None,
-            "demos_per_task": counts.tolist(),
-            "mixing": None if mixing is None else np.asarray(mixing).tolist(),
-            "scores": _finite_or_none(info and info.scores),
-            "ess": _finite_or_none(info and info.effective_sample_size),
-            "importance_weights": _finite_or_none(info and info.importance_weights),
-            "seconds": seconds,
-        }
-        return record | dict(metrics)
-
-
-def _finite_or_none(values) -> list | None:
-    if values is None or not np.isfinite(values).all():
-        return None
-    return np.asarray(values).tolist()
-
-
-def _buffer(demos, pretraining, tasks, budget: int) -> Demonstrations:
-    """The buffer to collect into, with room for the whole budget."""
-    if demos is None:
-        if pretraining is None:
-            raise errors.InvalidArgumentError(
-                "demos must be given where pretraining is not: an empty buffer from"
-                " demonstrations.empty, which says how wide states and actions are"
-            )
-        return demonstrations_lib.empty(
-            budget,
-            pretraining.step_mask.shape[1],
-            pretraining.observations.shape[2],
-            pretraining.actions.shape[2],
-            tasks.shape[1],
-            dtype=pretraining.observations.dtype,
-        )
-    demonstrations_lib.check_room(demos, budget)
-    return demos
-
-
-def _check_problem(tasks, task_weights, rounds, demos_per_round, checkpoint_every):
-    """Validates the problem; returns the task weights as an array."""
-    if tasks.ndim != 2 or tasks.shape[0] == 0:
-        raise errors.InvalidArgumentError(
-            f"tasks must hold at least one task vector, as [C, D]; got {tasks.shape}"
-        )
-    for name, value in (
-        ("rounds", rounds),
-        ("demos_per_round", demos_per_round),
-        ("checkpoint_every", checkpoint_every),
-    ):
-        if value < 1:
-            raise errors.InvalidArgumentError(f"{name} must be at least 1, got {value}")
-    count = tasks.shape[0]
-    if task_weights is None:
-        return jnp.full((count,), 1.0 / count, tasks.dtype)
-    weights = np.asarray(task_weights, dtype=float)
-    if weights.shape != (count,) or (weights < 0).any():
-        raise errors.InvalidArgumentError(
-            f"task_weights must be {count} numbers that are not negative, got"
-            f" {task_weights}"
-        )
-    if not np.isclose(weights.sum(), 1.0, atol=1e-6):
-        raise errors.InvalidArgumentError(
-            f"task_weights must sum to 1, got {weights.sum():.6g}; divide by their sum"
-        )
-    return jnp.asarray(weights, tasks.dtype)

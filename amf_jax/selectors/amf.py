@@ -87,8 +87,8 @@ def amf(
       InvalidArgumentError: for arguments out of range or that contradict each other.
     """
     finite_tasks = optimiser is None
-    _check_options(criterion, weights, log_likelihood, finite_tasks)
-    _check_ranges(noise_variance, trajectory_samples)
+    _check_options(criterion, weights, log_likelihood, finite_tasks, trajectory_samples)
+    _check_ranges(noise_variance, trajectory_samples, blocks_at_a_time)
     rule = criteria.CRITERIA[criterion]
     search = enumerate_tasks() if optimiser is None else optimiser
 
@@ -260,7 +260,9 @@ def _set_scale(
     return state._replace(posterior=posterior, scaled=jnp.asarray(True))
 
 
-def _check_options(criterion, weights, log_likelihood, finite_tasks):
+def _check_options(
+    criterion, weights, log_likelihood, finite_tasks, trajectory_samples
+):
     if criterion not in criteria.CRITERIA:
         raise errors.UnknownNameError("criterion", criterion, criteria.CRITERIA)
     if weights not in importance.MODES:
@@ -276,8 +278,14 @@ def _check_options(criterion, weights, log_likelihood, finite_tasks):
             " finite task set; a continuous one takes weights='self_normalised'"
         )
 
+    if weights == "deterministic" and trajectory_samples is not None:
+        raise errors.InvalidArgumentError(
+            "weights='deterministic' needs trajectory_samples=None: a sample may leave"
+            " out the only demonstration of a task"
+        )
 
-def _check_ranges(noise_variance, trajectory_samples):
+
+def _check_ranges(noise_variance, trajectory_samples, blocks_at_a_time):
     if not noise_variance > 0:
         raise errors.InvalidArgumentError(
             f"noise_variance must be positive, got {noise_variance}"
@@ -285,4 +293,8 @@ def _check_ranges(noise_variance, trajectory_samples):
     if trajectory_samples is not None and trajectory_samples < 1:
         raise errors.InvalidArgumentError(
             f"trajectory_samples must be at least 1 or None, got {trajectory_samples}"
+        )
+    if blocks_at_a_time is not None and blocks_at_a_time < 1:
+        raise errors.InvalidArgumentError(
+            f"blocks_at_a_time must be at least 1 or None, got {blocks_at_a_time}"
         )

@@ -1,0 +1,142 @@
+"""What a fine-tuning run is given, checked on the host before any round is spent."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from amf_jax import demonstrations as demonstrations_lib
+from amf_jax import errors
+from amf_jax.demonstrations import Demonstrations
+
+
+def check_tasks(tasks: Any, task_names: tuple[str, ...] | None) -> Array:
+    """The evaluation tasks as an array `[C, D]`.
+
+    Raises:
+      InvalidArgumentError: no task, a value that is not finite, or names that do not
+        match.
+    """
+    tasks = jnp.asarray(tasks)
+    if tasks.ndim != 2 or tasks.shape[0] == 0:
+        raise errors.InvalidArgumentError(
+            f"tasks must hold at least one task vector, as [C, D]; got {tasks.shape}"
+        )
+    if not np.isfinite(tasks).all():
+        raise errors.InvalidArgumentError("tasks must be finite, but holds NaN or inf")
+    if task_names is not None and len(task_names) != tasks.shape[0]:
+        raise errors.InvalidArgumentError(
+            f"task_names must name {tasks.shape[0]} tasks, got {task_names}"
+        )
+    return tasks
+
+
+def check_weights(task_weights: Any | None, tasks: Array) -> Float[Array, " C"]:
+    """The probabilities mu_C of the tasks; uniform if none are given.
+
+    Raises:
+      InvalidArgumentError: negative weights, or weights that do not sum to one.
+    """
+    count = tasks.shape[0]
+    if task_weights is None:
+        return jnp.full((count,), 1.0 / count, tasks.dtype)
+    weights = np.asarray(task_weights, dtype=float)
+    if weights.shape != (count,) or (weights < 0).any():
+        raise errors.InvalidArgumentError(
+            f"task_weights must be {count} numbers that are not negative, got"
+            f" {task_weights}"
+        )
+    if not np.isclose(weights.sum(), 1.0, atol=1e-6):
+        raise errors.InvalidArgumentError(
+            f"task_weights must sum to 1, got {weights.sum():.6g}; divide by their sum"
+        )
+    return jnp.asarray(weights, tasks.dtype)
+
+
+def check_positive(numbers: Mapping[str, int]) -> None:
+    """Raises `InvalidArgumentError` naming the first number that is below one."""
+    for name, value in numbers.items():
+        if value < 1:
+            raise errors.InvalidArgumentError(f"{name} must be at least 1, got {value}")
+
+
+def buffer(
+    demos: Demonstrations | None,
+    pretraining: Demonstrations | None,
+    tasks: Array,
+    budget: int,
+) -> Demonstrations:
+    """The buffer to collect into, with room for the whole budget.
+
+    Args:
+      demos: an empty buffer, or None for one of the shape of `pretraining`.
+      pretraining: demonstrations, checked against the buffer; or None.
+      tasks: evaluation tasks.
+      budget: demonstrations that will be collected.
+
+    Raises:
+      InvalidArgumentError: neither of the two is given.
+      CapacityError: the budget does not fit.
+      DemonstrationError: the pre-training demonstrations are malformed.
+    """
+    if demos is not None:
+        demonstrations_lib.check_room(demos, budget)
+    elif pretraining is not None:
+        demos = demonstrations_lib.empty(
+            budget,
+            pretraining.step_mask.shape[1],
+            pretraining.observations.shape[2],
+            pretraining.actions.shape[2],
+            tasks.shape[1],
+            dtype=pretraining.observations.dtype,
+        )
+    else:
+        raise errors.InvalidArgumentError(
+            "demos must be given where pretraining is not: an empty buffer from"
+            " demonstrations.empty, which says how wide states and actions are"
+        )
+    if pretraining is not None:
+        _check_fit(pretraining, demos, tasks)
+    return demos
+
+
+def check_delivery(
+    new: Demonstrations, demos: Demonstrations, tasks: Array, task_id: int, count: int
+) -> None:
+    """Checks that the expert delivered what it was asked for.
+
+    Raises:
+      DemonstrationError: malformed demonstrations, too many steps, another number of
+        them, or another task.
+    """
+    _check_fit(new, demos, tasks)
+    steps, horizon = new.step_mask.shape[1], demos.step_mask.shape[1]
+    if steps > horizon:
+        raise errors.DemonstrationError(
+            f"demonstrate returned demonstrations of {steps} steps; the buffer has"
+            f" room for {horizon}: pass demos with a longer horizon"
+        )
+    rows = int(np.sum(np.asarray(new.demo_mask)))
+    if rows != count or rows != new.demo_mask.shape[0]:
+        raise errors.DemonstrationError(
+            f"demonstrate returned {rows} demonstrations in {new.demo_mask.shape[0]}"
+            f" rows; it was asked for {count} full rows"
+        )
+    given = np.unique(np.asarray(new.task_ids))
+    if (given != task_id).any():
+        raise errors.DemonstrationError(
+            f"demonstrate returned demonstrations of task {given.tolist()}; it was"
+            f" asked for {task_id}"
+        )
+
+
+def _check_fit(given: Demonstrations, demos: Demonstrations, tasks: Array) -> None:
+    demonstrations_lib.validate(
+        given,
+        observation_size=demos.observations.shape[2],
+        action_size=demos.actions.shape[2],
+        task_size=tasks.shape[1],
+        num_tasks=tasks.shape[0],
+    )
