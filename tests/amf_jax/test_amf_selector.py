@@ -316,6 +316,12 @@ def test_deterministic_weights_need_no_likelihood():
             "noise_variance",
         ),
         (dict(trajectory_samples=0), errors.InvalidArgumentError, "trajectory_samples"),
+        (
+            dict(trajectory_samples=2, weights="deterministic"),
+            errors.InvalidArgumentError,
+            "trajectory_samples=None",
+        ),
+        (dict(blocks_at_a_time=-1), errors.InvalidArgumentError, "blocks_at_a_time"),
         (dict(log_likelihood=None), errors.InvalidArgumentError, "log_likelihood"),
         (
             dict(log_likelihood=None, weights="plain"),

@@ -353,6 +353,27 @@ def test_malformed_demonstrations_are_refused_before_they_are_recorded(expert, m
     assert int(demonstrations_lib.count(tuner.demos)) == 0
 
 
+def test_demonstrations_of_another_task_are_refused():
+    def demonstrate(task, round_index, count):
+        return problems.tiny_demos(round_index, ((task + 1) % 3,), tasks=TASKS)
+
+    with pytest.raises(errors.DemonstrationError, match="asked for"):
+        make("uniform", demonstrate=demonstrate).run()
+
+
+def test_a_failing_evaluation_leaves_the_last_round_whole():
+    def evaluate(act, state, round_index):
+        if round_index == 2:
+            raise RuntimeError("the robot fell over")
+        return {}
+
+    tuner = make("uniform", evaluate=evaluate)
+    with pytest.raises(RuntimeError, match="fell over"):
+        tuner.run()
+    assert len(tuner.records) == 2
+    assert int(demonstrations_lib.count(tuner.demos)) == 1
+
+
 def test_demonstrations_may_be_shorter_than_the_buffer():
     def demonstrate(task, round_index, count):
         return problems.tiny_demos(round_index, (task,), tasks=TASKS, horizon=2)
@@ -367,6 +388,8 @@ def test_demonstrations_may_be_shorter_than_the_buffer():
     [
         (dict(tasks=np.zeros((0, 2), np.float32)), "at least one task"),
         (dict(tasks=np.zeros(2, np.float32)), "at least one task"),
+        (dict(tasks=np.full((3, 2), np.nan, np.float32)), "tasks must be finite"),
+        (dict(task_names=("one", "two")), "task_names must name 3"),
         (dict(rounds=0), "rounds must be at least 1, got 0"),
         (dict(rounds=-2), "rounds must be at least 1, got -2"),
         (dict(demos_per_round=0), "demos_per_round"),
