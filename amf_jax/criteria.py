@@ -53,6 +53,10 @@ def entropy_of(
     """Differential entropy `1/2 log(2 pi e v)` of a Gaussian, in nats.
 
     `floor` bounds the variance from below: rounding may leave 0 where it is tiny.
+
+    Example:
+      >>> print([f"{h:.3f}" for h in entropy_of(jnp.array([1.0, 0.0]), floor=1e-6)])
+      ['1.419', '-5.489']
     """
     return 0.5 * (_LOG_2_PI_E + jnp.log(jnp.maximum(variance, floor)))
 

@@ -93,6 +93,13 @@ def append(demos: Demonstrations, new: Demonstrations) -> Demonstrations:
     Pure and jittable; the position is a traced number, so successive appends share one
     compilation. `new` must be full (every `demo_mask` True), and its rows must fit:
     `check_room` raises on the host, where the count is known.
+
+    Example:
+      >>> blank = empty(3, horizon=5, observation_size=2, action_size=1, task_size=4)
+      >>> one = empty(1, 5, 2, 1, 4)._replace(demo_mask=jnp.ones(1, bool))
+      >>> held = append(append(blank, one), one)
+      >>> print(count(held), held.demo_mask)
+      2 [ True  True False]
     """
     start = count(demos)
 

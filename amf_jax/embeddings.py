@@ -50,7 +50,13 @@ class FactoredGradient(NamedTuple):
 
 
 def factored_kernel(x: FactoredGradient, y: FactoredGradient) -> Float[Array, "n m"]:
-    """`<phi, phi'> = (error . error') (h . h' + 1)`, without the outer products."""
+    """`<phi, phi'> = (error . error') (h . h' + 1)`, without the outer products.
+
+    Example:
+      >>> x = FactoredGradient(jnp.array([[1.0, 2.0]]), error=jnp.array([[3.0]]))
+      >>> print(factored_kernel(x, x), explicit(x) @ explicit(x).T)
+      [[54.]] [[54.]]
+    """
     return (x.error @ y.error.T) * (x.features @ y.features.T + 1.0)
 
 

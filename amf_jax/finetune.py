@@ -35,7 +35,12 @@ def adamw_direction(weight_decay: float = 1e-4) -> optax.GradientTransformation:
 
 
 def cosine(learning_rate: float) -> Callable[[Array], Array]:
-    """From `learning_rate` to zero along half a cosine, as a function of progress."""
+    """From `learning_rate` to zero along half a cosine, as a function of progress.
+
+    Example:
+      >>> print(cosine(1.0)(jnp.array([0.0, 0.5, 1.0])).round(3))
+      [1.  0.5 0. ]
+    """
     return lambda progress: 0.5 * learning_rate * (1.0 + jnp.cos(jnp.pi * progress))
 
 

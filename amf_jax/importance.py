@@ -60,6 +60,14 @@ def log_importance_weights(
       own_log_likelihoods: of each demonstration under the task of each demonstration j
         at hand: the mixture that the demonstrations were drawn from.
       own_mask: which of those J tasks belong to a demonstration at hand.
+
+    Example:
+      One demonstration of each of two tasks, e^-2 times as likely under the other's:
+
+      >>> given = jnp.array([[0.0, -2.0], [-2.0, 0.0]])
+      >>> log_weights = log_importance_weights(given, given, jnp.array([True, True]))
+      >>> print([f"{w:.3f}" for w in jnp.exp(log_weights)[0]])
+      ['1.762', '0.238']
     """
     at_hand = jnp.where(own_mask[:, None], own_log_likelihoods, -jnp.inf)
     number = own_mask.sum(dtype=log_likelihoods.dtype)
@@ -70,7 +78,13 @@ def log_importance_weights(
 def self_normalised(
     log_weights: Float[Array, "K N"], mask: Bool[Array, " N"]
 ) -> Float[Array, "K N"]:
-    """Weights that sum to one for every task: softmax over the demonstrations."""
+    """Weights that sum to one for every task: softmax over the demonstrations.
+
+    Example:
+      >>> at_hand = jnp.array([True, True, False])
+      >>> print(self_normalised(jnp.array([[0.0, -1e4, 3.0]]), at_hand))
+      [[1. 0. 0.]]
+    """
     return jax.nn.softmax(jnp.where(mask[None, :], log_weights, -jnp.inf), axis=-1)
 
 
@@ -105,7 +119,12 @@ def uniform(num_tasks: int, mask: Bool[Array, " N"]) -> Float[Array, "K N"]:
 
 
 def effective_sample_size(weights: Float[Array, "K N"]) -> Float[Array, " K"]:
-    """`(sum_i W)^2 / sum_i W^2` per task, in demonstrations; 0 without any weight."""
+    """`(sum_i W)^2 / sum_i W^2` per task, in demonstrations; 0 without any weight.
+
+    Example:
+      >>> print(effective_sample_size(jnp.array([[0.5, 0.5], [1.0, 0.0], [0.0, 0.0]])))
+      [2. 1. 0.]
+    """
     weights = jnp.nan_to_num(weights)
     squares = jnp.sum(weights**2, axis=-1)
     total = jnp.sum(weights, axis=-1) ** 2

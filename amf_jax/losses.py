@@ -35,7 +35,12 @@ def mix_actions(
     policy_actions: Float[Array, "*#batch A"],
     prior_actions: Float[Array, "*#batch A"],
 ) -> Float[Array, "*#batch A"]:
-    """`a = alpha a_policy + (1 - alpha) a_prior`, the adaptive prior (section 4.2)."""
+    """`a = alpha a_policy + (1 - alpha) a_prior`, the adaptive prior (section 4.2).
+
+    Example:
+      >>> print(mix_actions(jnp.array(0.25), jnp.array([4.0, 8.0]), jnp.zeros(2)))
+      [1. 2.]
+    """
     weight = mixing[..., None]
     return weight * policy_actions + (1.0 - weight) * prior_actions
 

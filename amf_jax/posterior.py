@@ -173,6 +173,16 @@ def variance(
     """Posterior variance `k(x,x) - K(x,X) [K(X,X) + noise I]^-1 K(X,x)`, at least 0.
 
     In units of the scaled kernel; the reduction is the right-hand side of eq. 4.
+
+    Example:
+      One observation of a point with prior variance 1, noise variance 1:
+
+      >>> kernel, diagonal = lambda x, y: x @ y.T, lambda x: (x**2).sum(-1)
+      >>> point = jnp.array([[1.0]])
+      >>> held = empty(point, capacity=2, noise_variance=1.0)
+      >>> held = condition(kernel, held, point, jnp.array([True]), start=0)
+      >>> print(variance(kernel, diagonal, held, point).round(3))
+      [0.5]
     """
     solved = whiten(kernel, posterior, points)
     return variance_given(diagonal(points) / posterior.scale, solved)

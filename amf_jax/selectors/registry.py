@@ -58,6 +58,11 @@ def make(
     Raises:
       UnknownNameError: with the nearest valid name.
       InvalidArgumentError: if the rule needs an embedding and there is none.
+
+    Example:
+      >>> make("unifrom")
+      Traceback (most recent call last):
+      amf_jax.errors.UnknownNameError: unknown selector 'unifrom'. Did you mean ...
     """
     entry = get(name)
     if not entry.needs_model:
