@@ -33,7 +33,9 @@ def round_record(
       metrics: of the evaluation; they fill or extend the fields.
       seconds: spent on selecting, fine-tuning and evaluating.
     """
-    ids = np.asarray(demos.task_ids)[np.asarray(demos.demo_mask)]
+    held = np.asarray(demos.demo_mask)
+    ids = np.asarray(demos.task_ids)[held]
+    weights = None if info is None else info.importance_weights[:, : held.sum()]
     record = {
         "round": index,
         "task": task.tolist() if isinstance(task, np.ndarray) else task,
@@ -42,17 +44,21 @@ def round_record(
         "return": None,
         "entropy": None,
         "demos_per_task": np.bincount(ids[ids >= 0], minlength=num_tasks).tolist(),
-        "mixing": None if mixing is None else np.asarray(mixing).tolist(),
-        "scores": _finite_or_none(info and info.scores),
-        "ess": _finite_or_none(info and info.effective_sample_size),
-        "importance_weights": _finite_or_none(info and info.importance_weights),
+        "mixing": _plain(mixing),
+        "scores": _plain(info and info.scores),
+        "ess": _plain(info and info.effective_sample_size),
+        "importance_weights": _plain(weights),
         "seconds": dict(seconds),
     }
     return record | dict(metrics)
 
 
-def _finite_or_none(values: Any) -> list | None:
-    """A selector that computes no diagnostics says so by NaN."""
+def _plain(values: Any | None) -> list | None:
+    """Nested lists, or None for the NaN by which a selector says that it has none.
+
+    Numbers keep the digits of their own precision: a float32 that is widened first is
+    twice as long in a file and says no more.
+    """
     if values is None or not np.isfinite(values).all():
         return None
-    return np.asarray(values).tolist()
+    return np.asarray(values).astype(str).astype(float).tolist()
