@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -69,36 +70,44 @@ def _draw_pair(top: Axes, bottom: Axes, runs: Mapping[str, Sequence[Run]]) -> No
 
 
 def _draw_gain(axes: Axes, panels: Mapping[str, Mapping[str, Sequence[Run]]]) -> None:
-    """Final return of AMF minus that of uniform, paired by seed, against k."""
-    tasks, gains = [], []
-    for setting, runs in panels.items():
-        if len(runs) < 2:
-            continue
-        by_seed = [
-            {r.seed: v for r, v in zip(runs[m], _final(runs[m]), strict=True)}
-            for m in METHODS
-        ]
-        seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
-        if seeds:
-            tasks.append(int(setting))
-            gain = np.array([by_seed[0][seed] - by_seed[1][seed] for seed in seeds])
-            gains.append(statistics.summarise(gain))
+    """Return of AMF minus that of uniform, paired by seed, against k.
+
+    Both end up as good as the expert: what differs is how soon.
+    """
     axes.axhline(0.0, color="black", linewidth=0.8)
-    axes.plot(
-        tasks,
-        [gain.mean for gain in gains],
-        color=style.METHODS["amf"].colour,
-        marker="o",
-        label="Improvement",
+    periods: tuple[tuple[str, slice, dict[str, Any], float], ...] = (
+        ("Rounds 1–10, mean", slice(1, 11), dict(marker="o"), -0.1),
+        ("Last round", slice(-1, None), dict(marker="s", linestyle="--"), 0.1),
     )
-    for k, summary in zip(tasks, gains, strict=True):
-        if summary.interval is not None:
-            axes.vlines(k, *summary.interval, color=style.METHODS["amf"].colour)
+    for label, rounds, look, shift in periods:
+        paired = {int(k): _paired_gain(runs, rounds) for k, runs in panels.items()}
+        gains = {k: statistics.summarise(v) for k, v in paired.items() if v.size}
+        colour = style.METHODS["amf"].colour if shift < 0 else "0.45"
+        means = [gain.mean for gain in gains.values()]
+        axes.plot(list(gains), means, color=colour, label=label, **look)
+        for k, gain in gains.items():
+            if gain.interval is not None:
+                axes.vlines(k + shift, *gain.interval, color=colour)
+    axes.legend()
     axes.set_xticks(range(1, 13))
     axes.set_xlabel("Tasks demonstrated in pre-training (of 12)")
-    axes.set_ylabel("Final return, AMF minus uniform (same seeds)")
+    axes.set_ylabel("Return, AMF minus uniform (same seeds)")
     axes.set_title("Improvement over uniform")
 
 
-def _final(runs: Sequence[Run]) -> np.ndarray:
-    return results.values(runs, "return")[:, -1]
+def _paired_gain(runs: Mapping[str, Sequence[Run]], rounds: slice) -> np.ndarray:
+    """AMF minus uniform, averaged over some rounds, for every seed that both have."""
+    if len(runs) < len(METHODS):
+        return np.array([])
+    ours, theirs = (
+        {
+            run.seed: values[rounds].mean()
+            for run, values in zip(
+                runs[method], results.values(runs[method], "return"), strict=True
+            )
+        }
+        for method in METHODS
+    )
+    return np.array(
+        [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs)]
+    )

@@ -276,9 +276,10 @@ def test_figure2_shows_both_settings_and_the_gain_by_k(folder):
     for axes in entropies:
         drawn = line(axes, "AMF").get_ydata()
         np.testing.assert_allclose(drawn, 0.5 - 0.1 * np.arange(6))
-    gain = line(panel(figure, "Improvement over uniform"), "Improvement")
-    np.testing.assert_array_equal(gain.get_xdata(), np.arange(1, 13))
-    np.testing.assert_allclose(gain.get_ydata(), 0.1 * np.arange(1, 13))
+    for label in ("Last round", "Rounds 1–10, mean"):
+        gain = line(panel(figure, "Improvement over uniform"), label)
+        np.testing.assert_array_equal(gain.get_xdata(), np.arange(1, 13))
+        np.testing.assert_allclose(gain.get_ydata(), 0.1 * np.arange(1, 13))
     assert legend_texts(figure) == ["AMF", "Uniform"]
 
 
@@ -290,7 +291,7 @@ def test_gain_is_paired_by_seed(folder, tmp_path):
         save(tmp_path, "integrator", "6", "uniform", seed, records)
     with pytest.warns(ResultsWarning, match="only one seed"):
         figure = make("figure2", tmp_path)
-    gain = line(panel(figure, "Improvement over uniform"), "Improvement")
+    gain = line(panel(figure, "Improvement over uniform"), "Last round")
     np.testing.assert_allclose(gain.get_xydata(), [[6, 0.6]])
 
 
