@@ -35,7 +35,8 @@ def round_record(
     """
     held = np.asarray(demos.demo_mask)
     ids = np.asarray(demos.task_ids)[held]
-    weights = None if info is None else info.importance_weights[:, : held.sum()]
+    # Cut on the host: on the device every width would be another compilation.
+    weights = info and np.asarray(info.importance_weights)[:, : held.sum()]
     record = {
         "round": index,
         "task": task.tolist() if isinstance(task, np.ndarray) else task,

@@ -1,7 +1,5 @@
 """Runs every test with JAX at its strictest and checks annotations at run time."""
 
-import gc
-
 import jax
 import jaxtyping
 import pytest
@@ -21,12 +19,3 @@ def quick_compile():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
-
-
-@pytest.fixture
-def failed_read(request):
-    """For tests in which orbax fails to read: it leaves coroutines unawaited."""
-    ignored = "ignore::pytest.PytestUnraisableExceptionWarning"
-    request.applymarker(pytest.mark.filterwarnings(ignored))
-    yield
-    gc.collect()  # here and now, not in whichever test is next

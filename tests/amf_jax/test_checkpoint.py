@@ -76,7 +76,7 @@ def test_another_run_is_refused(saved):
 
 
 @pytest.mark.parametrize("item", ["state", "run"])
-def test_truncated_files_are_noticed(saved, item, failed_read):
+def test_truncated_files_are_noticed(saved, item):
     files = [path for path in (saved / "2" / item).rglob("*") if path.is_file()]
     assert files
     for path in files:
@@ -86,7 +86,7 @@ def test_truncated_files_are_noticed(saved, item, failed_read):
         restore(saved)
 
 
-def test_missing_files_are_noticed(saved, failed_read):
+def test_missing_files_are_noticed(saved):
     for path in (saved / "2" / "state").rglob("*"):
         if path.is_file():
             path.unlink()
@@ -94,7 +94,7 @@ def test_missing_files_are_noticed(saved, failed_read):
         restore(saved)
 
 
-def test_a_state_of_other_shapes_is_refused(saved, failed_read):
+def test_a_state_of_other_shapes_is_refused(saved):
     params, *rest = jax.eval_shape(some_state)
     wider = params | {"bias": jax.ShapeDtypeStruct((4,), jnp.float32)}
     with pytest.raises(errors.CheckpointError):

@@ -240,14 +240,20 @@ def test_ctrl_c_finishes_the_round_and_keeps_it(straight, tmp_path):
 
 
 def test_a_second_ctrl_c_stops_at_once():
+    # A process that was started in the background may be told to ignore Ctrl-C.
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def press(round_index):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         pytest.fail("went on")
 
     tuner = make(demonstrate=Expert(press))
-    with pytest.raises(KeyboardInterrupt) as raised:
-        tuner.run(on_interrupt=lambda message: None)
+    try:
+        with pytest.raises(KeyboardInterrupt) as raised:
+            tuner.run(on_interrupt=lambda message: None)
+    finally:
+        signal.signal(signal.SIGINT, previous)
     assert raised.type is KeyboardInterrupt
     assert len(tuner.records) == 1
 

@@ -216,7 +216,7 @@ def test_a_checkpoint_of_another_config_is_refused(stopped):
         cell.run_cell(config(stopped, **{"policy.noise": 0.1}))
 
 
-def test_a_corrupt_checkpoint_is_refused_and_the_records_kept(stopped, failed_read):
+def test_a_corrupt_checkpoint_is_refused_and_the_records_kept(stopped):
     before = results_file(stopped).read_bytes()
     checkpoint = results_file(stopped).with_suffix(".checkpoint")
     files = [path for path in checkpoint.rglob("*") if path.is_file()]
