@@ -54,6 +54,10 @@ def build(
         raise errors.InvalidArgumentError(
             f"rounds must be at least 1, got {config.rounds}"
         )
+    if config.seed < 0:
+        raise errors.InvalidArgumentError(
+            f"seed must not be negative, got {config.seed}"
+        )
     parts = BUILDERS[config.suite](config, method)
     suite: base.Suite = parts["suite"]
     tuner: ActiveFineTuner

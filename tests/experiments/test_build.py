@@ -133,6 +133,7 @@ def test_a_gaussian_process_conditions_on_history_with_either_rule(
         ),
         ("integrator:6", {"policy.noise": 0.0}, errors.InvalidArgumentError, "noise"),
         ("integrator:6", {"rounds": 0}, errors.InvalidArgumentError, "rounds"),
+        ("integrator:6", {"seed": -1}, errors.InvalidArgumentError, "seed"),
         ("metaworld:8-8-0-0", {"rounds": 0}, errors.InvalidArgumentError, "rounds"),
         (
             "metaworld:8-8-0-0",
