@@ -91,6 +91,9 @@ class ActiveFineTuner:
         self._pretraining, self._history = pretraining, history
         self._demonstrate, self._evaluate = demonstrate, evaluate
         self._key = jax.random.key(seed)
+        # The stream behind those of the rounds, for whoever acts between them.
+        self._free_actions = jax.random.fold_in(self._key, rounds + 1)
+        self._acted = itertools.count()
         self._checkpoint_every = checkpoint_every
         self._checkpointer = (
             None if checkpoint_dir is None else Checkpointer(checkpoint_dir, identity)
@@ -147,7 +150,8 @@ class ActiveFineTuner:
             raise errors.InvalidArgumentError(
                 "there is no policy yet: call run() first"
             )
-        return self._actor(self._key, self.learner_state)(observations, task_ids)
+        key = jax.random.fold_in(self._free_actions, next(self._acted))
+        return self._actor(key, self.learner_state)(observations, task_ids)
 
     def close(self) -> None:
         """Releases the checkpoint folder."""

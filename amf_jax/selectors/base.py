@@ -51,7 +51,7 @@ class SelectorInfo(NamedTuple):
       candidates: the candidates' task vectors.
       effective_sample_size: per evaluation task, in demonstrations.
       importance_weights: `W[c, i]` of demonstration i for evaluation task c.
-      jitter: largest diagonal term that a factorisation needed.
+      jitter: largest diagonal term that conditioning on the history needed.
     """
 
     scores: Float[Array, " K"]

@@ -472,3 +472,21 @@ def test_acts_with_the_fine_tuned_policy_once_there_is_one(straight):
     np.testing.assert_allclose(actions, expected, 1e-5)
     with pytest.raises(errors.InvalidArgumentError, match="run"):
         make().act(observations, np.array([0, 2]))
+
+
+def test_a_stochastic_policy_acts_with_a_new_key_every_time():
+    def act(state, key, observations, tasks, task_ids):
+        return jax.random.normal(key, (observations.shape[0], 2))
+
+    seen = []
+
+    def record(act, state, round_index):
+        observations = np.zeros((2, 3), np.float32)
+        seen.extend(act(observations, np.array([0, 1])) for _ in range(2))
+        return {}
+
+    tuner = make("uniform", learner=parts()[0]._replace(act=act), evaluate=record)
+    tuner.run()
+    observations = np.zeros((2, 3), np.float32)
+    seen.extend(tuner.act(observations, np.array([0, 1])) for _ in range(2))
+    assert len(np.unique(np.stack(seen)[:, 0, 0])) == 2 * (ROUNDS + 1) + 2
