@@ -44,6 +44,10 @@ run: setup ## Active against uniform choice on the Metaworld scene (the main job
 figures: setup ## Redraw every figure from the result files
 	@$(BIN)/python -m experiments.figures all
 
+.PHONY: report
+report: setup ## Rewrite RESULTS.md from evidence/
+	@$(BIN)/python -m experiments.report
+
 .PHONY: test
 test: setup ## Run the tests (WORKERS=2 processes)
 	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal
@@ -53,7 +57,7 @@ check: setup ## Check format, lint, types and the examples in docstrings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --doctest-modules amf_jax experiments
+	$(BIN)/python -m pytest --doctest-modules amf_jax experiments benchmarks
 
 .PHONY: clean
 clean: ## Remove .venv, builds and caches; results/ and evidence/ stay

@@ -3,7 +3,9 @@
 The pieces compose without the driver, in this order: `embeddings` (points of a
 Gaussian process), `posterior` (factor once, score many), `importance` (whose states a
 demonstration stands for), `criteria` (uncertainty that a demonstration would leave),
-`selectors` (which task to ask for). `learners` and `ActiveFineTuner` run the rounds.
+`selectors` (which task to ask for). `learners` and `ActiveFineTuner` run the rounds;
+`mixing` and `regularisers` keep a learner from forgetting. `theory` bounds how far from
+the expert a policy can be.
 
 `amf_jax.policies.gp` and `amf_jax.policies.mlp` hold ready-made policies.
 """
@@ -19,15 +21,20 @@ from amf_jax import (
     importance,
     learners,
     losses,
+    mixing,
     policies,
     posterior,
+    regularisers,
     selectors,
+    theory,
 )
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.driver import ActiveFineTuner
 from amf_jax.embeddings import Embedding
 from amf_jax.learners import Learner, LearnerState
+from amf_jax.mixing import Mixing
 from amf_jax.policies.base import Policy
+from amf_jax.regularisers import Regulariser
 from amf_jax.selectors.base import Choice, Context, Selector, SelectorInfo
 
 __version__ = "0.1.0"
@@ -40,7 +47,9 @@ __all__ = [
     "Embedding",
     "Learner",
     "LearnerState",
+    "Mixing",
     "Policy",
+    "Regulariser",
     "Selector",
     "SelectorInfo",
     "candidates",
@@ -53,7 +62,10 @@ __all__ = [
     "importance",
     "learners",
     "losses",
+    "mixing",
     "policies",
     "posterior",
+    "regularisers",
     "selectors",
+    "theory",
 ]

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float
 
+from amf_jax import errors
 from amf_jax import posterior as gp
 from amf_jax.embeddings import Embedding
 from amf_jax.posterior import Posterior
@@ -41,10 +42,12 @@ class Criterion(NamedTuple):
     Attributes:
       score: `(embedding, posterior, blocks, block_mask, occupancy) -> [B]`.
       sign: +1 if the best candidate has the largest value, -1 if the smallest.
+      needs_diagonal: whether it looks at the variance of single points.
     """
 
     score: Callable[..., Array]
     sign: float
+    needs_diagonal: bool
 
 
 def entropy_of(
@@ -70,16 +73,23 @@ def expected_entropy(
     *,
     blocks_at_a_time: int | None = None,
 ) -> Float[Array, " B"]:
-    """Expected entropy after each block: `sum_x w_x H(x | block, history)` (eq. 2)."""
+    """Expected entropy after each block: `sum_x w_x H(x | block, history)` (eq. 2).
 
-    def summarise(prior, reduction):
+    Raises:
+      InvalidArgumentError: if `embedding.diagonal` is None.
+    """
+    solved = gp.whiten(embedding.kernel, posterior, occupancy.points)
+    before = gp.variance_given(
+        _prior_variance(embedding, posterior, occupancy.points), solved
+    )
+
+    def summarise(reduction):
         floor = _variance_floor(embedding, posterior, occupancy.points)
-        remaining = jnp.maximum(prior - reduction, 0.0)
+        remaining = jnp.maximum(before - reduction, 0.0)
         return occupancy.weights @ entropy_of(remaining, floor)
 
-    return _score_blocks(
-        summarise, embedding, posterior, blocks, block_mask, occupancy, blocks_at_a_time
-    )
+    score = _block_score(summarise, embedding, posterior, occupancy.points, solved)
+    return _map_blocks(score, (blocks, block_mask), blocks_at_a_time)
 
 
 def expected_variance_reduction(
@@ -96,15 +106,13 @@ def expected_variance_reduction(
     The paper prints arg min over this quantity; minimising what remains means
     *maximising* the reduction.
     """
-    return _score_blocks(
-        lambda _, reduction: occupancy.weights @ reduction,
-        embedding,
-        posterior,
-        blocks,
-        block_mask,
-        occupancy,
-        blocks_at_a_time,
-    )
+    solved = gp.whiten(embedding.kernel, posterior, occupancy.points)
+
+    def summarise(reduction):
+        return occupancy.weights @ reduction
+
+    score = _block_score(summarise, embedding, posterior, occupancy.points, solved)
+    return _map_blocks(score, (blocks, block_mask), blocks_at_a_time)
 
 
 def prior_entropy(
@@ -116,12 +124,18 @@ def prior_entropy(
     *,
     blocks_at_a_time: int | None = None,
 ) -> Float[Array, " B"]:
-    """Entropy of each block itself before it is demonstrated: no look-ahead."""
+    """Entropy of each block itself before it is demonstrated: no look-ahead.
+
+    Raises:
+      InvalidArgumentError: if `embedding.diagonal` is None.
+    """
     del occupancy
 
     def one(block):
         points, mask = block
-        remaining = gp.variance(embedding.kernel, embedding.diagonal, posterior, points)
+        solved = gp.whiten(embedding.kernel, posterior, points)
+        prior = _prior_variance(embedding, posterior, points)
+        remaining = gp.variance_given(prior, solved)
         floor = _variance_floor(embedding, posterior, points)
         return jnp.where(mask, entropy_of(remaining, floor), 0.0).sum()
 
@@ -129,33 +143,27 @@ def prior_entropy(
 
 
 CRITERIA = {
-    "entropy": Criterion(expected_entropy, -1.0),
-    "variance": Criterion(expected_variance_reduction, 1.0),
-    "prior_entropy": Criterion(prior_entropy, 1.0),
+    "entropy": Criterion(expected_entropy, -1.0, needs_diagonal=True),
+    "variance": Criterion(expected_variance_reduction, 1.0, needs_diagonal=False),
+    "prior_entropy": Criterion(prior_entropy, 1.0, needs_diagonal=True),
 }
 
 
-def _score_blocks(
-    summarise, embedding, posterior, blocks, block_mask, occupancy, blocks_at_a_time
-):
-    """`summarise(variance before, reduction)` for every block, given the history."""
+def _block_score(summarise, embedding, posterior, targets, solved):
+    """`summarise` of a block's reduction at `targets`, whose solved rows are given."""
     kernel = embedding.kernel
-    solved = gp.whiten(kernel, posterior, occupancy.points)
-    before = gp.variance_given(
-        embedding.diagonal(occupancy.points) / posterior.scale, solved
-    )
 
     def one(block):
         points, mask = block
         own = gp.whiten(kernel, posterior, points)
         within = kernel(points, points) / posterior.scale
-        across = kernel(points, occupancy.points) / posterior.scale - own.T @ solved
+        across = kernel(points, targets) / posterior.scale - own.T @ solved
         factor, _ = gp.factor_noisy(within, own, mask, posterior.noise_variance)
         across = jnp.where(mask[:, None], across, 0.0)
         reduction = jnp.sum(solve_triangular(factor, across, lower=True) ** 2, axis=0)
-        return summarise(before, reduction)
+        return summarise(reduction)
 
-    return _map_blocks(one, (blocks, block_mask), blocks_at_a_time)
+    return one
 
 
 def _map_blocks(function, blocks, blocks_at_a_time: int | None):
@@ -165,7 +173,18 @@ def _map_blocks(function, blocks, blocks_at_a_time: int | None):
     return jax.lax.map(function, blocks, batch_size=min(blocks_at_a_time, count))
 
 
+def _prior_variance(embedding, posterior, points):
+    """`k(x, x)` in units of the scaled kernel."""
+    if embedding.diagonal is None:
+        raise errors.InvalidArgumentError(
+            "entropies take the logarithm of each point's variance and need"
+            " embedding.diagonal, which is None; use an embedding with a diagonal or"
+            " the variance criterion"
+        )
+    return embedding.diagonal(points) / posterior.scale
+
+
 def _variance_floor(embedding, posterior, points):
     """What rounding may leave of a variance: machine epsilon of the prior's largest."""
-    prior = embedding.diagonal(points) / posterior.scale
+    prior = _prior_variance(embedding, posterior, points)
     return jnp.finfo(prior.dtype).eps * jnp.max(prior) + jnp.finfo(prior.dtype).tiny

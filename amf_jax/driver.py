@@ -15,7 +15,7 @@ from amf_jax import errors, interrupt, problem
 from amf_jax.checkpoint import Checkpointer
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.learners import Learner, LearnerState
-from amf_jax.records import Record, round_record
+from amf_jax.records import Record, round_record, success_by_round
 from amf_jax.selectors.base import Context, Selector, check_choice
 
 
@@ -37,6 +37,7 @@ class ActiveFineTuner:
         tasks.
       evaluate: `(act, state, round) -> mapping` of JSON-able metrics, or None. `act`
         maps NumPy observations `[B, S]` and task ids `[B]` to actions `[B, A]`.
+        "success", one number per task, is what selectors see as `evaluations`.
       rounds: the budget, in rounds.
       demos_per_round: demonstrations of the chosen task per round.
       seed: of every random decision.
@@ -160,7 +161,7 @@ class ActiveFineTuner:
 
     def _start(self) -> None:
         init_key, evaluate_key = jax.random.split(jax.random.fold_in(self._key, 0))
-        self.demos = self._blank
+        self.demos, self.records = self._blank, []
         self.learner_state = jax.block_until_ready(
             jax.jit(self._learner.init)(init_key, self._pretraining)
         )
@@ -169,7 +170,6 @@ class ActiveFineTuner:
         )
         metrics, seconds = self._measure(evaluate_key, self.learner_state, 0)
         timing = {"select": 0.0, "finetune": 0.0, "evaluate": seconds}
-        self.records = []
         self._record(0, None, None, metrics, timing)
 
     def _round(self, index: int) -> None:
@@ -264,7 +264,15 @@ class ActiveFineTuner:
             task_weights=self.task_weights,
             params=state.params,
             embedding_params=state.embedding_params,
+            evaluations=self._evaluations(),
         )
+
+    def _evaluations(self) -> jax.Array | None:
+        if self._evaluate is None:
+            return None
+        num_tasks = self.tasks.shape[0]
+        success = success_by_round(self.records, self._rounds, num_tasks)
+        return jnp.asarray(success, self.tasks.dtype)
 
     def _measure(
         self, key, learner_state: LearnerState, index: int
@@ -274,6 +282,7 @@ class ActiveFineTuner:
         started = time.perf_counter()
         act = self._actor(key, learner_state)
         metrics = self._evaluate(act, learner_state, index)
+        problem.check_success(metrics.get("success"), self.tasks.shape[0])
         return metrics, time.perf_counter() - started
 
     def _actor(self, key, learner_state: LearnerState):

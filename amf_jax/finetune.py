@@ -60,6 +60,7 @@ def finetune(
     steps: Int[Array, ""] | int,
     *,
     batch_size: int = 256,
+    penalty: Callable[[Any], Any] | None = None,
 ) -> FineTuned:
     """Behaviour cloning on minibatches drawn uniformly from all recorded steps.
 
@@ -75,6 +76,8 @@ def finetune(
       steps: number of gradient steps. A traced number: another budget does not
         recompile. Without any demonstration nothing is trained.
       batch_size: examples per step.
+      penalty: `(params) -> gradient` of a penalty on the parameters, added to that of
+        the loss before the optimizer sees it; the trace holds the loss alone.
     """
     valid = valid_steps(demos).ravel()
     total = valid.sum()
@@ -95,6 +98,8 @@ def finetune(
             demos.actions[row, time],
             demos.tasks[row],
         )
+        if penalty is not None:
+            gradient = optax.tree.add(gradient, penalty(params))
         direction, opt_state = optimizer.update(gradient, opt_state, params)
         progress = i.astype(jnp.float32) / steps
         rate = -schedule(progress)
@@ -106,6 +111,16 @@ def finetune(
     start = (params, opt_state, jnp.zeros((2, TRACE_LENGTH), demos.actions.dtype))
     params, opt_state, (sums, counts) = jax.lax.fori_loop(0, steps, step, start)
     return FineTuned(params, opt_state, sums / counts)
+
+
+def draw_steps(
+    key, demos: Demonstrations, size: int
+) -> tuple[Int[Array, " B"], Int[Array, " B"]]:
+    """Rows and times of `size` recorded steps, drawn uniformly with replacement."""
+    valid = valid_steps(demos).ravel()
+    index = _draw(key, jnp.cumsum(valid), valid.sum(), size)
+    horizon = demos.step_mask.shape[1]
+    return index // horizon, index % horizon
 
 
 def _draw(

@@ -16,7 +16,12 @@ from amf_jax import demonstrations as demonstrations_lib
 from amf_jax import errors, losses
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.finetune import finetune
+from amf_jax.mixing import Comparison, Mixing, MixingState
 from amf_jax.policies.base import Policy
+from amf_jax.regularisers import Regulariser, penalty_gradient
+
+#: Where selection may take its embeddings, see `gradient_learner`.
+EMBEDDING_POLICIES = ("pretrained", "validation_copy", "current")
 
 
 class LearnerState(NamedTuple):
@@ -26,7 +31,7 @@ class LearnerState(NamedTuple):
       params: of the policy that acts.
       prior_params: of the frozen pre-trained policy.
       embedding_params: what selection takes its embeddings at.
-      mixing: alpha per task of the adaptive prior, or None without one.
+      mixing: alpha of the evaluation tasks, or None without an adaptive prior.
       auxiliary: whatever else the learner needs, such as optimiser states.
     """
 
@@ -67,18 +72,18 @@ class Training(NamedTuple):
     batch_size: int = 256
 
 
-class AdaptivePrior(NamedTuple):
-    """Hyperparameters of the mixing weights (section 4.2, appendix H).
+class GradientState(NamedTuple):
+    """What `gradient_learner` carries in `LearnerState.auxiliary`.
 
     Attributes:
-      conservatism: beta; 0.1 with the error averaged over action dimensions.
-      learning_rate: of the descent on alpha.
-      steps: descent steps per round.
+      opt_state: of the policy.
+      copy_opt_state: of the validation copy, or None without one.
+      mixing: `MixingState.auxiliary`, or None without an adaptive prior.
     """
 
-    conservatism: float = 0.1
-    learning_rate: float = 1.0
-    steps: int = 200
+    opt_state: Any
+    copy_opt_state: Any
+    mixing: Any
 
 
 def gradient_learner(
@@ -86,34 +91,44 @@ def gradient_learner(
     optimizer: optax.GradientTransformation,
     pretraining: Training,
     finetuning: Training,
-    num_tasks: int,
     *,
-    adaptive_prior: AdaptivePrior | None = None,
+    mixing: Mixing | None = None,
+    regulariser: Regulariser | None = None,
+    embedding_policy: str = "pretrained",
     validation_copy_after: int | None = None,
     initial_params: Any | None = None,
 ) -> Learner:
-    """Behaviour cloning by gradient descent, with an optional adaptive prior.
+    """Behaviour cloning by gradient descent, with what keeps it from forgetting.
 
     Args:
       policy: any differentiable policy.
       optimizer: descent direction without learning rate; its state carries over rounds.
       pretraining: how `init` trains on the pre-training demonstrations.
       finetuning: how `update` trains on the demonstrations at hand.
-      num_tasks: C, the number of evaluation tasks.
-      adaptive_prior: mixes the pre-trained policy back in, per task; None for none.
-      validation_copy_after: if given, embeddings come from a separate copy of the
-        policy that is not trained on this many first (warm-start) demonstrations, which
-        so act as a small validation set (appendix M.3.3). None takes embeddings at the
-        frozen pre-trained policy.
+      mixing: mixes the actions of the pre-trained policy back in (the adaptive prior);
+        None for the fine-tuned policy alone.
+      regulariser: pulls fine-tuning towards the pre-trained parameters; None for none.
+      embedding_policy: what selection takes its embeddings at. "pretrained": the frozen
+        pre-trained policy. "current": the fine-tuned policy. "validation_copy": a
+        separate copy that is fine-tuned on all but the first demonstrations, which so
+        act as a small validation set (appendix M.3.3).
+      validation_copy_after: how many first (warm-start) demonstrations that copy is not
+        trained on; to be given with "validation_copy" alone.
       initial_params: parameters of a policy that is already pre-trained; `init` then
         trains nothing.
+
+    Raises:
+      UnknownNameError: for an embedding policy that does not exist.
+      InvalidArgumentError: if `validation_copy_after` does not fit `embedding_policy`,
+        or there is no way to come by a pre-trained policy.
     """
     if initial_params is None and policy.init is None:
         raise errors.InvalidArgumentError(
             "policy.init is None; pass initial_params with the pre-trained parameters"
         )
+    _check_embedding_policy(embedding_policy, validation_copy_after)
 
-    def train(key, params, opt_state, demos, training: Training):
+    def train(key, params, opt_state, demos, training: Training, penalty=None):
         return finetune(
             policy.loss,
             optimizer,
@@ -124,9 +139,16 @@ def gradient_learner(
             demos,
             training.steps,
             batch_size=training.batch_size,
+            penalty=penalty,
         )
 
+    def penalty(key, anchor, demos: Demonstrations):
+        if regulariser is None or regulariser.strength == 0:
+            return None
+        return penalty_gradient(regulariser, key, anchor, demos)
+
     def init(key, demos: Demonstrations | None) -> LearnerState:
+        init_key, train_key, mixing_key = jax.random.split(key, 3)
         if initial_params is not None:
             params = initial_params
         elif demos is None:
@@ -136,68 +158,101 @@ def gradient_learner(
             )
         else:
             assert policy.init is not None
-            init_key, train_key = jax.random.split(key)
             fresh = policy.init(init_key)
             params = train(
                 train_key, fresh, optimizer.init(fresh), demos, pretraining
             ).params
         opt_state = optimizer.init(params)
-        copy = None if validation_copy_after is None else opt_state
-        mixing = None if adaptive_prior is None else jnp.zeros((num_tasks,))
-        return LearnerState(params, params, params, mixing, (opt_state, copy))
+        copy = opt_state if embedding_policy == "validation_copy" else None
+        alpha, rest = (None, None) if mixing is None else mixing.init(mixing_key)
+        return LearnerState(
+            params, params, params, alpha, GradientState(opt_state, copy, rest)
+        )
 
     def update(key, state: LearnerState, demos: Demonstrations):
-        train_key, copy_key, mixing_key = jax.random.split(key, 3)
-        opt_state, copy_state = state.auxiliary
-        trained = train(train_key, state.params, opt_state, demos, finetuning)
+        train_key, copy_key, mixing_key, *penalty_keys = jax.random.split(key, 5)
+        prior_params, (opt_state, copy_state, rest) = (
+            state.prior_params,
+            state.auxiliary,
+        )
+        trained = train(
+            train_key,
+            state.params,
+            opt_state,
+            demos,
+            finetuning,
+            penalty(penalty_keys[0], prior_params, demos),
+        )
         embedding_params = state.embedding_params
-        if validation_copy_after is not None:
+        if embedding_policy == "current":
+            embedding_params = trained.params
+        elif validation_copy_after is not None:
             rows = jnp.arange(demos.demo_mask.shape[0])
             unseen = demos._replace(
                 demo_mask=demos.demo_mask & (rows >= validation_copy_after)
             )
-            copy = train(copy_key, embedding_params, copy_state, unseen, finetuning)
-            embedding_params, copy_state = copy.params, copy.opt_state
-        mixing = state.mixing
-        if adaptive_prior is not None:
-            mixing = fit(mixing_key, trained.params, state.prior_params, mixing, demos)
+            embedding_params, copy_state, _ = train(
+                copy_key,
+                embedding_params,
+                copy_state,
+                unseen,
+                finetuning,
+                penalty(penalty_keys[1], prior_params, unseen),
+            )
+        alpha = state.mixing
+        if mixing is not None:
+            compared = compare(mixing_key, state, trained.params, demos)
+            alpha, rest = mixing.update(_mixing_state(state), compared)
+        auxiliary = GradientState(trained.opt_state, copy_state, rest)
         new = LearnerState(
-            trained.params,
-            state.prior_params,
-            embedding_params,
-            mixing,
-            (trained.opt_state, copy_state),
+            trained.params, prior_params, embedding_params, alpha, auxiliary
         )
         return new, {"losses": trained.losses}
 
-    def fit(key, params, prior_params, mixing, demos: Demonstrations):
-        assert adaptive_prior is not None
+    def compare(key, state: LearnerState, params, demos: Demonstrations) -> Comparison:
         demos = demonstrations_lib.without_padding(demos)
         tasks = jnp.broadcast_to(
             demos.tasks[:, None], (*demos.step_mask.shape, demos.tasks.shape[-1])
         )
-        policy_key, prior_key = jax.random.split(key)
-        return losses.fit_mixing(
-            mixing,
+        policy_key, prior_key, previous_key = jax.random.split(key, 3)
+        # Under jit, XLA removes the actions that `mixing.update` does not look at.
+        return Comparison(
             demos.actions,
             policy.act(params, policy_key, demos.observations, tasks),
-            policy.act(prior_params, prior_key, demos.observations, tasks),
+            policy.act(state.params, previous_key, demos.observations, tasks),
+            policy.act(state.prior_params, prior_key, demos.observations, tasks),
+            demos.tasks,
             demos.task_ids,
             demonstrations_lib.valid_steps(demos),
-            adaptive_prior.conservatism,
-            learning_rate=adaptive_prior.learning_rate,
-            steps=adaptive_prior.steps,
+            demos.demo_mask,
         )
 
     def act(state: LearnerState, key, observations, tasks, task_ids):
         policy_key, prior_key = jax.random.split(key)
         actions = policy.act(state.params, policy_key, observations, tasks)
-        if state.mixing is None:
+        if mixing is None:
             return actions
         prior = policy.act(state.prior_params, prior_key, observations, tasks)
-        return losses.mix_actions(state.mixing[task_ids], actions, prior)
+        alpha = mixing.weights(_mixing_state(state), tasks, task_ids)
+        return losses.mix_actions(alpha, actions, prior)
 
     return Learner(init, update, act)
+
+
+def _mixing_state(state: LearnerState) -> MixingState:
+    assert state.mixing is not None
+    return MixingState(state.mixing, state.auxiliary.mixing)
+
+
+def _check_embedding_policy(name: str, validation_copy_after: int | None) -> None:
+    if name not in EMBEDDING_POLICIES:
+        raise errors.UnknownNameError("embedding_policy", name, EMBEDDING_POLICIES)
+    if (name == "validation_copy") != (validation_copy_after is not None):
+        raise errors.InvalidArgumentError(
+            "validation_copy_after must be a number with"
+            " embedding_policy='validation_copy' and None with any other, got"
+            f" {validation_copy_after} with {name!r}"
+        )
 
 
 def conditioning_learner(

@@ -132,6 +132,19 @@ def check_delivery(
         )
 
 
+def check_success(success: Any | None, num_tasks: int) -> None:
+    """Checks an evaluation's success, which selectors may look at; None is none.
+
+    Raises:
+      InvalidArgumentError: not one number per task.
+    """
+    if success is not None and np.shape(success) != (num_tasks,):
+        raise errors.InvalidArgumentError(
+            f"evaluate must return one number per task as 'success', {num_tasks} in"
+            f" all, or None; got {success}"
+        )
+
+
 def _check_fit(given: Demonstrations, demos: Demonstrations, tasks: Array) -> None:
     demonstrations_lib.validate(
         given,

@@ -1,6 +1,6 @@
 """The record of a round: what happened, as values that JSON can hold."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,17 @@ def round_record(
         "seconds": dict(seconds),
     }
     return record | dict(metrics)
+
+
+def success_by_round(
+    records: Sequence[Record], rounds: int, num_tasks: int
+) -> np.ndarray:
+    """Success of each task after each round `[rounds + 1, C]`, NaN where unknown."""
+    success = np.full((rounds + 1, num_tasks), np.nan)
+    for record in records:
+        if record["success"] is not None:
+            success[record["round"]] = record["success"]
+    return success
 
 
 def _plain(values: Any | None) -> list | None:

@@ -1,4 +1,4 @@
-"""Methods: named combinations of a selector and a way not to forget."""
+"""Methods: named combinations of a selection rule and a way not to forget."""
 
 import dataclasses
 
@@ -7,34 +7,72 @@ from amf_jax import errors
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """What a method name stands for; a config may override the selector's options.
+    """What a method name stands for; a config may override every part but the first.
 
     Attributes:
       selector: a key of `amf_jax.selectors.SELECTORS`.
-      adaptive_prior: whether actions are mixed with those of the pre-trained policy.
+      forgetting: a key of `experiments.builders.forgetting.FORGETTING`.
+      strength: of the L2 or EWC penalty; None for the other ways.
+      criterion: of the active rules; None is the suite's own.
       weights: mode of the importance weights.
+      embedding: a key of `amf_jax.embeddings.EMBEDDINGS`, for neural policies.
       condition_on_history: whether the posterior holds earlier demonstrations.
-      embedding_policy: "pretrained" (frozen) or "validation_copy".
+      embedding_policy: "pretrained" (frozen), "validation_copy" or "current".
     """
 
     selector: str
-    adaptive_prior: bool
+    forgetting: str = "adaptive_prior"
+    strength: float | None = None
+    criterion: str | None = None
     weights: str = "self_normalised"
+    embedding: str = "last_layer_gradient"
     condition_on_history: bool = True
     embedding_policy: str = "pretrained"
 
 
 METHODS = {
-    "amf": Method("amf", adaptive_prior=True),
+    # Active multi-task fine-tuning, ours and the paper's letter.
+    "amf": Method("amf"),
     "amf_paper": Method(
         "amf_paper",
-        adaptive_prior=True,
         weights="plain",
         condition_on_history=False,
         embedding_policy="validation_copy",
     ),
-    "uniform": Method("uniform", adaptive_prior=False),
-    "uniform_adaptive_prior": Method("uniform", adaptive_prior=True),
+    # Baselines.
+    "uniform": Method("uniform", forgetting="none"),
+    "uniform_adaptive_prior": Method("uniform"),
+    "round_robin": Method("round_robin"),
+    "rebalancing": Method("rebalancing"),
+    "learning_progress": Method("learning_progress"),
+    # Other criteria.
+    "amf_entropy": Method("amf", criterion="entropy"),
+    "prior_entropy": Method("prior_entropy", criterion="prior_entropy"),
+    # Other importance weights.
+    "amf_plain": Method("amf", weights="plain"),
+    "amf_deterministic": Method("amf", weights="deterministic"),
+    "amf_unweighted": Method("amf", weights="off"),
+    # Other uncertainty estimates.
+    "amf_network_gradient": Method("amf", embedding="network_gradient"),
+    "amf_projected_gradient": Method("amf", embedding="projected_gradient"),
+    "last_layer": Method("amf", embedding="last_layer_feature"),
+    "dropout": Method(
+        "prior_entropy",
+        criterion="prior_entropy",
+        embedding="dropout",
+        condition_on_history=False,
+        embedding_policy="current",
+    ),
+    # Other ways not to forget.
+    "amf_no_prior": Method("amf", forgetting="none"),
+    "amf_l2": Method("amf", forgetting="l2", strength=0.1),
+    "amf_l2_strong": Method("amf", forgetting="l2", strength=1.0),
+    "amf_ewc": Method("amf", forgetting="ewc", strength=0.1),
+    "amf_ewc_strong": Method("amf", forgetting="ewc", strength=1.0),
+    "amf_closed_form": Method("amf", forgetting="closed_form"),
+    "amf_gate": Method("amf", forgetting="gate"),
+    "amf_prequential": Method("amf", forgetting="prequential"),
+    "amf_mixing_network": Method("amf", forgetting="network"),
 }
 
 

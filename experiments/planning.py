@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from amf_jax import errors
 from experiments import methods, progress, results, worker
-from experiments.configs import loading
+from experiments.configs import loading, sweeps
 
 #: Results the project vouches for; they tell how long a round takes on a fresh clone.
 EVIDENCE = Path(__file__).parents[1] / "evidence"
@@ -48,12 +48,11 @@ def plan(sweep: ConfigDict) -> list[Planned]:
             "seeds must be at least 1 and workers at least 0 (one per core), got"
             f" seeds={sweep.seeds} and workers={sweep.workers}"
         )
-    names = [name for entry in sweep.methods for name in entry.split(",")]
-    for name in names:
-        methods.get(name)
+    overrides = dict(_flatten(sweep.overrides))
+    pairs = _pairs(sweep)
     planned: dict[Path, Planned] = {}
-    for seed, spec, method in itertools.product(range(sweep.seeds), sweep.cells, names):
-        config = _config(sweep, spec, method, seed)
+    for seed, (spec, method) in itertools.product(range(sweep.seeds), pairs):
+        config = _config(sweep, spec, method, seed, overrides)
         path = results.path(
             config.results_dir, config.suite, config.setting, method, seed
         )
@@ -77,16 +76,42 @@ def plan(sweep: ConfigDict) -> list[Planned]:
     return list(planned.values())
 
 
-def _config(sweep: ConfigDict, spec: str, method: str, seed: int) -> ConfigDict:
-    overrides: dict[str, object] = {
+def _pairs(sweep: ConfigDict) -> list[tuple[str, str]]:
+    """What is run with every seed: cells × methods, then what the sweep includes."""
+    names = [name for entry in sweep.methods for name in entry.split(",")]
+    for name in names:
+        methods.get(name)
+    pairs = list(itertools.product(sweep.cells, names))
+    for name in sweep.includes:
+        included = _pairs(sweeps.get_config(name))
+        pairs += [pair for pair in included if pair not in pairs]
+    return pairs
+
+
+def _flatten(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _config(
+    sweep: ConfigDict,
+    spec: str,
+    method: str,
+    seed: int,
+    overrides: Mapping[str, object],
+) -> ConfigDict:
+    fields: dict[str, object] = {
         "method": method,
         "seed": seed,
         "results_dir": sweep.results_dir,
     }
     if sweep.rounds is not None:
-        overrides["rounds"] = sweep.rounds
+        fields["rounds"] = sweep.rounds
     option = "" if sweep.preset == "fast" else f",{sweep.preset}"
-    return loading.load(spec + option, overrides | sweep.overrides.to_dict())
+    return loading.load(spec + option, {**fields, **overrides})
 
 
 def cost(planned: Sequence[Planned], workers: int) -> str:
@@ -110,13 +135,13 @@ def cost(planned: Sequence[Planned], workers: int) -> str:
 def _estimate(todo: Sequence[Planned]) -> float | None:
     """Seconds that one process needs for all missing rounds; None if not known."""
     total = 0.0
-    paces: dict[tuple[str, str, str], float | None] = {}
+    paces: dict[tuple[str, ...], float | None] = {}
     for entry in todo:
         config = entry.cell.config
-        kind = (config.results_dir, config.suite, config.preset)
+        kind = (config.suite, config.preset, config.method)
         if kind not in paces:
             folders = (Path(config.results_dir), EVIDENCE)
-            paces[kind] = seconds_per_round(folders, config.suite, config.preset)
+            paces[kind] = seconds_per_round(folders, *kind)
         pace = paces[kind]
         if pace is None:
             return None
@@ -124,12 +149,17 @@ def _estimate(todo: Sequence[Planned]) -> float | None:
     return total
 
 
-def seconds_per_round(folders: Iterable[Path], suite: str, preset: str) -> float | None:
-    """Mean time of a round, from the first folder that holds such results."""
-    for folder in folders:
+def seconds_per_round(
+    folders: Iterable[Path], suite: str, preset: str, method: str
+) -> float | None:
+    """Mean time of a round, from the first folder with results of the suite.
+
+    Where that folder has none of the method, those of all methods tell.
+    """
+    for folder, name in itertools.product(folders, (method, "*")):
         seconds: list[float] = []
-        files = itertools.islice(folder.glob(f"{suite}/*/*/seed*.jsonl"), _TIMED_FILES)
-        for path in files:
+        pattern = f"{suite}/*/{name}/seed*.jsonl"
+        for path in itertools.islice(folder.glob(pattern), _TIMED_FILES):
             # This is only an estimate: a broken file is reported where it matters.
             with contextlib.suppress(errors.ResultsError):
                 run = results.read(path)

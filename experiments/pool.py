@@ -1,4 +1,4 @@
-"""Runs cells in parallel processes that survive crashes, kills and Ctrl-C.
+"""The launcher `local`: parallel processes that survive crashes, kills and Ctrl-C.
 
 A worker process imports JAX once, then runs cell after cell. Workers share no queue:
 each has a pipe of its own, so one that is killed takes nothing with it but its cell,
@@ -10,57 +10,29 @@ import dataclasses
 import multiprocessing
 import os
 import signal
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
 from pathlib import Path
-from typing import Protocol
 
 from ml_collections import ConfigDict
 
-from amf_jax import errors
-from experiments.worker import Cell, available_cores, environment, split_cores, work
-
-_POLL_SECONDS = 0.5
-_ATTEMPTS = 2
-
-
-class Observer(Protocol):
-    """Is told what happens."""
-
-    def started(self, cell: Cell) -> None:
-        """A worker took `cell`, for the first or the second time."""
-
-    def finished(self, cell: Cell) -> None:
-        """`cell` ran to its end."""
-
-    def failed(self, cell: Cell, message: str, final: bool) -> None:
-        """`cell` failed; unless `final` it will be tried again."""
-
-    def stopping(self) -> None:
-        """Ctrl-C was pressed."""
-
-    def tick(self) -> None:
-        """Comes at least every half second."""
-
-
-@dataclasses.dataclass
-class Outcome:
-    """What became of the cells; cells in neither list were not finished.
-
-    Attributes:
-      finished: cells that ran to their end.
-      failed: cells that failed twice, with the last line of the error.
-      interrupted: whether Ctrl-C ended the pool early.
-    """
-
-    finished: list[Cell] = dataclasses.field(default_factory=list)
-    failed: list[tuple[Cell, str]] = dataclasses.field(default_factory=list)
-    interrupted: bool = False
-
-
-class WorkerStartError(errors.AmfError, RuntimeError):
-    """A worker process died before it could take a cell."""
+from experiments.launchers import (
+    POLL_SECONDS,
+    Attempt,
+    CellQueue,
+    LauncherError,
+    Observer,
+    Outcome,
+    count_interrupts,
+)
+from experiments.worker import (
+    CELLS_PER_PROCESS,
+    Cell,
+    available_cores,
+    environment,
+    split_cores,
+    work,
+)
 
 
 @dataclasses.dataclass
@@ -69,8 +41,8 @@ class _Worker:
     pipe: connection.Connection
     cores: list[int]
     ready: bool = False
-    cell: Cell | None = None
-    attempt: int = 0
+    attempt: Attempt | None = None
+    taken: int = 0
 
 
 def run(
@@ -80,94 +52,75 @@ def run(
     observer: Observer,
     cache: Path,
 ) -> Outcome:
-    """Runs `run_cell(cell.config)` for every cell, each at most twice.
-
-    The first Ctrl-C lets every worker finish its round, the second kills them.
-
-    Args:
-      run_cell: a function that a fresh process can import.
-      cells: what to run, in this order.
-      workers: number of processes, at least 1.
-      observer: told what happens.
-      cache: folder of the compilation cache that the workers share.
+    """Runs the cells in `workers` processes; a `Launcher`.
 
     Raises:
-      WorkerStartError: a worker died before it could take a cell.
+      LauncherError: a worker died before it could take a cell.
     """
-    outcome = Outcome()
-    queue = deque((cell, 1) for cell in cells)
+    queue = CellQueue(cells, observer)
     idle_cores = split_cores(available_cores(), min(workers, len(cells)) or 1)
     active: list[_Worker] = []
-    with _count_interrupts() as interrupts:
+    with count_interrupts() as interrupts:
         try:
-            while queue or any(worker.cell for worker in active):
-                if interrupts and not outcome.interrupted:
-                    outcome.interrupted = True
-                    queue.clear()
-                    observer.stopping()
+            while queue or _busy(active):
+                if interrupts and not queue.outcome.interrupted:
+                    queue.interrupt()
                     _interrupt(active)
                 if len(interrupts) > 1:
                     break
                 while idle_cores and len(active) < len(queue) + _busy(active):
                     active.append(_start(run_cell, idle_cores.pop(0), cache))
                 for worker in _readable(active):
-                    if not _receive(worker, queue, outcome, observer):
+                    if not _receive(worker, queue):
                         active.remove(worker)
                         idle_cores.append(worker.cores)
                 for worker in active:
-                    if queue and worker.ready and not worker.cell:
-                        worker.cell, worker.attempt = queue.popleft()
+                    if queue and worker.ready and not worker.attempt:
+                        worker.attempt = queue.take()
+                        worker.taken += 1
                         # One killed while idle shows up as a closed pipe next turn.
                         with contextlib.suppress(BrokenPipeError):
-                            worker.pipe.send(worker.cell)
-                        observer.started(worker.cell)
+                            worker.pipe.send(worker.attempt.cell)
+                        observer.started(worker.attempt.cell)
                 observer.tick()
         finally:
             for worker in active:
                 _end(worker)
-    return outcome
+    return queue.outcome
 
 
 def _busy(active: Sequence[_Worker]) -> int:
-    return sum(worker.cell is not None for worker in active)
+    return sum(worker.attempt is not None for worker in active)
 
 
 def _readable(active: Sequence[_Worker]) -> list[_Worker]:
-    ready = connection.wait([worker.pipe for worker in active], _POLL_SECONDS)
+    ready = connection.wait([worker.pipe for worker in active], POLL_SECONDS)
     return [worker for worker in active if worker.pipe in ready]
 
 
-def _receive(
-    worker: _Worker,
-    queue: deque[tuple[Cell, int]],
-    outcome: Outcome,
-    observer: Observer,
-) -> bool:
+def _receive(worker: _Worker, queue: CellQueue) -> bool:
     """Takes one message of a worker; False if that worker is gone."""
     try:
         kind, message = worker.pipe.recv()
     except (EOFError, ConnectionResetError):
         worker.process.join()
         kind, message = "died", _cause_of_death(worker.process.exitcode)
-        if not worker.ready and not outcome.interrupted:
-            raise WorkerStartError(
+        if not worker.ready and not queue.outcome.interrupted:
+            raise LauncherError(
                 f"a worker process {message} before it could take a cell"
             ) from None
     if kind == "ready":
         worker.ready = True
         return True
-    cell, worker.cell = worker.cell, None
-    if cell is not None and kind == "finished":
-        outcome.finished.append(cell)
-        observer.finished(cell)
-    elif cell is not None and not outcome.interrupted:
-        final = worker.attempt == _ATTEMPTS
-        if final:
-            outcome.failed.append((cell, message))
-        else:
-            queue.append((cell, worker.attempt + 1))
-        observer.failed(cell, message, final)
-    return kind in ("finished", "failed")
+    attempt, worker.attempt = worker.attempt, None
+    if attempt and kind == "finished":
+        queue.finished(attempt)
+    elif attempt:
+        queue.failed(attempt, message)
+    if kind in ("finished", "failed") and worker.taken < CELLS_PER_PROCESS:
+        return True
+    _end(worker)
+    return False
 
 
 def _cause_of_death(exitcode: int | None) -> str:
@@ -176,20 +129,9 @@ def _cause_of_death(exitcode: int | None) -> str:
     return f"ended with exit code {exitcode}"
 
 
-@contextlib.contextmanager
-def _count_interrupts() -> Iterator[list[int]]:
-    """Collects SIGINTs instead of raising `KeyboardInterrupt` at a random place."""
-    seen: list[int] = []
-    previous = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
-    try:
-        yield seen
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
 def _interrupt(active: Sequence[_Worker]) -> None:
     for worker in active:
-        if worker.cell and worker.process.pid is not None:
+        if worker.attempt and worker.process.pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.process.pid, signal.SIGINT)
 
@@ -214,7 +156,7 @@ def _start(
 
 def _end(worker: _Worker) -> None:
     """Dismisses an idle worker, kills a busy one."""
-    if worker.cell or not worker.ready:
+    if worker.attempt or not worker.ready:
         worker.process.kill()
     worker.pipe.close()
     worker.process.join()

@@ -9,9 +9,7 @@ import json
 import math
 import os
 import platform
-import re
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,14 +35,7 @@ PACKAGES = (
 #: Fields that say where results are kept, not what they are.
 LOCATION_FIELDS = frozenset({"results_dir"})
 
-#: Fields that every curve of one figure should share for a fair comparison.
-COMPARED_FIELDS = ("suite", "preset", "rounds", "attempts")
-
 _ABSENT = object()
-
-
-class ResultsWarning(UserWarning):
-    """Results were left out, or are not quite comparable."""
 
 
 class Run(NamedTuple):
@@ -223,21 +214,22 @@ def read(path: str | os.PathLike[str]) -> Run:
     return Run(values[0], values[1:], torn)
 
 
-def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The fields of a config, nested ones as `outer.inner`."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{name}.")
+            flat |= flatten(value, f"{prefix}{name}.")
         else:
             flat[prefix + name] = value
     return flat
 
 
-def _differences(
+def differences(
     first: Mapping[str, Any], second: Mapping[str, Any], ignore: Iterable[str]
 ) -> list[str]:
     """`field: first's value, second's value` of every field that differs."""
-    one, two = _flatten(first), _flatten(second)
+    one, two = flatten(first), flatten(second)
 
     def show(value: Any) -> str:
         return "absent" if value is _ABSENT else repr(value)
@@ -261,7 +253,7 @@ def require_same_config(path: str | os.PathLike[str], config: Any) -> None:
     """
     if not Path(path).exists():
         return
-    differing = _differences(
+    differing = differences(
         read(path).config, to_plain(config, "config"), LOCATION_FIELDS
     )
     if differing:
@@ -274,95 +266,3 @@ def require_same_config(path: str | os.PathLike[str], config: Any) -> None:
 def is_complete(run: Run, rounds: int) -> bool:
     """Whether a run holds the records of rounds 0 to `rounds`, each once, in order."""
     return [record.get("round") for record in run.records] == list(range(rounds + 1))
-
-
-def collect(
-    results_dir: str | os.PathLike[str], suite: str, setting: str, method: str
-) -> list[Run]:
-    """All runs of one suite, setting and method, by ascending seed; [] if none.
-
-    Raises:
-      ResultsError: if a file is broken, holds another seed than its name says, or was
-        written by another config than its neighbours (seed and results_dir aside).
-    """
-    folder = path(results_dir, suite, setting, method, 0).parent
-    found = {}
-    for file in folder.glob("seed*.jsonl"):
-        if match := re.fullmatch(r"seed(\d+)", file.stem):
-            found[int(match[1])] = file
-    runs: list[Run] = []
-    for seed, file in sorted(found.items()):
-        run = read(file)
-        if run.seed != seed:
-            raise ResultsError(f"{file} holds the results of seed {run.seed}")
-        if runs:
-            differing = _differences(
-                runs[0].config, run.config, LOCATION_FIELDS | {"seed"}
-            )
-            if differing:
-                raise ResultsError(
-                    f"{folder} mixes results of several configs. Fields that differ "
-                    f"(seed {runs[0].seed}, seed {seed}): {'; '.join(differing)}. Keep "
-                    "each config in its own results_dir"
-                )
-        runs.append(run)
-    return runs
-
-
-def finished(runs: Sequence[Run]) -> list[Run]:
-    """The runs that recorded every round of their config, warning about the others.
-
-    Where no run is finished all are returned: what there is can still be looked at.
-    """
-    whole = [run for run in runs if is_complete(run, run.config["rounds"])]
-    partial = [run for run in runs if run not in whole]
-    if partial:
-        config = partial[0].config
-        seeds = ", ".join(str(run.seed) for run in partial)
-        fate = "left out" if whole else "shown up to the last round they share"
-        warnings.warn(
-            f"{config['suite']} {config['setting']} {config['method']}: unfinished "
-            f"runs (seeds {seeds}) are {fate}",
-            ResultsWarning,
-            stacklevel=2,
-        )
-    return whole or partial
-
-
-def warn_if_incomparable(runs: Mapping[str, Sequence[Run]]) -> None:
-    """Warns where the curves of one figure or table come from unlike configs.
-
-    Args:
-      runs: runs by the name of the curve they make.
-    """
-    for field in COMPARED_FIELDS:
-        names: dict[str, list[str]] = {}
-        for name, group in runs.items():
-            names.setdefault(repr(group[0].config.get(field)), []).append(name)
-        if len(names) > 1:
-            listed = "; ".join(f"{v} for {', '.join(n)}" for v, n in names.items())
-            warnings.warn(
-                f"results of mixed configs, {field} is {listed}",
-                ResultsWarning,
-                stacklevel=2,
-            )
-
-
-def values(runs: Sequence[Run], field: str) -> np.ndarray:
-    """One field of the records of several runs as numbers.
-
-    Args:
-      runs: runs of one suite, setting and method.
-      field: name of the field in each record: a number, or a list of C numbers.
-
-    Returns:
-      `[seeds, rounds]` or `[seeds, rounds, C]`, up to the last round that all runs
-      have. NaN where the file says null; a field that is null throughout is
-      `[seeds, rounds]`.
-    """
-    rounds = min(len(run.records) for run in runs)
-    cells = [[record.get(field) for record in run.records[:rounds]] for run in runs]
-    width = next((len(c) for row in cells for c in row if isinstance(c, list)), None)
-    missing = None if width is None else [None] * width
-    filled = [[missing if c is None else c for c in row] for row in cells]
-    return np.array(filled, dtype=float)  # NumPy reads None as NaN

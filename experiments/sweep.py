@@ -1,7 +1,7 @@
-r"""Runs a sweep: many cells in parallel processes.
+r"""Runs a sweep: many cells in parallel processes, here or on a Ray cluster.
 
   python -m experiments.sweep --config=experiments/configs/sweeps.py:<name>
-      [--config.<field>=<value> …] [--dry-run]
+      [--config.<field>=<value> …] [--launcher=local|ray] [--dry-run]
 
 Examples:
   # What would run, and how long it would take.
@@ -13,15 +13,28 @@ Examples:
 
   # Other methods; any field of the cells' own configs through `overrides`.
   python -m experiments.sweep --config=experiments/configs/sweeps.py:main \
-      --config.methods=amf,amf_paper --config.overrides="{'attempts': 10}"
+      --config.methods=amf,amf_paper --config.overrides.attempts=10
+
+  # On the Ray cluster this machine belongs to, 64 cells at a time.
+  python -m experiments.sweep --config=experiments/configs/sweeps.py:figure9 \
+      --launcher=ray --config.workers=64
 
 Finished cells are skipped, half-finished ones go on where they stopped, broken ones are
 tried once more and leave a log beside their results. Ctrl-C stops after the current
 rounds; the same command goes on from there. Exit codes: 0 all finished, 1 a cell
 failed, 2 wrong command line, 130 interrupted.
+
+The launcher `ray` needs `pip install 'amf_jax[ray]'`. It takes the cluster of
+RAY_ADDRESS, else the one that `ray start` has started on this machine, else it starts a
+local one. All nodes must have this checkout, its Python environment and the results
+folder under the same paths, as on a shared filesystem: every cell writes its results
+itself. `workers` is the number of cells at a time (0: as many as this machine has
+cores), each of which takes one CPU.
 """
 
+import ast
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -35,8 +48,8 @@ from rich.console import Console
 from amf_jax import errors
 from experiments import (
     figures,
+    launchers,
     planning,
-    pool,
     progress,
     results,
     sweep_progress,
@@ -45,6 +58,11 @@ from experiments import (
 )
 from experiments.cell import run_cell
 from experiments.configs import loading, sweeps
+from experiments.runs import ResultsWarning
+
+_OVERRIDE = re.compile(
+    r"--?config\.overrides\.(?P<field>[^=]+)=(?P<value>.*)", re.DOTALL
+)
 
 
 def report(
@@ -65,9 +83,9 @@ def report(
         return
     folder = Path(sweep.results_dir)
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", results.ResultsWarning)
+        warnings.simplefilter("always", ResultsWarning)
         for by_method in runs.values():
-            console.print(tables.to_rich(tables.compare(by_method)))
+            console.print(tables.to_rich(tables.overview(by_method)))
         drawn = [
             figures.draw(name, folder, folder / "figures") for name in sweep.figures
         ]
@@ -103,8 +121,12 @@ def main(
     dry_run = flags.DEFINE_bool(
         "dry-run", False, "list the cells and stop", flag_values=flag_values
     )
+    launcher = flags.DEFINE_string(
+        "launcher", "local", "where the cells run", flag_values=flag_values
+    )
     try:
-        sweep = loading.parse(argv, flag_values, "sweep")
+        sweep = parse(argv, flag_values)
+        launch = launchers.get(launcher.value)
         planned = planning.plan(sweep)
     except errors.AmfError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -117,7 +139,7 @@ def main(
         return 0
     try:
         results.check_writable(sweep.results_dir)
-        outcome = _run(planned, workers, run_cell, console)
+        outcome = _run(launch, planned, workers, run_cell, console)
         for cell, message in outcome.failed:
             about = f"failed: {progress.label(cell.config)}: {message}"
             print(f"{about} (log: {cell.log})", file=sys.stderr)
@@ -131,18 +153,50 @@ def main(
     return 1 if outcome.failed else 0
 
 
+def parse(argv: Sequence[str], flag_values: flags.FlagValues) -> ConfigDict:
+    """The sweep that a command line names; see `loading.parse`.
+
+    `overrides` has no fields before it is set, so `--config.overrides.<field>=…` is
+    read here. What it may hold is seen when the cells are configured.
+    """
+    rest: list[str] = []
+    overrides: dict[str, Any] = {}
+    for argument in argv:
+        if match := _OVERRIDE.fullmatch(argument):
+            *outer, name = match["field"].split(".")
+            target = overrides
+            for part in outer:
+                target = target.setdefault(part, {})
+            target[name] = _value(match["value"])
+        else:
+            rest.append(argument)
+    sweep = loading.parse(rest, flag_values, "sweep")
+    with sweep.unlocked():
+        sweep.overrides.update(ConfigDict(overrides))
+    return sweep
+
+
+def _value(text: str) -> object:
+    """A value as on the command line: a Python literal, true, false, or a string."""
+    try:
+        return ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
+    except (SyntaxError, ValueError):
+        return text
+
+
 def _run(
+    launch: launchers.Launcher,
     planned: Sequence[planning.Planned],
     workers: int,
     run_cell: Callable[[ConfigDict], object],
     console: Console,
-) -> pool.Outcome:
+) -> launchers.Outcome:
     todo = [entry.cell for entry in planned if not entry.finished]
     display = sweep_progress.SweepDisplay(
         todo, len(planned) - len(todo), _latest_record, console
     )
     with display:
-        return pool.run(run_cell, todo, workers, display, _cache_folder())
+        return launch(run_cell, todo, workers, display, _cache_folder())
 
 
 def _latest_record(cell: worker.Cell) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ LINE_INTERVAL = 15.0
 
 
 class SweepDisplay:
-    """Shows a sweep while it goes on; an observer of the pool.
+    """Shows a sweep while it goes on; the observer of a launcher.
 
     Args:
       cells: all cells of the sweep that are not finished yet.
@@ -83,7 +83,7 @@ class SweepDisplay:
 
     def failed(self, cell: Cell, message: str, final: bool) -> None:
         """`cell` failed; unless `final` it will be tried again."""
-        del self._running[cell.results]
+        self._running.pop(cell.results, None)
         if final:
             self._settled.add(cell.results)
             self._failed += 1

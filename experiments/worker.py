@@ -1,4 +1,4 @@
-"""A worker process: one that runs cell after cell, on its own share of the cores."""
+"""Worker processes: each runs cell after cell, on its own share of the cores."""
 
 import contextlib
 import itertools
@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
+
+#: A process grows by about 10 MB with every cell that it runs, since what was compiled
+#: for one is kept; after so many cells another takes its place.
+CELLS_PER_PROCESS = 32
 
 
 class Cell(NamedTuple):
@@ -79,16 +83,28 @@ def work(
             cell = pipe.recv()
         except (EOFError, KeyboardInterrupt):
             return
-        kind = "interrupted"
         try:
-            with _output_to(cell.log):
-                kind, message = _attempt(run_cell, cell)
-            pipe.send((kind, message))
+            pipe.send(attempt(run_cell, cell))
         except KeyboardInterrupt:
             return
-        finally:
-            if kind != "failed":
-                cell.log.unlink(missing_ok=True)
+
+
+def work_on(
+    run_cell: Callable[[ConfigDict], object], cell: Cell, folder: str
+) -> Iterator[tuple[str, str]]:
+    """One cell in a process of somebody else's, on one core.
+
+    Args:
+      run_cell: runs the cell's config.
+      cell: what to run.
+      folder: what relative paths are relative to.
+
+    Yields:
+      `started` and "", then what `attempt` returns.
+    """
+    os.chdir(folder)
+    yield "started", ""
+    yield attempt(run_cell, cell)
 
 
 def _detach(cores: list[int]) -> None:
@@ -111,14 +127,26 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-def _attempt(run_cell: Callable[[ConfigDict], object], cell: Cell) -> tuple[str, str]:
+def attempt(run_cell: Callable[[ConfigDict], object], cell: Cell) -> tuple[str, str]:
+    """Runs a cell with all output in its log, which stays only if the cell fails.
+
+    Returns:
+      `finished`, or `failed` and the last line of the error.
+    """
+    kind, message = "interrupted", ""
     try:
-        run_cell(cell.config)
-    except Exception as error:
-        traceback.print_exc()
-        lines = traceback.format_exception_only(error)
-        return "failed", " ".join(lines[-1].split())
-    return "finished", ""
+        with _output_to(cell.log):
+            try:
+                run_cell(cell.config)
+                kind = "finished"
+            except Exception as error:
+                traceback.print_exc()
+                lines = traceback.format_exception_only(error)
+                kind, message = "failed", " ".join(lines[-1].split())
+        return kind, message
+    finally:
+        if kind != "failed":
+            cell.log.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

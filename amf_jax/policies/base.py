@@ -26,6 +26,15 @@ class Policy(NamedTuple):
         (features [d], error [A])` such that the gradient of `loss` with respect to the
         last layer's kernel and bias is `outer([features, 1], error)`. None where the
         last layer is not dense.
+      layer_gradients: `(params, key, observation [S], action [A], task [D]) ->
+        (layer, ...)`, the gradient of `loss` with respect to all parameters in factors:
+        an `embeddings.FactoredGradient` for each dense layer with a bias and an
+        `embeddings.ElementwiseGradient` for each scale with a bias. None where the
+        network has other parameters.
+      stochastic: `(params, key, observation [S], task [D], rate) -> action [A]`, the
+        policy with each hidden unit dropped with probability `rate`, a Python number.
+        The key alone decides which: it draws one network, the same for every input.
+        None for a policy without dropout.
     """
 
     loss: Callable[..., Array]
@@ -33,3 +42,5 @@ class Policy(NamedTuple):
     init: Callable[[Array], Params] | None = None
     log_likelihood: Callable[..., Array] | None = None
     last_layer: Callable[..., tuple[Array, Array]] | None = None
+    layer_gradients: Callable[..., tuple] | None = None
+    stochastic: Callable[..., Array] | None = None

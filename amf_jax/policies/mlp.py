@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from amf_jax import errors
+from amf_jax.embeddings import ElementwiseGradient, FactoredGradient
 from amf_jax.policies.base import Policy
 
 
@@ -17,24 +18,51 @@ class MLP(nn.Module):
     Attributes:
       action_size: width A of the output.
       features: width of each hidden layer.
+      dropout_rate: probability with which a hidden unit is dropped after its
+        activation; above 0 it takes a random stream named "dropout".
     """
 
     action_size: int
     features: Sequence[int] = (256, 256)
+    dropout_rate: float = 0.0
 
     def setup(self):
         self.hidden = [nn.Dense(width) for width in self.features]
         self.norms = [nn.LayerNorm() for _ in self.features]
         self.head = nn.Dense(self.action_size)
+        self.normalise = nn.LayerNorm(use_bias=False, use_scale=False)
+        self.dropout = nn.Dropout(self.dropout_rate, deterministic=False)
 
     def embed(self, inputs: Float[Array, "*batch I"]) -> Float[Array, "*batch d"]:
         """Activations that enter the head."""
         for dense, norm in zip(self.hidden, self.norms, strict=True):
-            inputs = nn.relu(norm(dense(inputs)))
+            inputs = self.dropout(nn.relu(norm(dense(inputs))))
         return inputs
 
     def __call__(self, inputs: Float[Array, "*batch I"]) -> Float[Array, "*batch A"]:
         return self.head(self.embed(inputs))
+
+    def layers(
+        self, inputs: Float[Array, " I"], offsets: Sequence[Array]
+    ) -> tuple[Float[Array, " A"], list[Array]]:
+        """The forward pass without dropout, opened up for gradients layer by layer.
+
+        Args:
+          inputs: of one example.
+          offsets: added to the output of each layer in turn (dense, norm, ..., head).
+            At zero, the gradient for an offset is the gradient for the layer's output.
+
+        Returns:
+          The output, and what multiplies each layer's parameters: what enters a dense
+          layer, and what a norm scales.
+        """
+        offset = iter(offsets)
+        multiplied = []
+        for dense, norm in zip(self.hidden, self.norms, strict=True):
+            outputs = dense(inputs) + next(offset)
+            multiplied += [inputs, self.normalise(outputs)]
+            inputs = nn.relu(norm(outputs) + next(offset))
+        return self.head(inputs) + next(offset), [*multiplied, inputs]
 
 
 def policy(
@@ -49,7 +77,8 @@ def policy(
     """A deterministic MLP of the normalised state and the task vector.
 
     The loss of one example is `|pi(s, c) - a|^2`. For likelihoods the output is the
-    mean of a Gaussian with a fixed scale (appendix M.3.3).
+    mean of a Gaussian with a fixed scale (appendix M.3.3). Dropout, after each hidden
+    activation, is in `stochastic` alone: training and actions know none.
 
     Args:
       observation_mean: fixed normaliser of the environment.
@@ -72,6 +101,8 @@ def policy(
             f"observation_std must be positive everywhere, got {std}"
         )
     module = MLP(action_size, tuple(features))
+    widths = [width for hidden in features for width in (hidden, hidden)]
+    kinds = (FactoredGradient, ElementwiseGradient) * len(features)
 
     def inputs(observations, tasks):
         shape = observations.shape
@@ -99,4 +130,35 @@ def policy(
         error = 2.0 * (act(params, key, observation, task) - action)
         return features, error
 
-    return Policy(loss, act, init, log_likelihood, last_layer)
+    def layer_gradients(params, key, observation, action, task):
+        del key
+
+        def displaced_loss(offsets):
+            entering = inputs(observation, task)
+            outputs, multiplied = module.apply(
+                params, entering, offsets, method=MLP.layers
+            )
+            return jnp.sum((outputs - action) ** 2), multiplied
+
+        zeros = [jnp.zeros((width,), action.dtype) for width in (*widths, action_size)]
+        gradients, multiplied = jax.grad(displaced_loss, has_aux=True)(zeros)
+        return tuple(
+            kind(factor, gradient)
+            for kind, factor, gradient in zip(
+                (*kinds, FactoredGradient), multiplied, gradients, strict=True
+            )
+        )
+
+    def stochastic(params, key, observation, task, rate):
+        dropping = module.clone(dropout_rate=rate)
+        return dropping.apply(params, inputs(observation, task), rngs={"dropout": key})
+
+    return Policy(
+        loss,
+        act,
+        init,
+        log_likelihood,
+        last_layer,
+        layer_gradients,
+        stochastic,
+    )

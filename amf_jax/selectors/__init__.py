@@ -1,6 +1,6 @@
 """Selectors: pure rules that decide which task to demonstrate next."""
 
-from amf_jax.selectors.amf import AmfState, amf, amf_paper
+from amf_jax.selectors.amf import AmfState, amf
 from amf_jax.selectors.base import (
     Choice,
     Context,
@@ -8,7 +8,11 @@ from amf_jax.selectors.base import (
     SelectorInfo,
     check_choice,
 )
+from amf_jax.selectors.learning_progress import learning_progress
+from amf_jax.selectors.presets import amf_paper, prior_entropy
+from amf_jax.selectors.rebalancing import rebalancing
 from amf_jax.selectors.registry import SELECTORS, get, make
+from amf_jax.selectors.round_robin import round_robin
 from amf_jax.selectors.uniform import uniform
 from amf_jax.selectors.warm_start import warm_start
 
@@ -23,7 +27,11 @@ __all__ = [
     "amf_paper",
     "check_choice",
     "get",
+    "learning_progress",
     "make",
+    "prior_entropy",
+    "rebalancing",
+    "round_robin",
     "uniform",
     "warm_start",
 ]

@@ -13,6 +13,7 @@ from amf_jax.candidates import Candidates, Optimiser, enumerate_tasks
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.embeddings import Embedding, embed_demonstration, embed_relabelled
 from amf_jax.posterior import Posterior
+from amf_jax.selectors import options
 from amf_jax.selectors.base import Context, Selector, SelectorInfo, pick
 
 
@@ -63,7 +64,8 @@ def amf(
       condition_on_history: whether the posterior also holds the demonstrations at hand.
         False leaves that to fine-tuning, as in the paper's neural experiments.
       frozen_embeddings: whether `context.embedding_params` stay the same over the
-        rounds; then a round appends its rows to the posterior instead of rebuilding it.
+        rounds; then a round appends its rows to the posterior instead of rebuilding it,
+        and a random embedding draws the same numbers in every round.
       normalise_kernel: divide the kernel by its weighted mean diagonal over the
         occupancy, so that `noise_variance` means the same for every policy. With frozen
         embeddings this is set once, at the first selection.
@@ -87,9 +89,13 @@ def amf(
       InvalidArgumentError: for arguments out of range or that contradict each other.
     """
     finite_tasks = optimiser is None
-    _check_options(criterion, weights, log_likelihood, finite_tasks, trajectory_samples)
-    _check_ranges(noise_variance, trajectory_samples, blocks_at_a_time)
+    options.check_choices(
+        criterion, weights, log_likelihood, finite_tasks, trajectory_samples
+    )
+    options.check_ranges(noise_variance, trajectory_samples, blocks_at_a_time)
+    options.check_diagonal(embedding, criterion, normalise_kernel)
     rule = criteria.CRITERIA[criterion]
+    embedding = _with_shared_key(embedding)
     search = enumerate_tasks() if optimiser is None else optimiser
 
     def init(context: Context, history_demos: Demonstrations | None = None) -> AmfState:
@@ -106,7 +112,7 @@ def amf(
             raise errors.InvalidArgumentError(
                 "history needs frozen_embeddings=True: its rows are embedded once"
             )
-        key = jax.random.key(0)
+        key = _frozen_key()
         rows = history_demos.demo_mask.shape[0]
         if normalise_kernel:
             points = jax.vmap(
@@ -172,6 +178,8 @@ def amf(
 
     def select(key, state: AmfState, context: Context):
         sample_key, embed_key, search_key = jax.random.split(key, 3)
+        if frozen_embeddings:  # what earlier rounds solved stays comparable
+            embed_key = _frozen_key()
         params = context.embedding_params
         demos = demonstrations_lib.without_padding(context.demos)
         context = context._replace(demos=demos)
@@ -235,18 +243,18 @@ def amf(
     return Selector(init, select)
 
 
-def amf_paper(
-    embedding: Embedding, log_likelihood: Callable | None, **options
-) -> Selector:
-    """The paper's letter for neural policies (section 4.2 and appendix M.3).
+def _with_shared_key(embedding: Embedding) -> Embedding:
+    """Lets one key serve several calls: points to compare draw the same numbers."""
 
-    Plain weights, and a posterior that holds the candidate alone: what was demonstrated
-    before is seen through the embeddings of a separate copy of the policy, which the
-    caller fine-tunes on all but the warm-start demonstrations and passes as
-    `context.embedding_params`. Options are those of `amf` and take precedence.
-    """
-    literal = dict(weights="plain", condition_on_history=False, frozen_embeddings=False)
-    return amf(embedding, log_likelihood, **{**literal, **options})
+    def embed(params, key, *inputs):
+        return embedding.embed(params, jax.random.clone(key), *inputs)
+
+    return embedding._replace(embed=embed)
+
+
+def _frozen_key():
+    """Of all embeddings that are compared with those of other rounds."""
+    return jax.random.key(0)
 
 
 def _set_scale(
@@ -258,43 +266,3 @@ def _set_scale(
         scale=jnp.where(state.scaled, state.posterior.scale, scale)
     )
     return state._replace(posterior=posterior, scaled=jnp.asarray(True))
-
-
-def _check_options(
-    criterion, weights, log_likelihood, finite_tasks, trajectory_samples
-):
-    if criterion not in criteria.CRITERIA:
-        raise errors.UnknownNameError("criterion", criterion, criteria.CRITERIA)
-    if weights not in importance.MODES:
-        raise errors.UnknownNameError("weights", weights, importance.MODES)
-    if weights in importance.ESTIMATORS and log_likelihood is None:
-        raise errors.InvalidArgumentError(
-            f"weights={weights!r} needs the policy's log_likelihood, which is None; a"
-            " strictly deterministic policy takes weights='deterministic'"
-        )
-    if weights == "deterministic" and not finite_tasks:
-        raise errors.InvalidArgumentError(
-            "weights='deterministic' matches demonstrations by task id and needs a"
-            " finite task set; a continuous one takes weights='self_normalised'"
-        )
-
-    if weights == "deterministic" and trajectory_samples is not None:
-        raise errors.InvalidArgumentError(
-            "weights='deterministic' needs trajectory_samples=None: a sample may leave"
-            " out the only demonstration of a task"
-        )
-
-
-def _check_ranges(noise_variance, trajectory_samples, blocks_at_a_time):
-    if not noise_variance > 0:
-        raise errors.InvalidArgumentError(
-            f"noise_variance must be positive, got {noise_variance}"
-        )
-    if trajectory_samples is not None and trajectory_samples < 1:
-        raise errors.InvalidArgumentError(
-            f"trajectory_samples must be at least 1 or None, got {trajectory_samples}"
-        )
-    if blocks_at_a_time is not None and blocks_at_a_time < 1:
-        raise errors.InvalidArgumentError(
-            f"blocks_at_a_time must be at least 1 or None, got {blocks_at_a_time}"
-        )

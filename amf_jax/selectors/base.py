@@ -32,6 +32,10 @@ class Context(NamedTuple):
       task_weights: their probabilities mu_C.
       params: parameters of the current, fine-tuned policy.
       embedding_params: parameters that the embeddings are taken at.
+      evaluations: success of each task after each round so far, NaN where it was not
+        evaluated and in the rounds to come; the first row is before any fine-tuning.
+        Rollouts are information that active fine-tuning does without; None where there
+        are none.
     """
 
     demos: Demonstrations
@@ -39,6 +43,7 @@ class Context(NamedTuple):
     task_weights: Float[Array, " C"]
     params: Any
     embedding_params: Any
+    evaluations: Float[Array, "R C"] | None = None
 
 
 class SelectorInfo(NamedTuple):
@@ -48,7 +53,8 @@ class SelectorInfo(NamedTuple):
 
     Attributes:
       scores: value of each of K candidates, higher is better.
-      candidates: the candidates' task vectors.
+      candidates: the candidates' task vectors. NaN in an invalid choice says that there
+        was nothing to score them by.
       effective_sample_size: per evaluation task, in demonstrations.
       importance_weights: `W[c, i]` of demonstration i for evaluation task c.
       jitter: largest diagonal term that conditioning on the history needed.
@@ -84,7 +90,8 @@ def check_choice(
 
     Raises:
       UndemonstratedTaskError: a task without a demonstration got no weight.
-      SelectionError: the scores are not finite for another reason.
+      SelectionError: there was no evaluation to choose by, or the scores are not
+        finite for another reason.
     """
     if bool(np.isfinite(np.asarray(choice.task)).all()):
         return
@@ -97,6 +104,11 @@ def check_choice(
             " deterministic weights cannot score a task before its first demonstration:"
             " warm-start with one demonstration per task or use"
             " weights='self_normalised'"
+        )
+    if np.isnan(np.asarray(info.candidates)).all():
+        raise errors.SelectionError(
+            "evaluations hold no success to choose by: evaluate must return 'success',"
+            " one finite number per task, in at least one round"
         )
     raise errors.SelectionError(
         f"scores are not finite: {np.asarray(info.scores)} (jitter"

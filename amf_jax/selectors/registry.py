@@ -5,8 +5,12 @@ from typing import NamedTuple
 
 from amf_jax import errors
 from amf_jax.embeddings import Embedding
-from amf_jax.selectors.amf import amf, amf_paper
+from amf_jax.selectors.amf import amf
 from amf_jax.selectors.base import Selector
+from amf_jax.selectors.learning_progress import learning_progress
+from amf_jax.selectors.presets import amf_paper, prior_entropy
+from amf_jax.selectors.rebalancing import rebalancing
+from amf_jax.selectors.round_robin import round_robin
 from amf_jax.selectors.uniform import uniform
 
 
@@ -26,7 +30,11 @@ class Entry(NamedTuple):
 SELECTORS = {
     "amf": Entry(amf, needs_model=True),
     "amf_paper": Entry(amf_paper, needs_model=True),
+    "prior_entropy": Entry(prior_entropy, needs_model=True),
     "uniform": Entry(uniform, needs_model=False),
+    "round_robin": Entry(round_robin, needs_model=False),
+    "rebalancing": Entry(rebalancing, needs_model=False),
+    "learning_progress": Entry(learning_progress, needs_model=False),
 }
 
 

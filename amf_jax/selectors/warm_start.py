@@ -8,6 +8,7 @@ from jaxtyping import Array, Int
 
 from amf_jax import errors
 from amf_jax.selectors.base import Choice, Context, Selector
+from amf_jax.selectors.round_robin import turn
 
 
 class WarmStartState(NamedTuple):
@@ -41,8 +42,7 @@ def warm_start(selector: Selector, rounds: int, sample_tasks=None) -> Selector:
             shapes = jax.eval_shape(selector.select, key, inner, context)
             _, _, info = jax.tree.map(_missing, shapes)
             if sample_tasks is None:
-                task_id = state.round % context.tasks.shape[0]
-                choice = Choice(task_id.astype(jnp.int32), context.tasks[task_id])
+                choice = turn(state.round, context.tasks)
             else:
                 task = sample_tasks(key, 1)[0].astype(context.tasks.dtype)
                 choice = Choice(jnp.int32(-1), task)

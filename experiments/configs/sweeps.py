@@ -1,7 +1,7 @@
-"""Named sweeps: every cell × every method × seeds 0, 1, 2 and so on.
+"""Named sweeps: every cell × every method, and what they include, × seeds 0, 1, ….
 
-`main` is what `make run` does; `evidence_integrator` and `evidence_metaworld` make the
-committed result sets; `figure…` run what the paper's figure of that number compares.
+`main` is what `make run` does; `evidence_…` make the committed result sets; `figure…`
+and `ablation_…` run what the figure of that name compares; `all_state` is all of them.
 """
 
 from typing import NamedTuple
@@ -20,6 +20,7 @@ class Sweep(NamedTuple):
       methods: run on every cell.
       seeds: how many seeds, counted from 0.
       figures: drawn from the results at the end.
+      includes: other sweeps that are part of this one, with the same seeds.
     """
 
     about: str
@@ -27,87 +28,214 @@ class Sweep(NamedTuple):
     methods: tuple[str, ...]
     seeds: int
     figures: tuple[str, ...]
+    includes: tuple[str, ...] = ()
 
 
 def _cells(suite: str, *settings: str | int) -> tuple[str, ...]:
     return tuple(f"{suite}:{setting}" for setting in settings)
 
 
+_INTEGRATOR = _cells("integrator", *range(1, 13))
+_SKEWED = _cells("metaworld", "8-8-0-0")
+_EVEN = _cells("metaworld", "4-4-4-4")
+_METAWORLD = _cells("metaworld", "8-8-0-0", "0-0-8-8", "4-4-4-4")
+_ALLOCATIONS = _METAWORLD + _cells("metaworld", "0-8-8-0", "2-2-2-2")
+
 _GP_METHODS = ("amf", "uniform")
 _NN_METHODS = ("amf", "uniform_adaptive_prior")
 _NN_BASELINES = ("amf", "uniform_adaptive_prior", "uniform")
-_ALL_METHODS = ("amf", "amf_paper", "uniform_adaptive_prior", "uniform")
+_SELECTORS = (
+    "amf",
+    "amf_paper",
+    "uniform_adaptive_prior",
+    "uniform",
+    "round_robin",
+    "rebalancing",
+    "learning_progress",
+)
+_CRITERIA = ("amf", "amf_entropy", "prior_entropy", "uniform_adaptive_prior")
+_WEIGHTS = (
+    "amf",
+    "amf_unweighted",
+    "amf_plain",
+    "amf_deterministic",
+    "uniform_adaptive_prior",
+)
+_ESTIMATORS = (
+    "amf",
+    "amf_network_gradient",
+    "amf_projected_gradient",
+    "last_layer",
+    "dropout",
+    "prior_entropy",
+    "uniform_adaptive_prior",
+)
+_FORGETTING = (
+    "amf",
+    "amf_no_prior",
+    "amf_l2",
+    "amf_l2_strong",
+    "amf_ewc",
+    "amf_ewc_strong",
+    "amf_closed_form",
+    "amf_gate",
+    "amf_prequential",
+    "amf_mixing_network",
+)
+_GP_ABLATIONS = ("amf", "prior_entropy", "amf_unweighted", "amf_plain", "uniform")
+_NN_ALL = tuple(
+    dict.fromkeys(_SELECTORS + _CRITERIA + _WEIGHTS + _ESTIMATORS + _FORGETTING)
+)
 
 SWEEPS = {
     "main": Sweep(
         "active against uniform choice on Metaworld under mismatch",
-        _cells("metaworld", "8-8-0-0"),
+        _SKEWED,
         _NN_METHODS,
         6,
         ("main",),
     ),
     "evidence_integrator": Sweep(
-        "the committed integrator results: strong, medium and no mismatch",
-        _cells("integrator", 1, 6, 12),
-        _GP_METHODS,
+        "the committed integrator results: every number of demonstrated tasks",
+        _INTEGRATOR,
+        _GP_ABLATIONS,
         10,
-        ("figure2",),
+        (
+            "figure2",
+            "figure7",
+            "ablation_criterion_integrator",
+            "ablation_weights_integrator",
+        ),
     ),
     "evidence_metaworld": Sweep(
         "the committed Metaworld results: mismatch, its reverse, and none",
-        _cells("metaworld", "8-8-0-0", "0-0-8-8", "4-4-4-4"),
-        _ALL_METHODS,
-        6,
-        ("main", "figure4", "figure9", "figure17", "figure18", "figure20"),
+        _METAWORLD,
+        _NN_ALL,
+        8,
+        (
+            "main",
+            "figure4",
+            "figure5",
+            "figure9",
+            "figure12",
+            "figure13",
+            "figure14",
+            "figure17",
+            "figure18",
+            "figure20",
+            "ablation_criterion",
+            "ablation_weights",
+            "all_selectors",
+            "all_forgetting",
+        ),
     ),
     "figure2": Sweep(
         "return and entropy of AMF-GP, and its gain by number of demonstrated tasks",
-        _cells("integrator", *range(1, 13)),
+        _INTEGRATOR,
         _GP_METHODS,
         10,
         ("figure2",),
     ),
     "figure7": Sweep(
         "return and entropy of AMF-GP for every number of demonstrated tasks",
-        _cells("integrator", *range(1, 13)),
+        _INTEGRATOR,
         _GP_METHODS,
         10,
         ("figure7",),
     ),
     "figure4_metaworld": Sweep(
         "success of AMF-NN with and without mismatch, from states",
-        _cells("metaworld", "8-8-0-0", "4-4-4-4"),
+        _SKEWED + _EVEN,
         _NN_BASELINES,
         10,
         ("figure4",),
     ),
+    "figure5_metaworld": Sweep(
+        "estimates of uncertainty: gradients, features, dropout",
+        _SKEWED + _EVEN,
+        _ESTIMATORS,
+        10,
+        ("figure5",),
+    ),
     "figure9": Sweep(
         "success of AMF-NN for several pre-training allocations",
-        _cells("metaworld", "8-8-0-0", "0-8-8-0", "0-0-8-8", "2-2-2-2"),
+        _ALLOCATIONS,
         _NN_BASELINES,
         10,
         ("figure9",),
     ),
+    "figure12": Sweep(
+        "ways not to forget: adaptive prior, L2, EWC, none",
+        _SKEWED + _EVEN,
+        _FORGETTING,
+        10,
+        ("figure12", "figure13"),
+    ),
+    "figure14": Sweep(
+        "AMF against rules that are told the pre-training counts or the success so far",
+        _METAWORLD,
+        _SELECTORS,
+        10,
+        ("figure14",),
+    ),
     "figure17": Sweep(
         "success and demonstrations of each task under mismatch",
-        _cells("metaworld", "8-8-0-0"),
+        _SKEWED,
         _NN_BASELINES,
         10,
         ("figure17",),
     ),
     "figure18": Sweep(
         "success and demonstrations of each task without mismatch",
-        _cells("metaworld", "4-4-4-4"),
+        _EVEN,
         _NN_BASELINES,
         10,
         ("figure18",),
     ),
     "figure20": Sweep(
         "importance weights between the tasks of Metaworld under mismatch",
-        _cells("metaworld", "8-8-0-0"),
+        _SKEWED,
         ("amf",),
         10,
         ("figure20",),
+    ),
+    "ablation_criterion": Sweep(
+        "look-ahead against the uncertainty before a demonstration",
+        _METAWORLD,
+        _CRITERIA,
+        10,
+        ("ablation_criterion", "ablation_criterion_integrator"),
+        ("ablation_criterion_integrator",),
+    ),
+    "ablation_criterion_integrator": Sweep(
+        "the same for Gaussian processes",
+        _INTEGRATOR,
+        ("amf", "prior_entropy", "uniform"),
+        10,
+        ("ablation_criterion_integrator",),
+    ),
+    "ablation_weights": Sweep(
+        "self-normalised importance weights against others and none",
+        _METAWORLD,
+        _WEIGHTS,
+        10,
+        ("ablation_weights", "ablation_weights_integrator"),
+        ("ablation_weights_integrator",),
+    ),
+    "ablation_weights_integrator": Sweep(
+        "the same for Gaussian processes",
+        _INTEGRATOR,
+        ("amf", "amf_unweighted", "amf_plain", "uniform"),
+        10,
+        ("ablation_weights_integrator",),
+    ),
+    "all_state": Sweep(
+        "everything that needs states only: all methods on both suites",
+        _ALLOCATIONS,
+        _NN_ALL,
+        10,
+        ("figure2", "figure4", "figure5", "figure9", "figure12", "figure14"),
+        ("evidence_integrator",),
     ),
 }
 
@@ -126,6 +254,7 @@ def get_config(name: str) -> ConfigDict:
             "name": name,
             "cells": sweep.cells,
             "methods": sweep.methods,
+            "includes": sweep.includes,
             "seeds": sweep.seeds,
             "preset": "fast",
             "rounds": config_dict.placeholder(int),  # None: as the suite says

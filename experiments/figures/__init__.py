@@ -1,10 +1,11 @@
 """Figures, each drawn from result files alone.
 
-A new figure is one function `(results_dir) -> matplotlib Figure` and one line below.
+A new figure is one function `(source) -> matplotlib Figure` and one line below.
 """
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,14 +16,35 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from amf_jax.errors import ResultsError, UnknownNameError
-from experiments.figures import integrator, main_job, metaworld, studies, style, weights
-from experiments.figures.data import NoResultsError
+from experiments.figures import (
+    areas,
+    comparisons,
+    forgetting,
+    integrator,
+    main_job,
+    studies,
+    style,
+    success,
+    tasks,
+    theory,
+    weights,
+)
+from experiments.figures.data import Source
+from experiments.figures.estimates import MEAN, Estimate
+from experiments.figures.suites import INTEGRATOR, METAWORLD
 
 
 class Entry(NamedTuple):
-    """A figure: how to draw it, and the command whose results it draws."""
+    """A figure.
 
-    draw: Callable[[Path], Figure]
+    Attributes:
+      about: what it shows, in one line.
+      draw: draws it.
+      command: makes the results that it draws.
+    """
+
+    about: str
+    draw: Callable[[Source], Figure]
     command: str
 
 
@@ -35,26 +57,134 @@ def _study(name: str) -> str:
 
 
 FIGURES = {
-    "main": Entry(main_job.draw, "make run"),
-    "figure2": Entry(integrator.draw_figure2, _sweep("figure2")),
-    "figure3": Entry(studies.draw_figure3, _study("figure3")),
-    "figure4": Entry(metaworld.draw_figure4, _sweep("figure4_metaworld")),
-    "figure7": Entry(integrator.draw_figure7, _sweep("figure7")),
-    "figure9": Entry(metaworld.draw_figure9, _sweep("figure9")),
-    "figure17": Entry(metaworld.draw_figure17, _sweep("figure17")),
-    "figure18": Entry(metaworld.draw_figure18, _sweep("figure18")),
-    "figure19": Entry(studies.draw_figure19, _study("figure19")),
-    "figure20": Entry(weights.draw_figure20, _sweep("figure20")),
-    "figure21": Entry(studies.draw_figure21, _study("figure21")),
+    "main": Entry(
+        "success, requests and mixing of the main job", main_job.draw, "make run"
+    ),
+    "figure2": Entry(
+        "returns and entropies of AMF-GP, and its gain by number of demonstrated tasks",
+        integrator.draw_figure2,
+        _sweep("figure2"),
+    ),
+    "figure3": Entry(
+        "trajectories of expert and policy towards goals on a circle",
+        studies.draw_figure3,
+        _study("figure3"),
+    ),
+    "figure4": Entry(
+        "success with and without a mismatch in pre-training",
+        partial(
+            success.draw_contrast, suite=METAWORLD, comparison=comparisons.BASELINES
+        ),
+        _sweep("figure4_metaworld"),
+    ),
+    "figure5": Entry(
+        "success by uncertainty estimator",
+        partial(
+            success.draw_contrast, suite=METAWORLD, comparison=comparisons.ESTIMATORS
+        ),
+        _sweep("figure5_metaworld"),
+    ),
+    "figure7": Entry(
+        "returns and entropies of AMF-GP for every number of demonstrated tasks",
+        integrator.draw_figure7,
+        _sweep("figure7"),
+    ),
+    "figure9": Entry(
+        "success for every pre-training allocation",
+        partial(
+            success.draw_settings, suite=METAWORLD, comparison=comparisons.BASELINES
+        ),
+        _sweep("figure9"),
+    ),
+    "figure12": Entry(
+        "forgetting: regularisers and adaptive priors, on seen and new tasks",
+        partial(forgetting.draw, suite=METAWORLD),
+        _sweep("figure12"),
+    ),
+    "figure13": Entry(
+        "success and mixing weight of each task for AMF",
+        partial(tasks.draw_mixing, suite=METAWORLD),
+        _sweep("figure12"),
+    ),
+    "figure14": Entry(
+        "success against privileged rebalancing of demonstrations",
+        partial(
+            success.draw_compared, suite=METAWORLD, comparison=comparisons.REBALANCING
+        ),
+        _sweep("figure14"),
+    ),
+    "figure17": Entry(
+        "success and demonstrations of each task under mismatch",
+        partial(tasks.draw_mismatch, suite=METAWORLD, comparison=comparisons.BASELINES),
+        _sweep("figure17"),
+    ),
+    "figure18": Entry(
+        "success and demonstrations of each task without mismatch",
+        partial(tasks.draw_even, suite=METAWORLD, comparison=comparisons.BASELINES),
+        _sweep("figure18"),
+    ),
+    "figure19": Entry(
+        "importance weights of four demonstrations over all tasks",
+        studies.draw_figure19,
+        _study("figure19"),
+    ),
+    "figure20": Entry(
+        "importance weights between tasks",
+        partial(weights.draw, suite=METAWORLD),
+        _sweep("figure20"),
+    ),
+    "figure21": Entry(
+        "pre-training density, criterion and return per task",
+        studies.draw_figure21,
+        _study("figure21"),
+    ),
+    "bound": Entry(
+        "gap to the expert and gain of a round, each below its bound",
+        theory.draw_bound,
+        _study("bound"),
+    ),
+    "ablation_criterion": Entry(
+        "success by criterion, and areas under the curves",
+        partial(areas.draw, suite=METAWORLD, comparison=comparisons.CRITERIA),
+        _sweep("ablation_criterion"),
+    ),
+    "ablation_criterion_integrator": Entry(
+        "return and entropy by criterion, and areas",
+        partial(areas.draw, suite=INTEGRATOR, comparison=comparisons.CRITERIA_GP),
+        _sweep("ablation_criterion_integrator"),
+    ),
+    "ablation_weights": Entry(
+        "success by importance weights, and areas",
+        partial(areas.draw, suite=METAWORLD, comparison=comparisons.WEIGHTS),
+        _sweep("ablation_weights"),
+    ),
+    "ablation_weights_integrator": Entry(
+        "return and entropy by importance weights, and areas",
+        partial(areas.draw, suite=INTEGRATOR, comparison=comparisons.WEIGHTS_GP),
+        _sweep("ablation_weights_integrator"),
+    ),
+    "all_selectors": Entry(
+        "success by selection rule, and areas",
+        partial(areas.draw, suite=METAWORLD, comparison=comparisons.SELECTORS),
+        _sweep("evidence_metaworld"),
+    ),
+    "all_forgetting": Entry(
+        "success by way not to forget, and areas",
+        partial(areas.draw, suite=METAWORLD, comparison=comparisons.FORGETTING),
+        _sweep("evidence_metaworld"),
+    ),
 }
 
 
-def make(name: str, results_dir: str | os.PathLike[str]) -> Figure:
+def make(
+    name: str, results_dir: str | os.PathLike[str], estimate: Estimate = MEAN
+) -> Figure:
     """Draws a figure in memory.
 
     Args:
       name: a key of `FIGURES`.
       results_dir: folder that holds result files.
+      estimate: what its curves show of the seeds.
 
     Returns:
       The figure.
@@ -67,11 +197,8 @@ def make(name: str, results_dir: str | os.PathLike[str]) -> Figure:
     if name not in FIGURES:
         raise UnknownNameError("figure", name, FIGURES)
     entry = FIGURES[name]
-    try:
-        with matplotlib.rc_context(style.RC):
-            return entry.draw(Path(results_dir))
-    except NoResultsError as error:
-        raise NoResultsError(f"{error}. Produce them with: {entry.command}") from error
+    with matplotlib.rc_context(style.RC):
+        return entry.draw(Source(Path(results_dir), entry.command, estimate))
 
 
 def _picture(figure: Figure) -> Image.Image:
@@ -84,7 +211,10 @@ def _picture(figure: Figure) -> Image.Image:
 
 
 def draw(
-    name: str, results_dir: str | os.PathLike[str], output_dir: str | os.PathLike[str]
+    name: str,
+    results_dir: str | os.PathLike[str],
+    output_dir: str | os.PathLike[str],
+    estimate: Estimate = MEAN,
 ) -> Path:
     """Draws a figure into `<output_dir>/<name>.png` and returns that path.
 
@@ -92,7 +222,7 @@ def draw(
       UnknownNameError: naming the nearest figure there is.
       ResultsError: as for `make`, or if the picture cannot be written.
     """
-    figure = make(name, results_dir)
+    figure = make(name, results_dir, estimate)
     path = Path(output_dir) / f"{name}.png"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from amf_jax.errors import AmfError, UnknownNameError
 from experiments import figures
 from experiments.figures.data import NoResultsError
-from experiments.results import ResultsWarning
+from experiments.figures.estimates import IQM, MEAN, Estimate
+from experiments.runs import ResultsWarning
 
 
 def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, figures.FIGURES)) + 2
     lines = [
-        f"  {name:<10}{(entry.draw.__doc__ or '').splitlines()[0]}"
-        for name, entry in figures.FIGURES.items()
+        f"  {name:<{width}}{entry.about}" for name, entry in figures.FIGURES.items()
     ]
     parser = argparse.ArgumentParser(
         prog="python -m experiments.figures",
@@ -31,17 +32,28 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", default="figures", help="folder for the PNG (default: %(default)s)"
     )
+    parser.add_argument(
+        "--iqm",
+        action="store_const",
+        const=IQM,
+        default=MEAN,
+        dest="estimate",
+        help="show the interquartile mean over seeds and tasks with its stratified "
+        "bootstrap interval, instead of the mean over seeds",
+    )
     return parser
 
 
-def _draw(name: str, results_dir: str, output_dir: str) -> list[str]:
+def _draw(
+    name: str, results_dir: str, output_dir: str, estimate: Estimate
+) -> list[str]:
     """Draws one figure, or all those that have results; returns the paths."""
     if name != "all":
-        return [str(figures.draw(name, results_dir, output_dir))]
+        return [str(figures.draw(name, results_dir, output_dir, estimate))]
     drawn = []
     for each in figures.FIGURES:
         try:
-            drawn.append(str(figures.draw(each, results_dir, output_dir)))
+            drawn.append(str(figures.draw(each, results_dir, output_dir, estimate)))
         except NoResultsError as error:
             warnings.warn(f"{each}: {error}", ResultsWarning, stacklevel=2)
     if not drawn:
@@ -57,7 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResultsWarning)
         try:
-            print(*_draw(options.name, options.results_dir, options.output), sep="\n")
+            paths = _draw(
+                options.name, options.results_dir, options.output, options.estimate
+            )
+            print(*paths, sep="\n")
         except AmfError as raised:
             error = raised
     for message in dict.fromkeys(str(warning.message) for warning in caught):

@@ -1,28 +1,28 @@
 """The pieces that figures share: a curve with its band, a panel of curves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from experiments import results, statistics
 from experiments.figures import style
-from experiments.results import Run
+from experiments.figures.data import Runs
+from experiments.figures.estimates import Estimate
+from experiments.figures.suites import Measure
 from experiments.statistics import Summary
 
 
-def band_curve(axes: Axes, values: np.ndarray, **line: Any) -> None:
-    """Draws mean and interval over seeds against the round.
+def band_curve(axes: Axes, summary: Summary, **line: Any) -> None:
+    """Draws a curve and its interval against the round.
 
     Args:
       axes: where to draw.
-      values: `[seeds, rounds]`.
+      summary: of `[rounds]`.
       **line: properties of the line, its color among them.
     """
-    summary = statistics.summarise(values)
-    rounds = np.arange(values.shape[1])
+    rounds = np.arange(len(summary.mean))
     axes.plot(rounds, summary.mean, **line)
     band(axes, rounds, summary, line["color"])
 
@@ -36,14 +36,21 @@ def band(axes: Axes, x: np.ndarray, summary: Summary, colour: str) -> None:
         )
 
 
-def method_line(method: str, points: int) -> dict[str, Any]:
+def method_line(method: str, among: Iterable[str], points: int) -> dict[str, Any]:
     """Line properties of a method for a curve of that many points.
 
-    Markers are few, and at other rounds for every method: equal curves stay visible.
+    Markers are few, and at other rounds for every method of the panel: equal curves
+    stay visible.
+
+    Args:
+      method: a key of `style.METHODS`.
+      among: all methods of the panel.
+      points: of the curve.
     """
     look = style.METHODS[method]
+    panel = list(among)
     every = max(1, points // 5)
-    first = list(style.METHODS).index(method) * every // len(style.METHODS)
+    first = panel.index(method) * every // len(panel)
     return dict(
         color=look.colour,
         marker=look.marker,
@@ -53,12 +60,21 @@ def method_line(method: str, points: int) -> dict[str, Any]:
     )
 
 
-def method_curves(axes: Axes, runs: Mapping[str, Sequence[Run]], field: str) -> None:
-    """One curve per method of a field that is a number per round."""
+def method_curves(
+    axes: Axes,
+    runs: Runs,
+    measure: Measure,
+    estimate: Estimate,
+    tasks: np.ndarray | None = None,
+) -> None:
+    """One curve per method, of all tasks or of those in a mask `[C]`."""
     for method, group in runs.items():
-        curve = results.values(group, field)
-        band_curve(axes, curve, **method_line(method, curve.shape[1]))
+        summary = estimate.curve(group, measure.field, tasks)
+        line = method_line(method, runs, len(summary.mean))
+        band_curve(axes, summary, **line)
     round_axis(axes)
+    axes.set_ylabel(measure.label)
+    axes.set_ylim(measure.limits)
 
 
 def round_axis(axes: Axes, label: bool = True) -> None:
@@ -67,9 +83,3 @@ def round_axis(axes: Axes, label: bool = True) -> None:
     axes.margins(x=0.02)
     if label:
         axes.set_xlabel("Round")
-
-
-def success_axis(axes: Axes, label: str = "Multi-task success rate") -> None:
-    """The whole range of a success rate along y, the same in every panel."""
-    axes.set_ylim(-0.02, 1.02)
-    axes.set_ylabel(label)

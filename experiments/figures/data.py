@@ -3,17 +3,52 @@
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from amf_jax.errors import ResultsError
-from experiments import results
 from experiments.figures import style
-from experiments.results import ResultsWarning, Run
+from experiments.figures.comparisons import Comparison
+from experiments.figures.estimates import MEAN, Estimate
+from experiments.figures.suites import Suite
+from experiments.results import Run
+from experiments.runs import (
+    ResultsWarning,
+    collect,
+    finished,
+    values,
+    warn_if_incomparable,
+)
+
+#: The runs of one panel by method, and the panels by setting.
+Runs = Mapping[str, Sequence[Run]]
+Panels = Mapping[str, Runs]
 
 
 class NoResultsError(ResultsError):
     """A figure has nothing to draw."""
+
+
+class Source(NamedTuple):
+    """What a figure is drawn from.
+
+    Attributes:
+      results_dir: folder of result files.
+      command: makes the results of this figure.
+      estimate: what curves show of the seeds.
+    """
+
+    results_dir: Path
+    command: str
+    estimate: Estimate = MEAN
+
+    def missing(self, what: str) -> NoResultsError:
+        """The error for a figure without any results."""
+        return NoResultsError(
+            f"no results of {what} in {self.results_dir}. Produce them with: "
+            f"{self.command}"
+        )
 
 
 def notice(text: str) -> None:
@@ -21,62 +56,89 @@ def notice(text: str) -> None:
     warnings.warn(text, ResultsWarning, stacklevel=2)
 
 
-def settings_present(
-    results_dir: Path, suite: str, settings: Iterable[str]
-) -> tuple[str, ...]:
-    """The settings for which some method has results."""
-    return tuple(
-        setting
-        for setting in settings
-        if any((Path(results_dir) / suite / setting).glob("*/seed*.jsonl"))
-    )
+def first_present(source: Source, suite: Suite, settings: Sequence[str]) -> str:
+    """The first setting with results of any method, else the first."""
+    folder = Path(source.results_dir) / suite.name
+    present = (s for s in settings if any((folder / s).glob("*/seed*.jsonl")))
+    return next(present, settings[0])
+
+
+def contrast(source: Source, suite: Suite) -> tuple[str, str]:
+    """The main setting with a mismatch, and one without."""
+    return suite.mismatch[0], first_present(source, suite, suite.even)
+
+
+def compared_settings(source: Source, suite: Suite) -> tuple[str, ...]:
+    """All settings with a mismatch, and one without."""
+    return (*suite.mismatch, first_present(source, suite, suite.even))
 
 
 def load(
-    results_dir: Path,
-    suite: str,
-    settings: Sequence[str],
-    methods: Sequence[str] = tuple(style.METHODS),
+    source: Source, suite: Suite, settings: Sequence[str], comparison: Comparison
 ) -> dict[str, dict[str, list[Run]]]:
-    """Finished runs by setting and method; a notice names settings without any.
+    """Finished runs by setting and method, both in the order of legends.
+
+    A notice names what has no results, and the command that makes them.
 
     Raises:
       NoResultsError: if no setting has results.
     """
+    wanted = {*comparison.methods, *comparison.also}
+    ordered = [method for method in style.METHODS if method in wanted]
     loaded: dict[str, dict[str, list[Run]]] = {}
     for setting in settings:
-        for method in methods:
-            if found := results.collect(results_dir, suite, setting, method):
-                loaded.setdefault(setting, {})[method] = results.finished(found)
+        for method in ordered:
+            if found := collect(source.results_dir, suite.name, setting, method):
+                loaded.setdefault(setting, {})[method] = finished(found)
     if not loaded:
-        raise NoResultsError(
-            f"no results of {suite} {' or '.join(settings)} (any of "
-            f"{', '.join(methods)}) in {results_dir}"
+        raise source.missing(
+            f"{suite.name} {' or '.join(settings)} (any of {', '.join(ordered)})"
         )
-    if missing := [setting for setting in settings if setting not in loaded]:
-        notice(f"no results of {suite} {', '.join(missing)}: panels skipped")
-    results.warn_if_incomparable(
+    _notice_missing(source, suite, settings, comparison, loaded)
+    warn_if_incomparable(
         {f"{s} {m}": group for s, runs in loaded.items() for m, group in runs.items()}
     )
     return loaded
 
 
-def load_study(results_dir: Path, name: str) -> list[Run]:
+def _notice_missing(
+    source: Source,
+    suite: Suite,
+    settings: Sequence[str],
+    comparison: Comparison,
+    loaded: Panels,
+) -> None:
+    settings_lacking: dict[str, list[str]] = {}
+    for setting in settings:
+        runs = loaded.get(setting, {})
+        lacking = [method for method in comparison.methods if method not in runs]
+        if lacking:
+            methods = f" ({', '.join(lacking)})" if runs else ""
+            settings_lacking.setdefault(methods, []).append(setting)
+    if settings_lacking:
+        listed = "; ".join(
+            f"{suite.name} {', '.join(among)}{methods}"
+            for methods, among in settings_lacking.items()
+        )
+        notice(f"no results of {listed}: left out. Produce them with: {source.command}")
+
+
+def load_study(source: Source, name: str) -> list[Run]:
     """The runs of one study of the integrator, by seed.
 
     Raises:
       NoResultsError: if there is none.
     """
-    folders = sorted(Path(results_dir).glob(f"integrator/*/study_{name}"))
+    folders = sorted(Path(source.results_dir).glob(f"integrator/*/study_{name}"))
     for folder in folders:
-        runs = results.collect(
-            results_dir, "integrator", folder.parent.name, folder.name
+        runs = collect(
+            source.results_dir, "integrator", folder.parent.name, folder.name
         )
         if runs:
             if folder != folders[-1]:
                 notice(f"several settings have a study of {name}: drawing {folder}")
             return runs
-    raise NoResultsError(f"no results of integrator study_{name} in {results_dir}")
+    raise source.missing(f"integrator study_{name}")
 
 
 def pretraining_counts(setting: str) -> np.ndarray:
@@ -91,30 +153,19 @@ def pretraining_counts(setting: str) -> np.ndarray:
 
 def collected(runs: Sequence[Run]) -> np.ndarray:
     """Demonstrations collected in fine-tuning, `[seeds, rounds, C]`, 0 at first."""
-    counts = results.values(runs, "demos_per_task")
+    counts = values(runs, "demos_per_task")
     return counts - counts[:, :1]
 
 
-def allocation_title(setting: str) -> str:
-    """Says what an allocation is.
-
-    Example:
-      >>> allocation_title("8-8-0-0")
-      'Mismatch [8, 8, 0, 0]'
-    """
-    kind = "No mismatch" if len(set(setting.split("-"))) == 1 else "Mismatch"
-    return f"{kind} [{setting.replace('-', ', ')}]"
-
-
-def describe(groups: Iterable[Mapping[str, Sequence[Run]]]) -> str:
-    """The sentence about seeds and preset that belongs under every figure."""
+def describe(groups: Iterable[Runs], estimate: Estimate) -> str:
+    """The sentence about estimate, seeds and preset that belongs under every figure."""
     runs = [group for by_method in groups for group in by_method.values()]
     counts = sorted({len(group) for group in runs})
     seeds = f"{counts[0]}–{counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
-    presets = sorted({str(group[0].config.get("preset")) for group in runs})
+    presets = ", ".join(sorted({str(group[0].config.get("preset")) for group in runs}))
     if counts == [1]:
-        return f"One seed, so no interval; preset: {', '.join(presets)}."
+        return f"{estimate.centre} of one seed, so no interval; preset: {presets}."
     return (
-        f"Mean and 90 % bootstrap interval over {seeds} seeds; "
-        f"preset: {', '.join(presets)}."
+        f"{estimate.centre} and 90 % {estimate.bootstrap} interval over {seeds} seeds; "
+        f"preset: {presets}."
     )

@@ -1,75 +1,69 @@
 """Figures 2 and 7: returns and entropies of Gaussian-process policies."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import results, statistics
 from experiments.figures import curves, data, style
-from experiments.results import Run
-
-SUITE = "integrator"
-METHODS = ("amf", "uniform")
-SETTINGS = tuple(str(k) for k in range(1, 13))
-RETURN = "Average return"
-ENTROPY = "Average policy entropy (nats)"
+from experiments.figures.comparisons import GAUSSIAN_PROCESS
+from experiments.figures.data import Panels, Runs, Source
+from experiments.figures.estimates import Estimate
+from experiments.figures.suites import ENTROPY, INTEGRATOR, RETURN
+from experiments.runs import matched, values
 
 
-def draw_figure2(results_dir: Path) -> Figure:
+def draw_figure2(source: Source) -> Figure:
     """Returns and entropies at 12/12 and 6/12 tasks; the gain of AMF for every k."""
-    panels = data.load(results_dir, SUITE, SETTINGS, METHODS)
+    panels = data.load(source, INTEGRATOR, INTEGRATOR.settings, GAUSSIAN_PROCESS)
     figure = style.new_figure(12.0, 5.4)
     axes = figure.subplot_mosaic(
         [["12 return", "gain", "6 return"], ["12 entropy", "gain", "6 entropy"]]
     )
     for setting, title in (("12", "No mismatch"), ("6", "Mismatch")):
         top, bottom = axes[f"{setting} return"], axes[f"{setting} entropy"]
-        top.set_title(f"{title} ({setting}/12 tasks demonstrated)")
-        _draw_pair(top, bottom, panels.get(setting, {}))
-    _draw_gain(axes["gain"], panels)
+        top.set_title(f"{title} ({INTEGRATOR.setting_title(setting)})")
+        _draw_pair(top, bottom, panels.get(setting, {}), source.estimate)
+    _draw_gain(axes["gain"], panels, source.estimate)
     curve_axes = [panel for name, panel in axes.items() if name != "gain"]
     lines = [line for panel in curve_axes for line in panel.get_lines()]
     style.heading(figure, "2-D integrator: policies that are Gaussian processes", lines)
-    style.caption(figure, data.describe(panels.values()))
+    style.caption(figure, data.describe(panels.values(), source.estimate))
     return figure
 
 
-def draw_figure7(results_dir: Path) -> Figure:
+def draw_figure7(source: Source) -> Figure:
     """Returns and entropies for every number k of demonstrated tasks."""
-    panels = data.load(results_dir, SUITE, SETTINGS, METHODS)
+    panels = data.load(source, INTEGRATOR, INTEGRATOR.settings, GAUSSIAN_PROCESS)
     figure = style.new_figure(15.0, 9.6)
     grid = figure.subplots(4, 6, sharex=True, sharey=False)
-    for index, setting in enumerate(SETTINGS):
+    for index, setting in enumerate(INTEGRATOR.settings):
         row, column = 2 * (index // 6), index % 6
         top, bottom = grid[row : row + 2, column]
         if setting not in panels:
             top.remove()
             bottom.remove()
             continue
-        top.set_title(f"{setting}/12 tasks demonstrated")
-        _draw_pair(top, bottom, panels[setting])
+        top.set_title(INTEGRATOR.setting_title(setting))
+        _draw_pair(top, bottom, panels[setting], source.estimate)
         if column:
             top.set_ylabel("")
             bottom.set_ylabel("")
     lines = [line for axes in figure.axes for line in axes.get_lines()]
     style.heading(figure, "2-D integrator: all pre-training regimes", lines)
-    style.caption(figure, data.describe(panels.values()))
+    style.caption(figure, data.describe(panels.values(), source.estimate))
     return figure
 
 
-def _draw_pair(top: Axes, bottom: Axes, runs: Mapping[str, Sequence[Run]]) -> None:
+def _draw_pair(top: Axes, bottom: Axes, runs: Runs, estimate: Estimate) -> None:
     """Return above entropy, without the lines of methods that have no results."""
-    for axes, field, label in ((top, "return", RETURN), (bottom, "entropy", ENTROPY)):
-        curves.method_curves(axes, runs, field)
-        axes.set_ylabel(label)
+    for axes, measure in ((top, RETURN), (bottom, ENTROPY)):
+        curves.method_curves(axes, runs, measure, estimate)
     top.set_xlabel("")
 
 
-def _draw_gain(axes: Axes, panels: Mapping[str, Mapping[str, Sequence[Run]]]) -> None:
+def _draw_gain(axes: Axes, panels: Panels, estimate: Estimate) -> None:
     """Return of AMF minus that of uniform, paired by seed, against k.
 
     Both end up as good as the expert: what differs is how soon.
@@ -81,9 +75,9 @@ def _draw_gain(axes: Axes, panels: Mapping[str, Mapping[str, Sequence[Run]]]) ->
     )
     for label, rounds, look, shift in periods:
         paired = {int(k): _paired_gain(runs, rounds) for k, runs in panels.items()}
-        gains = {k: statistics.summarise(v) for k, v in paired.items() if v.size}
+        gains = {k: estimate.summarise(v[:, None]) for k, v in paired.items() if v.size}
         colour = style.METHODS["amf"].colour if shift < 0 else "0.45"
-        means = [gain.mean for gain in gains.values()]
+        means = [gain.mean[0] for gain in gains.values()]
         axes.plot(list(gains), means, color=colour, label=label, **look)
         for k, gain in gains.items():
             if gain.interval is not None:
@@ -95,19 +89,14 @@ def _draw_gain(axes: Axes, panels: Mapping[str, Mapping[str, Sequence[Run]]]) ->
     axes.set_title("Improvement over uniform")
 
 
-def _paired_gain(runs: Mapping[str, Sequence[Run]], rounds: slice) -> np.ndarray:
+def _paired_gain(runs: Runs, rounds: slice) -> np.ndarray:
     """AMF minus uniform, averaged over some rounds, for every seed that both have."""
-    if len(runs) < len(METHODS):
+    if len(runs) < len(GAUSSIAN_PROCESS.methods):
+        return np.array([])
+    pair = matched(*(runs[method] for method in GAUSSIAN_PROCESS.methods))
+    if not all(pair):
         return np.array([])
     ours, theirs = (
-        {
-            run.seed: values[rounds].mean()
-            for run, values in zip(
-                runs[method], results.values(runs[method], "return"), strict=True
-            )
-        }
-        for method in METHODS
+        values(group, RETURN.field)[:, rounds].mean(axis=1) for group in pair
     )
-    return np.array(
-        [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs)]
-    )
+    return ours - theirs

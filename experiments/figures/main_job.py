@@ -1,7 +1,6 @@
 """The figure that `make run` ends with."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,45 +8,50 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from experiments import results, statistics
-from experiments.figures import curves, data, style
-from experiments.results import Run
-
-SUITE, SETTING = "metaworld", "8-8-0-0"
+from experiments.figures import comparisons, curves, data, style
+from experiments.figures.data import Runs, Source
+from experiments.figures.estimates import Estimate
+from experiments.figures.suites import METAWORLD
+from experiments.figures.tasks import task_names
+from experiments.runs import values
 
 #: Methods whose mixing is shown: more than two make the panel unreadable.
 MIXING_METHODS = ("amf", "uniform_adaptive_prior")
 
 
-def draw(results_dir: Path) -> Figure:
+def draw(source: Source) -> Figure:
     """Success curves, demonstrations per task and mixing weights of the main job."""
-    runs = data.load(results_dir, SUITE, (SETTING,))[SETTING]
-    task_names = next(iter(runs.values()))[0].config["task_names"]
-    title = f"{style.SUITES[SUITE]}: {data.allocation_title(SETTING).lower()}"
+    setting = METAWORLD.mismatch[0]
+    runs = data.load(source, METAWORLD, (setting,), comparisons.MAIN_JOB)[setting]
+    names = task_names(runs)
+    allocation = METAWORLD.setting_title(setting).lower()
     figure = style.new_figure(13.0, 4.4)
     success, demos, mixing = figure.subplots(1, 3)
 
-    curves.method_curves(success, runs, "mean_success")
-    curves.success_axis(success)
+    curves.method_curves(success, runs, METAWORLD.measures[0], source.estimate)
     success.set_title("Multi-task success")
-    style.heading(figure, title, success.get_lines())
+    style.heading(figure, f"{METAWORLD.title}: {allocation}", success.get_lines())
 
-    _draw_demos(demos, runs, task_names)
-    _draw_mixing(mixing, runs, task_names)
-    style.caption(figure, data.describe([runs]))
+    before = data.pretraining_counts(setting)
+    _draw_demos(demos, runs, names, before, source.estimate)
+    _draw_mixing(mixing, runs, names, source.estimate)
+    style.caption(figure, data.describe([runs], source.estimate))
     return figure
 
 
 def _draw_demos(
-    axes: Axes, runs: Mapping[str, Sequence[Run]], task_names: Sequence[str]
+    axes: Axes,
+    runs: Runs,
+    names: Sequence[str],
+    before: np.ndarray,
+    estimate: Estimate,
 ) -> None:
     """Bars per task and method: pre-training below, what was asked for on top."""
-    before = data.pretraining_counts(SETTING)
-    places = np.arange(len(task_names))
+    places = np.arange(len(names))
     width = 0.8 / len(runs)
     for index, (method, group) in enumerate(runs.items()):
         x = places + (index - (len(runs) - 1) / 2) * width
-        summary = statistics.summarise(data.collected(group)[:, -1])
+        summary = estimate.summarise(data.collected(group)[:, -1])
         axes.bar(
             x,
             before,
@@ -68,7 +72,7 @@ def _draw_demos(
         if summary.interval is not None:
             low, high = summary.interval
             axes.vlines(x, before + low, before + high, color="black")
-    axes.set_xticks(places, [name.replace(" ", "\n") for name in task_names])
+    axes.set_xticks(places, [name.replace(" ", "\n") for name in names])
     axes.grid(axis="x", visible=False)
     axes.set_ylabel("Demonstrations after the last round")
     axes.set_title("Demonstrations per task")
@@ -83,28 +87,28 @@ def _draw_demos(
 
 
 def _draw_mixing(
-    axes: Axes, runs: Mapping[str, Sequence[Run]], task_names: Sequence[str]
+    axes: Axes, runs: Runs, names: Sequence[str], estimate: Estimate
 ) -> None:
     """A curve of alpha per task (colour, marker) and method (dashes)."""
     axes.set_title("Adaptive prior: weight of the fine-tuned policy")
     axes.set_ylabel("Mixing weight α")
     axes.set_ylim(-0.02, 1.02)
     curves.round_axis(axes)
-    colours = style.task_colours(len(task_names))
+    colours = style.task_colours(len(names))
     shown = []
     for method in MIXING_METHODS:
-        alphas = results.values(runs[method], "mixing") if method in runs else None
+        alphas = values(runs[method], "mixing") if method in runs else None
         if alphas is None or alphas.ndim < 3:  # null throughout: no adaptive prior
             continue
         shown.append(method)
-        for task, (name, colour) in enumerate(zip(task_names, colours, strict=True)):
+        for task, (name, colour) in enumerate(zip(names, colours, strict=True)):
             curves.band_curve(
                 axes,
-                alphas[:, :, task],
+                estimate.summarise(alphas[:, :, task]),
                 color=colour,
                 marker=style.TASK_MARKERS[task % len(style.TASK_MARKERS)],
                 linestyle=style.METHODS[method].dashes,
-                markevery=(task, len(task_names)),
+                markevery=(task, len(names)),
                 label=f"{style.method_name(method)}: {name}",
             )
     if not shown:
@@ -119,7 +123,7 @@ def _draw_mixing(
         return
     keys = [
         Line2D([], [], color=colour, marker=style.TASK_MARKERS[task], label=name)
-        for task, (name, colour) in enumerate(zip(task_names, colours, strict=True))
+        for task, (name, colour) in enumerate(zip(names, colours, strict=True))
     ]
     keys += [
         Line2D(

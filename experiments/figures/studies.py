@@ -1,7 +1,6 @@
 """Figures 3, 19 and 21: single looks at the integrator, from study files."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib.colors
 import numpy as np
@@ -10,16 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from amf_jax.errors import ResultsError
-from experiments import statistics
 from experiments.figures import curves, data, style
+from experiments.figures.data import Source
 
 #: Concentration of the smoothing kernel of figure 21, a width of about 15 degrees.
 SMOOTHING = 15.0
 
 
-def draw_figure3(results_dir: Path) -> Figure:
+def draw_figure3(source: Source) -> Figure:
     """Trajectories of the expert and of the policy towards goals on a circle."""
-    run = data.load_study(results_dir, "figure3")[0]
+    run = data.load_study(source, "figure3")[0]
     panels: dict[tuple[str, int], list[dict]] = {}
     for record in run.records:
         panels.setdefault((record["kind"], record["round"]), []).append(record)
@@ -59,9 +58,9 @@ def _draw_trajectories(axes: Axes, records: Sequence[dict]) -> None:
     axes.set_xlabel("Position x")
 
 
-def draw_figure19(results_dir: Path) -> Figure:
+def draw_figure19(source: Source) -> Figure:
     """Importance weights of four demonstrations over all tasks, as rounds go by."""
-    run = data.load_study(results_dir, "figure19")[0]
+    run = data.load_study(source, "figure19")[0]
     figure = style.new_figure(3.7 * len(run.records), 3.7)
     grid = figure.subplots(1, len(run.records), sharey=True, squeeze=False)[0]
     for axes, record in zip(grid, run.records, strict=True):
@@ -89,9 +88,9 @@ def draw_figure19(results_dir: Path) -> Figure:
     return figure
 
 
-def draw_figure21(results_dir: Path) -> Figure:
+def draw_figure21(source: Source) -> Figure:
     """Pre-training distribution, criterion and return after fine-tuning, per task."""
-    runs = data.load_study(results_dir, "figure21")
+    runs = data.load_study(source, "figure21")
     records = [run.records[0] for run in runs]
     angles = np.array(records[0]["angles"])
     if any(record["angles"] != records[0]["angles"] for record in records):
@@ -125,7 +124,9 @@ def draw_figure21(results_dir: Path) -> Figure:
             "Return after one demonstration of the task",
         ),
     ):
-        summary = statistics.summarise([record[field] for record in records])
+        summary = source.estimate.summarise(
+            np.array([record[field] for record in records])
+        )
         colour = style.METHODS["amf"].colour
         axes.plot(angles, summary.mean, color=colour)
         curves.band(axes, angles, summary, colour)
@@ -134,7 +135,7 @@ def draw_figure21(results_dir: Path) -> Figure:
     _angle_axis(returns, angles)
     returns.set_xlabel("Task, angle on the circle (rad)")
     figure.align_ylabels()
-    style.caption(figure, f"Mean and 90 % interval over {style.seeds(len(runs))}.")
+    style.caption(figure, data.describe([{"study": runs}], source.estimate))
     return figure
 
 

@@ -20,15 +20,38 @@ class Look(NamedTuple):
     dashes: Dashes
 
 
-#: In the order of legends and columns.
+#: In the order of legends and columns. Families share a hue: AMF is blue, uncertainty
+#: estimates are green, regularisers purple and pink, adaptive priors teal, baselines
+#: warm or grey.
 METHODS = {
     "amf": Look("AMF", "#0b3d91", "o", "-"),
     "amf_paper": Look("AMF (paper-literal)", "#7cc0ea", "^", "--"),
+    "amf_entropy": Look("AMF (entropy form)", "#327cd9", "*", "--"),
+    "amf_deterministic": Look("AMF, deterministic weights", "#0661c4", "d", "--"),
+    "amf_plain": Look("AMF, plain weights", "#3b89dd", "X", ":"),
+    "amf_unweighted": Look("AMF, no importance weights", "#8acefa", "v", "--"),
+    "amf_network_gradient": Look("Full-network gradients", "#00602e", "p", "--"),
+    "amf_projected_gradient": Look("Projected gradients", "#0f7d41", "h", ":"),
+    "last_layer": Look("Last-layer features", "#589546", ">", "--"),
+    "prior_entropy": Look("Prior entropy", "#84b660", "<", ":"),
+    "dropout": Look("MC dropout", "#b9d37f", "d", "-"),
+    "amf_no_prior": Look("AMF, no adaptive prior", "#807269", "X", "-."),
+    "amf_l2": Look("AMF + L2 (weak)", "#f29bca", ">", ":"),
+    "amf_l2_strong": Look("AMF + L2 (strong)", "#a50168", "<", "-."),
+    "amf_ewc": Look("AMF + EWC (weak)", "#a884d0", "v", ":"),
+    "amf_ewc_strong": Look("AMF + EWC (strong)", "#381470", "^", "-."),
+    "amf_closed_form": Look("AMF, closed-form α", "#0a6e71", "s", "--"),
+    "amf_gate": Look("AMF, gated α", "#0e9296", "D", "-"),
+    "amf_prequential": Look("AMF, prequential α", "#1fb8b6", "p", "-."),
+    "amf_mixing_network": Look("AMF, α from a network", "#78d9d7", "*", ":"),
+    "round_robin": Look("Round robin", "#7d4328", "v", "-."),
+    "learning_progress": Look(
+        "Learning progress (uses rollouts)", "#d8372f", "X", "--"
+    ),
+    "rebalancing": Look("Rebalancing (privileged)", "#a7810a", "P", "-"),
     "uniform_adaptive_prior": Look("Uniform + adaptive prior", "#e8790c", "s", "-."),
     "uniform": Look("Uniform", "#666666", "D", ":"),
 }
-
-SUITES = {"integrator": "2-D integrator", "metaworld": "Metaworld"}
 
 TASK_MARKERS = "ovsP*XD^<>ph"
 PRETRAINING_GREY = "#c4c4c4"
@@ -59,8 +82,8 @@ def method_name(method: str) -> str:
     """The name a reader sees.
 
     Example:
-      >>> method_name("amf_paper"), method_name("round_robin")
-      ('AMF (paper-literal)', 'Round robin')
+      >>> method_name("amf_paper"), method_name("my_own_rule")
+      ('AMF (paper-literal)', 'My own rule')
     """
     look = METHODS.get(method)
     return look.name if look else method.replace("_", " ").capitalize()

@@ -1,31 +1,32 @@
 """Figure 20: importance weights between the tasks of Metaworld."""
 
-from pathlib import Path
-
 import numpy as np
 from matplotlib.figure import Figure
 
 from amf_jax.errors import ResultsError
 from experiments.figures import data, style
+from experiments.figures.comparisons import Comparison
+from experiments.figures.data import Source
+from experiments.figures.suites import Suite
+from experiments.figures.tasks import task_names
 from experiments.results import Run
 
-SUITE, SETTING, METHOD = "metaworld", "8-8-0-0", "amf"
 LATER_ROUNDS = (10, 20)
 
 
-def draw_figure20(results_dir: Path) -> Figure:
+def draw(source: Source, suite: Suite) -> Figure:
     """Importance weights between tasks at the first active round, 10 and 20."""
-    methods = data.load(results_dir, SUITE, (SETTING,), (METHOD,))
-    runs = methods[SETTING][METHOD]
+    setting = suite.mismatch[0]
+    only_amf = Comparison("importance weights", ("amf",))
+    by_method = data.load(source, suite, (setting,), only_amf)[setting]
+    runs = by_method["amf"]
     active = set.intersection(*(set(_active_rounds(run)) for run in runs))
     if not active:
-        raise data.NoResultsError(
-            f"no importance weights in the results of {SUITE} {SETTING} {METHOD} in "
-            f"{results_dir}"
-        )
+        raise source.missing(f"{suite.name} {setting} amf with importance weights")
     rounds = sorted({min(active), *active.intersection(LATER_ROUNDS)})
-    names = runs[0].config["task_names"]
-    title = "Metaworld, AMF: importance weights, pre-training [8, 8, 0, 0]"
+    names = task_names(by_method)
+    allocation = suite.setting_title(setting).lower()
+    title = f"{suite.title}, AMF: importance weights, {allocation}"
     figure = style.new_figure(3.5 * len(rounds) + 1.2, 4.6, layout="compressed")
     figure.suptitle(title)
     grid = figure.subplots(1, len(rounds), sharey=True, squeeze=False)[0]

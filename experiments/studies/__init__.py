@@ -1,4 +1,4 @@
-"""Studies: single looks at the integrator, behind figures 3, 19 and 21.
+"""Studies: single looks at the integrator, behind figures 3, 19 and 21 and the bound.
 
 Other figures compare methods by their curves; these look into a policy or a selection.
 A study writes its records to
@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from amf_jax.errors import InvalidArgumentError, UnknownNameError
 from experiments import results
 from experiments.configs import loading
-from experiments.studies import finetuning, landscape
+from experiments.studies import bound, finetuning, landscape
 
 Record = dict[str, Any]
 
@@ -70,6 +70,13 @@ STUDIES = {
         _top_half,
         seeds=10,
         conclude=landscape.report_correlation,
+    ),
+    "bound": Study(
+        "the gap between AMF-GP and the expert, below the bound of theorem A.10",
+        bound.gap_and_bounds,
+        functools.partial(loading.load, "integrator:6"),
+        seeds=3,
+        conclude=bound.report,
     ),
 }
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from amf_jax.errors import AmfError, InvalidArgumentError, UnknownNameError
-from experiments import figures, results
+from experiments import figures
+from experiments.runs import ResultsWarning
 from experiments.studies import STUDIES, run
 
 
@@ -26,8 +27,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seeds",
         type=int,
-        help="how many, from 0 on (default: 10 for figure21, which averages them, and"
-        " 1 for the others, which show the first)",
+        help="how many, from 0 on (default: 10 for figure21 and 3 for bound, which"
+        " average them, and 1 for the others, which show the first)",
     )
     return parser
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for path in run(name, folder, options.seeds):
                 print(path)
             with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", results.ResultsWarning)
+                warnings.simplefilter("always", ResultsWarning)
                 print(figures.draw(name, folder, folder / "figures"))
             for message in dict.fromkeys(str(warning.message) for warning in caught):
                 print(f"note: {message}", file=sys.stderr)

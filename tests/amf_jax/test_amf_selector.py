@@ -180,6 +180,69 @@ def test_amf_paper_has_plain_weights_and_no_history():
     np.testing.assert_allclose(info.scores, scores, 1e-4)
 
 
+def test_prior_entropy_is_the_criterion_of_that_name():
+    context = problems.tiny_context()
+    selector = selectors.prior_entropy(
+        EMBEDDING, POLICY.log_likelihood, weights="plain", condition_on_history=False
+    )
+    state = selector.init(context)
+    _, _, info = jax.jit(selector.select)(jax.random.key(0), state, context)
+    scores, _ = transcription(
+        context, context.tasks, None, "prior_entropy", "plain", False
+    )
+    np.testing.assert_allclose(info.scores, scores, 1e-4)
+
+
+def test_prior_entropy_takes_no_other_criterion():
+    with pytest.raises(errors.InvalidArgumentError, match="got 'variance'; .* 'amf'"):
+        selectors.prior_entropy(EMBEDDING, POLICY.log_likelihood, criterion="variance")
+
+
+def random_features(params, key, observations, actions, tasks):
+    """Other features of the inputs under every key."""
+    inputs = jnp.concatenate([observations, actions, tasks], axis=-1)
+    return inputs @ jax.random.normal(key, (inputs.shape[-1], 6), inputs.dtype)
+
+
+def random_selection(contexts, keys, **options):
+    """Selects round by round with an embedding that uses its key."""
+    embedding = embeddings.Embedding(
+        random_features, embeddings.linear_kernel, embeddings.linear_diagonal
+    )
+    selector = selectors.amf(embedding, None, weights="off", **options)
+    select, state = jax.jit(selector.select), selector.init(contexts[0])
+    scores = []
+    for context, key in zip(contexts, keys, strict=True):
+        _, state, info = select(jax.random.key(key), state, context)
+        scores.append(info.scores)
+    return scores
+
+
+def test_random_embeddings_stay_comparable_over_the_rounds():
+    early, late = (problems.tiny_context(task_ids=ids) for ids in ((0, 1), (0, 1, 2)))
+    late = late._replace(
+        demos=late.demos._replace(
+            observations=late.demos.observations.at[:2].set(
+                early.demos.observations[:2]
+            ),
+            actions=late.demos.actions.at[:2].set(early.demos.actions[:2]),
+        )
+    )
+    options = dict(normalise_kernel=False)
+    _, appended = random_selection([early, late], (1, 2), **options)
+    (at_once,) = random_selection([late], (3,), **options)
+    np.testing.assert_allclose(appended, at_once, 1e-4)
+
+
+def test_random_embeddings_that_move_are_drawn_anew():
+    context = problems.tiny_context()
+    one, same, other = random_selection(
+        3 * [context], (1, 1, 2), frozen_embeddings=False
+    )
+    np.testing.assert_array_equal(one, same)
+    assert not np.allclose(one, other)
+
+
 def test_continuous_candidates_are_scored_like_any_task():
     drawn = jax.random.uniform(jax.random.key(8), (5, problems.TASK_SIZE))
     optimiser = candidates.random_shooting(lambda key, count: drawn[:count], 5)
@@ -342,6 +405,36 @@ def test_bad_options_are_refused(options, error, message):
     arguments = dict(log_likelihood=POLICY.log_likelihood) | options
     with pytest.raises(error, match=message):
         selectors.amf(EMBEDDING, **arguments)
+
+
+WITHOUT_DIAGONAL = EMBEDDING._replace(diagonal=None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(criterion="entropy"), "criterion='entropy' .* embedding.diagonal"),
+        (
+            dict(criterion="prior_entropy", normalise_kernel=False),
+            "criterion='prior_entropy' .* criterion='variance'",
+        ),
+        (dict(), "normalise_kernel=True .* embedding.diagonal, .*=False"),
+    ],
+)
+def test_what_needs_a_diagonal_refuses_an_embedding_without(options, message):
+    with pytest.raises(errors.InvalidArgumentError, match=message):
+        selectors.amf(WITHOUT_DIAGONAL, POLICY.log_likelihood, **options)
+
+
+def test_the_variance_form_needs_no_diagonal():
+    context = problems.tiny_context()
+    selector = selectors.amf(
+        WITHOUT_DIAGONAL, POLICY.log_likelihood, normalise_kernel=False
+    )
+    state = selector.init(context)
+    _, _, info = jax.jit(selector.select)(jax.random.key(0), state, context)
+    _, _, expected = select_once(context, normalise_kernel=False)
+    np.testing.assert_array_equal(info.scores, expected.scores)
 
 
 def test_history_and_moving_embeddings_exclude_each_other():

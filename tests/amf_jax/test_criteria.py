@@ -12,6 +12,7 @@ from amf_jax import (
     criteria,
     demonstrations,
     embeddings,
+    errors,
     importance,
     posterior,
     selectors,
@@ -393,6 +394,18 @@ def test_blocks_at_a_time_change_nothing(name):
 
     # five blocks: two pairs and one
     np.testing.assert_allclose(score(2), score(None), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["entropy", "prior_entropy"])
+def test_an_entropy_needs_the_variance_of_each_point(name):
+    points = jnp.ones((2, 3))
+    occupancy = criteria.Occupancy(points, jnp.full(2, 0.5))
+    embedding = TASK_POINTS._replace(diagonal=None)
+    rule = criteria.CRITERIA[name]
+    held = posterior.empty(points, 1, 0.5)
+    with pytest.raises(errors.InvalidArgumentError, match="embedding.diagonal"):
+        rule.score(embedding, held, points[None], jnp.ones((1, 2), bool), occupancy)
+    assert rule.needs_diagonal
 
 
 @pytest.mark.parametrize("name", criteria.CRITERIA)

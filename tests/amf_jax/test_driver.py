@@ -3,6 +3,7 @@
 import functools
 import signal
 import threading
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import embeddings, errors, finetune, learners, selectors
+from amf_jax import embeddings, errors, finetune, learners, mixing, selectors
 from amf_jax.driver import ActiveFineTuner
+from amf_jax.selectors.base import empty_info
 from tests import problems
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -43,8 +45,7 @@ def parts(name="amf"):
         finetune.adamw_direction(),
         training,
         training,
-        num_tasks=3,
-        adaptive_prior=learners.AdaptivePrior(conservatism=0.01, steps=20),
+        mixing=mixing.descent(3, conservatism=0.01, steps=20),
     )
     embedding = embeddings.last_layer_gradient(POLICY.last_layer)
     selector = selectors.make(name, embedding, POLICY.log_likelihood)
@@ -308,6 +309,94 @@ def test_a_failed_selection_asks_for_nothing(straight):
     assert tuner.records == []
 
 
+class Watched(NamedTuple):
+    """Rounds selected so far, and the evaluations shown in each of them."""
+
+    round: jax.Array
+    evaluations: jax.Array
+
+
+def watching():
+    """A selector that asks for task 0 and keeps the evaluations that it is shown."""
+
+    def init(context, history=None):
+        shape = (ROUNDS, *context.evaluations.shape)
+        return Watched(jnp.int32(0), jnp.full(shape, -1.0))
+
+    def select(key, state, context):
+        seen = state.evaluations.at[state.round].set(context.evaluations)
+        choice = selectors.Choice(jnp.int32(0), context.tasks[0])
+        return choice, Watched(state.round + 1, seen), empty_info(context, 3)
+
+    return selectors.Selector(init, select)
+
+
+def success_of(round_index):
+    """Round 2 is not evaluated."""
+    rates = [0.25 * round_index, 0.5, 1.0 / (round_index + 1)]
+    return {"success": None if round_index == 2 else rates}
+
+
+def test_selectors_see_the_success_of_every_earlier_round():
+    tuner = make(
+        selector=watching(), evaluate=lambda act, state, index: success_of(index)
+    )
+    tuner.run()
+    expected = np.full((ROUNDS, ROUNDS + 1, 3), np.nan)
+    for index in range(ROUNDS):
+        for earlier in {0, 1, 3, 4} & set(range(index + 1)):
+            expected[index, earlier] = success_of(earlier)["success"]
+    np.testing.assert_allclose(tuner.selector_state.evaluations, expected, 1e-6)
+
+
+def test_a_resumed_run_shows_selectors_the_same_success(tmp_path):
+    def crash(record):
+        if record["round"] == 3:
+            raise ZeroDivisionError
+
+    options = dict(
+        selector=watching(), evaluate=lambda act, state, index: success_of(index)
+    )
+    straight = make(**options)
+    straight.run()
+    first = make(checkpoint_dir=tmp_path / "run", **options)
+    with pytest.raises(ZeroDivisionError):
+        first.run(crash)
+    first.close()
+    second = make(checkpoint_dir=tmp_path / "run", **options)
+    second.run()
+    second.close()
+    assert_same_run(second, straight)
+
+
+def test_learning_progress_needs_an_evaluation_by_the_end_of_the_warm_start():
+    def evaluate(act, state, round_index):
+        return {} if round_index == 0 else success_of(round_index)
+
+    tuner = make("learning_progress", evaluate=evaluate, rounds=3)
+    tuner.run()
+    assert len(tuner.records) == 4
+
+    expert = Expert()
+    blind = make("learning_progress", evaluate=lambda *_: {}, demonstrate=expert)
+    with pytest.raises(errors.SelectionError, match="'success'"):
+        blind.run()
+    assert expert.asked == [(1, 0), (2, 1)]
+
+
+def test_learning_progress_needs_a_driver_that_evaluates():
+    with pytest.raises(errors.InvalidArgumentError, match="evaluations"):
+        make("learning_progress", evaluate=None).run()
+
+
+@pytest.mark.parametrize("success", [0.5, [0.5, 0.5], [[0.5, 0.5, 0.5]]])
+def test_success_must_be_one_number_per_task(success):
+    tuner = make("uniform", evaluate=lambda *_: {"success": success})
+    with pytest.raises(errors.InvalidArgumentError, match="'success', 3 in all"):
+        tuner.run()
+    assert tuner.records == []
+
+
 def replaced(**changes):
     """An expert whose demonstrations have some arrays replaced."""
 
@@ -437,7 +526,6 @@ def test_a_policy_that_is_given_needs_a_buffer_with_room_but_no_pretraining():
         finetune.adamw_direction(),
         learners.Training(0, finetune.constant(0.1)),
         learners.Training(2, finetune.constant(0.1), 8),
-        num_tasks=3,
         initial_params=POLICY.init(jax.random.key(0)),
     )
     options = dict(learner=learner, pretraining=None)

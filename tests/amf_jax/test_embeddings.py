@@ -9,32 +9,10 @@ import numpy as np
 import pytest
 
 from amf_jax import embeddings, errors
-from amf_jax.policies import mlp
 from tests import problems
+from tests.embedding_problems import EXAMPLES, examples, small_mlp
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
-
-EXAMPLES = 7
-
-
-def examples(seed=0, dtype=jnp.float32):
-    """Observations, actions and tasks of a few steps."""
-    rng = np.random.default_rng(seed)
-    sizes = problems.OBSERVATION_SIZE, problems.ACTION_SIZE, problems.TASK_SIZE
-    return [jnp.asarray(rng.normal(size=(EXAMPLES, size)), dtype) for size in sizes]
-
-
-def small_mlp(dtype=jnp.float32):
-    """An MLP policy with a normaliser that matters, and its parameters."""
-    policy = mlp.policy(
-        jnp.asarray([0.5, -1.0, 0.0], dtype),
-        jnp.asarray([2.0, 0.5, 1.0], dtype),
-        problems.TASK_SIZE,
-        problems.ACTION_SIZE,
-        features=(6, 5),
-    )
-    params = jax.jit(policy.init)(jax.random.key(0))
-    return policy, jax.tree.map(lambda x: x.astype(dtype), params)
 
 
 def in_head(path):
@@ -140,6 +118,31 @@ def test_factored_kernel_by_hand():
     np.testing.assert_allclose(embeddings.explicit(x), [[3.0, 6.0, 3.0]])
     np.testing.assert_allclose(embeddings.factored_kernel(x, y), [[-9.0]])
     np.testing.assert_allclose(embeddings.factored_diagonal(x), [54.0])
+
+
+def test_last_layer_feature_is_what_enters_the_head():
+    policy, params = small_mlp()
+    embedding = embeddings.last_layer_feature(policy.last_layer)
+    points = jax.jit(embedding.embed)(params, jax.random.key(0), *examples())
+    head = params["params"]["head"]
+    observations, _, tasks = examples()
+    np.testing.assert_allclose(
+        np.asarray(points) @ np.asarray(head["kernel"]) + np.asarray(head["bias"]),
+        policy.act(params, None, observations, tasks),
+        rtol=1e-5,
+        atol=1e-5,
+    )
+    np.testing.assert_allclose(
+        embedding.kernel(points, points),
+        np.asarray(points) @ np.asarray(points).T,  # nothing for the bias
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("name", ["last_layer_gradient", "last_layer_feature"])
+def test_a_policy_without_a_dense_last_layer_is_an_error(name):
+    with pytest.raises(errors.InvalidArgumentError, match=r"None.*use loss_gradient"):
+        getattr(embeddings, name)(None)
 
 
 def test_linear_kernel_by_hand():

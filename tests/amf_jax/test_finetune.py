@@ -18,6 +18,7 @@ def train(loss, params, demos, steps, *, optimizer=IDENTITY, **options):
     schedule = options.pop("schedule", finetune.constant(0.1))
     key = options.pop("key", jax.random.key(0))
     batch_size = options.pop("batch_size", 8)
+    penalty = options.pop("penalty", None)
 
     @jax.jit
     def run(key, params, opt_state, demos, steps):
@@ -31,6 +32,7 @@ def train(loss, params, demos, steps, *, optimizer=IDENTITY, **options):
             demos,
             steps,
             batch_size=batch_size,
+            penalty=penalty,
         )
 
     return run(key, params, optimizer.init(params), demos, steps)
@@ -222,6 +224,33 @@ def test_trace_averages_each_twentieth():
         result.losses, values.reshape(20, 2).mean(axis=1), rtol=1e-5
     )
     np.testing.assert_allclose(result.params, 0.9**40, rtol=1e-5)
+
+
+def test_a_penalty_adds_its_gradient_and_leaves_the_trace_to_the_loss():
+    # The pull 0.5 (p - 3) makes each step p <- p - 0.1 (p + 0.5 (p - 3)).
+    demos = problems.tiny_demos(0, (0,))
+    result = train(
+        half_square,
+        jnp.float32(1.0),
+        demos,
+        20,
+        penalty=lambda params: 0.5 * (params - 3.0),
+    )
+    expected, trace = 1.0, []
+    for _ in range(20):
+        trace.append(0.5 * expected**2)
+        expected -= 0.1 * (expected + 0.5 * (expected - 3.0))
+    np.testing.assert_allclose(result.params, expected, rtol=1e-5)
+    np.testing.assert_allclose(result.losses, trace, rtol=1e-5)
+
+
+def test_drawn_steps_are_recorded_ones():
+    demos = problems.tiny_demos(0, (0, 1, 0), capacity=5, horizon=3)
+    rows, times = finetune.draw_steps(jax.random.key(0), demos, 500)
+    valid = np.asarray(demonstrations.valid_steps(demos))
+    drawn = np.zeros_like(valid)
+    drawn[rows, times] = True
+    np.testing.assert_array_equal(drawn, valid)
 
 
 def test_trace_of_fewer_steps_than_segments():

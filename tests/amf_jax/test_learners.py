@@ -1,12 +1,15 @@
 """Learners: what turns demonstrations into a policy."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors, finetune, learners
+from amf_jax import errors, finetune, learners, mixing, regularisers
 from amf_jax.policies import gp
 from tests import problems
 
@@ -24,7 +27,6 @@ def make(**options):
         finetune.adamw_direction(0.0),
         training(100),
         training(100),
-        num_tasks=3,
         **options,
     )
 
@@ -48,6 +50,26 @@ def unequal(one, other):
         (a != b).any()
         for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
     )
+
+
+def two_rounds(learner):
+    """Learner states before the first round and after each, and the losses."""
+    states = [jax.jit(learner.init)(jax.random.key(0), expert_demos((0, 1, 2)))]
+    demos = expert_demos((2, 1), 4, 1, -1.0)
+    update = jax.jit(learner.update)
+    for count in (1, 2):
+        mask = demos.demo_mask & (jnp.arange(4) < count)
+        new, metrics = update(
+            jax.random.key(count), states[-1], demos._replace(demo_mask=mask)
+        )
+        states.append(new)
+    return states, metrics["losses"]
+
+
+@functools.cache
+def free_rounds():
+    """`two_rounds` of the learner without anything against forgetting."""
+    return two_rounds(make())
 
 
 def test_training_brings_the_policy_closer_to_the_expert():
@@ -94,12 +116,11 @@ def test_a_policy_without_init_needs_parameters():
             finetune.adamw_direction(),
             training(1),
             training(1),
-            num_tasks=3,
         )
 
 
 def test_the_validation_copy_ignores_the_first_demonstrations():
-    learner = make(validation_copy_after=2)
+    learner = make(embedding_policy="validation_copy", validation_copy_after=2)
     demos = expert_demos((0, 1, 2, 0), 6)
     state = learner.init(jax.random.key(0), expert_demos((0, 1, 2)))
     update = jax.jit(learner.update)
@@ -122,7 +143,7 @@ def test_the_validation_copy_ignores_the_first_demonstrations():
 
 def test_mixing_follows_whichever_policy_is_better():
     # Pre-trained on tasks 0 and 1, fine-tuned on task 2 alone and on task 0 with noise.
-    learner = make(adaptive_prior=learners.AdaptivePrior(conservatism=0.05))
+    learner = make(mixing=mixing.descent(3, conservatism=0.05))
     state = learner.init(jax.random.key(0), expert_demos((0, 1, 0, 1)))
     np.testing.assert_array_equal(state.mixing, 0.0)
     update = jax.jit(learner.update)
@@ -136,15 +157,14 @@ def test_mixing_follows_whichever_policy_is_better():
         finetune.adamw_direction(),
         training(0),
         training(0),
-        num_tasks=3,
-        adaptive_prior=learners.AdaptivePrior(conservatism=0.05),
+        mixing=mixing.descent(3, conservatism=0.05),
     )
-    back, _ = trained_no_more.update(jax.random.key(2), worse, demos)
+    back, _ = jax.jit(trained_no_more.update)(jax.random.key(2), worse, demos)
     assert back.mixing[2] < 0.05
 
 
 def test_mixing_does_not_see_padding():
-    learner = make(adaptive_prior=learners.AdaptivePrior())
+    learner = make(mixing=mixing.descent(3))
     state = learner.init(jax.random.key(0), expert_demos((0, 1)))
     demos = expert_demos((2, 1), 6, 1)
     recorded = demonstrations_lib.valid_steps(demos)[..., None]
@@ -159,7 +179,7 @@ def test_mixing_does_not_see_padding():
 
 
 def test_actions_are_mixed_per_task():
-    learner = make(adaptive_prior=learners.AdaptivePrior())
+    learner = make(mixing=mixing.descent(3))
     state = learner.init(jax.random.key(0), expert_demos((0, 1, 2)))
     other = POLICY.init(jax.random.key(9))
     state = state._replace(params=other, mixing=jnp.array([0.0, 0.25, 1.0]))
@@ -171,6 +191,156 @@ def test_actions_are_mixed_per_task():
     np.testing.assert_allclose(actions[0], prior[0], 1e-6)
     np.testing.assert_allclose(actions[1], 0.25 * tuned[1] + 0.75 * prior[1], 1e-5)
     np.testing.assert_allclose(actions[2], tuned[2], 1e-6)
+
+
+def test_mixing_is_told_what_each_policy_does_at_the_demonstrated_states():
+    told = mixing.Mixing(
+        init=lambda key: mixing.MixingState(jnp.zeros(3)),
+        update=lambda state, comparison: mixing.MixingState(state.alpha, comparison),
+        weights=lambda state, tasks, task_ids: state.alpha[task_ids],
+    )
+    learner = make(mixing=told)
+    update = jax.jit(learner.update)
+    state = learner.init(jax.random.key(0), expert_demos((0, 1)))
+    demos = expert_demos((2, 1), 4, 1)
+    before, _ = update(jax.random.key(1), state, demos)
+    after, _ = update(jax.random.key(2), before, demos)
+    comparison = after.auxiliary.mixing
+    valid = demonstrations_lib.valid_steps(demos)
+    tasks = jnp.broadcast_to(demos.tasks[:, None], (*valid.shape, 2))
+    for params, actions in [
+        (after.params, comparison.policy_actions),
+        (before.params, comparison.previous_actions),
+        (state.params, comparison.prior_actions),
+    ]:
+        expected = POLICY.act(params, None, demos.observations, tasks)
+        np.testing.assert_allclose(actions[valid], expected[valid], atol=1e-5)
+    np.testing.assert_array_equal(comparison.actions, demos.actions)
+    for field in ("tasks", "task_ids", "demo_mask"):
+        np.testing.assert_array_equal(getattr(comparison, field), getattr(demos, field))
+    np.testing.assert_array_equal(comparison.step_mask, valid)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        mixing.closed_form(3),
+        mixing.gate(3),
+        mixing.prequential(3),
+        mixing.network(problems.tiny_tasks(), features=(4,), learning_rate=0.1),
+    ],
+    ids=["closed_form", "gate", "prequential", "network"],
+)
+def test_every_rule_learns_to_trust_a_policy_that_learned_something(rule):
+    learner = make(mixing=rule, initial_params=free_rounds()[0][0].params)
+    state = jax.jit(learner.init)(jax.random.key(0), None)
+    assert (state.mixing < 0.05).all()
+    held = expert_demos((2, 2, 2), 4, 1, gain=-2.0)
+
+    @jax.jit
+    def rounds(state):
+        def one(state, inputs):
+            key, count = inputs
+            mask = held.demo_mask & (jnp.arange(4) < count)
+            new, _ = learner.update(key, state, held._replace(demo_mask=mask))
+            return new, new.mixing
+
+        keys = jax.random.split(jax.random.key(1), 3)
+        return jax.lax.scan(one, state, (keys, jnp.arange(1, 4)))
+
+    state, alphas = rounds(state)  # the state keeps its structure
+    assert alphas[-1, 2] > 0.5
+    actions = learner.act(
+        state,
+        jax.random.key(2),
+        held.observations[:1, 0],
+        held.tasks[:1],
+        held.task_ids[:1],
+    )
+    query = None, held.observations[:1, 0], held.tasks[:1]
+    tuned, prior = (POLICY.act(p, *query) for p in (state.params, state.prior_params))
+    alpha = state.mixing[2]
+    np.testing.assert_allclose(actions, alpha * tuned + (1 - alpha) * prior, 1e-4)
+
+
+def test_alpha_of_one_is_no_adaptive_prior():
+    always = mixing.Mixing(
+        init=lambda key: mixing.MixingState(jnp.ones(3)),
+        update=lambda state, comparison: state,
+        weights=lambda state, tasks, task_ids: state.alpha[task_ids],
+    )
+    mixed = make(mixing=always)
+    results = []
+    for learner, (states, _) in [(mixed, two_rounds(mixed)), (make(), free_rounds())]:
+        demos = expert_demos((0, 1, 2), seed=2)
+        query = demos.observations[:, 0], demos.tasks, demos.task_ids
+        actions = jax.jit(learner.act)(states[-1], jax.random.key(2), *query)
+        results.append((states[-1].params, actions))
+    assert not unequal(*results)
+
+
+@pytest.mark.parametrize(
+    "regularise",
+    [regularisers.l2, lambda strength: regularisers.ewc(POLICY, strength, 8)],
+    ids=["l2", "ewc"],
+)
+def test_regularisers_hold_fine_tuning_at_the_pretrained_parameters(regularise):
+    free = free_rounds()
+    assert not unequal(two_rounds(make(regulariser=regularise(0.0))), free)
+
+    held, held_losses = two_rounds(make(regulariser=regularise(30.0)))
+    assert not unequal(held[0], free[0][0])  # pre-training is not regularised
+
+    def moved(state):
+        start = free[0][0].params
+        return optax.tree.norm(optax.tree.sub(state.params, start))
+
+    assert 0 < moved(held[2]) < 0.5 * moved(free[0][2])
+    # The trace holds the cloning loss, which the pull makes worse, and no penalty.
+    asked = expert_demos((2, 1), 4, 1, -1.0)
+    assert held_losses[-1] > free[1][-1]
+    np.testing.assert_allclose(
+        held_losses[-1], cloning_error(held[2].params, asked), rtol=0.3
+    )
+
+
+def test_the_validation_copy_is_regularised_on_what_it_is_trained_on():
+    options = dict(embedding_policy="validation_copy", validation_copy_after=1)
+    learner = make(regulariser=regularisers.ewc(POLICY, 30.0, 8), **options)
+    (start, first, second), _ = two_rounds(learner)
+    assert not unequal(first.embedding_params, start.params)
+
+    def moved(params):
+        return optax.tree.norm(optax.tree.sub(params, start.params))
+
+    free = free_rounds()[0][1].params  # one round of training, like the copy
+    assert 0 < moved(second.embedding_params) < 0.5 * moved(free)
+
+
+def test_embeddings_of_the_current_policy_follow_it():
+    (start, *rounds), _ = two_rounds(make(embedding_policy="current"))
+    assert not unequal(start.embedding_params, start.params)
+    for state in rounds:
+        assert not unequal(state.embedding_params, state.params)
+        assert unequal(state.embedding_params, start.params)
+
+
+def test_an_unknown_embedding_policy_is_refused_by_name():
+    with pytest.raises(errors.UnknownNameError, match="Did you mean 'validation_copy'"):
+        make(embedding_policy="validation")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(embedding_policy="validation_copy"),
+        dict(embedding_policy="current", validation_copy_after=4),
+        dict(validation_copy_after=4),
+    ],
+)
+def test_the_validation_copy_needs_to_know_what_it_is_not_trained_on(options):
+    with pytest.raises(errors.InvalidArgumentError, match="validation_copy_after"):
+        make(**options)
 
 
 def test_conditioning_learns_from_both_sets_of_demonstrations():

@@ -95,6 +95,17 @@ def test_mixing_of_one_is_the_policy_and_of_zero_the_prior():
     )
 
 
+def test_the_ends_of_mixing_are_exact_for_actions_of_any_size():
+    rng = np.random.default_rng(1)
+    policy, prior = (
+        jnp.asarray(rng.normal(size=(64, 3)) * 10.0 ** rng.integers(-30, 30, (64, 3)))
+        for _ in range(2)
+    )
+    mix = jax.jit(losses.mix_actions)
+    np.testing.assert_array_equal(mix(jnp.ones(64), policy, prior), policy)
+    np.testing.assert_array_equal(mix(jnp.zeros(64), policy, prior), prior)
+
+
 def test_mix_actions_by_hand():
     mixed = losses.mix_actions(
         jnp.array([0.25, 0.5]),

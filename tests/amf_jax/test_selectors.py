@@ -30,6 +30,10 @@ def sample_tasks(key, count):
 OPTIONS = {
     "amf": {"shooting": dict(optimiser=candidates.random_shooting(sample_tasks, 5))},
 }
+#: Options without which a registered selector is refused, from the number of tasks.
+REQUIRED = {
+    "rebalancing": lambda num_tasks: dict(pretraining_counts=(1,) * num_tasks),
+}
 VARIANTS = [
     (name, variant)
     for name in selectors.SELECTORS
@@ -39,8 +43,21 @@ CASES = [(*variant, False) for variant in VARIANTS]
 CASES += [(name, None, True) for name in selectors.SELECTORS]
 
 
-def make(name, **options) -> Selector:
-    return selectors.make(name, EMBEDDING, POLICY.log_likelihood, **options)
+def make(name, num_tasks=3, **options) -> Selector:
+    required = REQUIRED.get(name, lambda num_tasks: {})(num_tasks)
+    return selectors.make(name, EMBEDDING, POLICY.log_likelihood, **required, **options)
+
+
+def tiny_context(seed=0, task_ids=(0, 1, 0, 2), *, num_tasks=3, capacity=6, **options):
+    """A selection problem with an evaluation before, and one after, every round."""
+    context = problems.tiny_context(
+        seed, task_ids, num_tasks=num_tasks, capacity=capacity, **options
+    )
+    evaluations = np.full((capacity + 1, num_tasks), np.nan)
+    rng = np.random.default_rng((seed, 3))
+    for index in range(len(task_ids) + 1):
+        evaluations[index] = rng.uniform(size=num_tasks)
+    return context._replace(evaluations=jnp.asarray(evaluations, context.tasks.dtype))
 
 
 class Case(NamedTuple):
@@ -52,10 +69,10 @@ class Case(NamedTuple):
 
 
 @functools.cache
-def build(case) -> Case:
+def build(case, num_tasks=3) -> Case:
     """The selector of a case, shared by all tests so that it is compiled once."""
     name, variant, warm = case
-    selector = make(name, **(OPTIONS[name][variant] if variant else {}))
+    selector = make(name, num_tasks, **(OPTIONS[name][variant] if variant else {}))
     if warm:
         selector = selectors.warm_start(selector, WARM_ROUNDS)
     traces = []
@@ -74,8 +91,13 @@ def describe(case):
 
 every_case = pytest.mark.parametrize("case", CASES, ids=describe)
 #: Without the cases that score other candidates after every draw.
-enumerating_case = pytest.mark.parametrize(
-    "case", [case for case in CASES if case[1] != "shooting"], ids=describe
+ENUMERATING = [case for case in CASES if case[1] != "shooting"]
+enumerating_case = pytest.mark.parametrize("case", ENUMERATING, ids=describe)
+#: Those of them that rank the tasks by a model, and draw nothing.
+ranking_case = pytest.mark.parametrize(
+    "case",
+    [case for case in ENUMERATING if selectors.get(case[0]).needs_model],
+    ids=describe,
 )
 
 
@@ -132,7 +154,7 @@ def with_noise(state, value):
 @pytest.mark.parametrize("name", selectors.SELECTORS)
 def test_jit_matches_eager(name):
     selector, select, _ = build((name, None, False))
-    context = problems.tiny_context()
+    context = tiny_context()
     state = selector.init(context)
     eager = selector.select(key(1), state, context)
     assert_same(select(key(1), state, context), eager)
@@ -141,7 +163,7 @@ def test_jit_matches_eager(name):
 @every_case
 def test_vmapped_scans_over_rounds_match_a_loop(case):
     selector, select, _ = build(case)
-    contexts = [problems.tiny_context(seed, (0, 1)) for seed in range(2)]
+    contexts = [tiny_context(seed, (0, 1)) for seed in range(2)]
     arriving = [
         problems.tiny_demos(seed + 5, (2, 0, 1, 2), tasks=contexts[seed].tasks)
         for seed in range(2)
@@ -176,12 +198,13 @@ def test_vmapped_scans_over_rounds_match_a_loop(case):
 @every_case
 def test_nothing_is_compiled_twice(case):
     selector, select, traces = build(case)
-    context = problems.tiny_context()
+    context = tiny_context()
     _, state, _ = select(key(0), selector.init(context), context)
     before = len(traces)
     for index, task_ids in enumerate([(0, 1, 2), (0, 1, 2, 1), (0, 1, 2, 1, 0)]):
-        context = problems.tiny_context(task_ids=task_ids)
+        context = tiny_context(task_ids=task_ids)
         _, state, _ = select(key(index), state, context)
+    context = tiny_context(task_ids=(0, 1, 2, 1, 0, 2))
     _, _, quiet = select(key(9), with_noise(state, 0.01), context)
     _, _, loud = select(key(9), with_noise(state, 100.0), context)
     assert len(traces) == before
@@ -193,7 +216,7 @@ def test_nothing_is_compiled_twice(case):
 @pytest.mark.parametrize("name", selectors.SELECTORS)
 def test_the_dtype_of_the_problem_is_kept(name, dtype):
     with jax.enable_x64(True):
-        context = problems.tiny_context(dtype=jnp.dtype(dtype))
+        context = tiny_context(dtype=jnp.dtype(dtype))
         selector = selectors.warm_start(make(name), 1)
         state = selector.init(context)
         select = jax.jit(selector.select)
@@ -215,11 +238,10 @@ def test_the_dtype_of_the_problem_is_kept(name, dtype):
 @pytest.mark.parametrize("name", selectors.SELECTORS)
 def test_padding_has_no_influence(name):
     case = (name, None, False)
-    small, _, small_info = select_active(case, problems.tiny_context(capacity=6))
-    context = problems.tiny_context(capacity=9)
+    small, _, small_info = select_active(case, tiny_context(capacity=6))
+    context = tiny_context(capacity=9)
     large, _, info = select_active(case, with_padding(context, 50.0))
-    if np.isfinite(info.scores).all():  # a draw differs with the shapes
-        assert_same(large, small)
+    assert_same(large, small)
     np.testing.assert_allclose(info.scores, small_info.scores, 1e-4)
     np.testing.assert_allclose(
         info.effective_sample_size, small_info.effective_sample_size, 1e-4
@@ -231,7 +253,7 @@ def test_padding_has_no_influence(name):
 
 @enumerating_case
 def test_padding_may_hold_nan(case):
-    context = problems.tiny_context()
+    context = tiny_context()
     demonstrations_lib.validate(with_padding(context, np.nan).demos)
     choice, _, info = select_active(case, context)
     other, _, other_info = select_active(case, with_padding(context, np.nan))
@@ -253,7 +275,7 @@ def with_padding(context, value):
 
 @enumerating_case
 def test_the_order_of_demonstrations_has_no_influence(case):
-    context = problems.tiny_context()
+    context = tiny_context()
     order = np.array([2, 0, 3, 1, 4, 5])  # the last two are padding
     shuffled = jax.tree.map(lambda leaf: leaf[order], context.demos)
     choice, _, info = select_active(case, context)
@@ -267,12 +289,13 @@ def test_the_order_of_demonstrations_has_no_influence(case):
 
 @enumerating_case
 def test_the_order_of_tasks_has_no_influence(case):
-    context = problems.tiny_context()
+    context = tiny_context()
     order = np.array([2, 0, 1])
     renamed = np.argsort(order)[context.demos.task_ids]
     shuffled = context._replace(
         tasks=context.tasks[order],
         task_weights=context.task_weights[order],
+        evaluations=context.evaluations[:, order],
         demos=context.demos._replace(
             task_ids=jnp.where(context.demos.demo_mask, jnp.int32(renamed), -1)
         ),
@@ -280,7 +303,7 @@ def test_the_order_of_tasks_has_no_influence(case):
     choice, _, info = select_active(case, context)
     other, _, other_info = select_active(case, shuffled)
     np.testing.assert_allclose(other_info.scores, info.scores[order], 1e-4)
-    if np.isfinite(info.scores).all():  # a draw depends on the order, a ranking not
+    if selectors.get(case[0]).needs_model:  # a draw depends on the order
         np.testing.assert_allclose(other.task, choice.task)
         assert order[other.task_id] == choice.task_id
 
@@ -291,9 +314,9 @@ def test_the_order_of_tasks_has_no_influence(case):
     + [((name, None, False), 1) for name in selectors.SELECTORS],
 )
 def test_what_is_picked_exists_and_scores_best(case, num_tasks):
-    selector, select, _ = build(case)
+    selector, select, _ = build(case, num_tasks)
     for seed in range(3):
-        context = problems.tiny_context(seed, (0, num_tasks - 1), num_tasks=num_tasks)
+        context = tiny_context(seed, (0, num_tasks - 1), num_tasks=num_tasks)
         state = selector.init(context)
         for index in range(WARM_ROUNDS + 1):
             choice, state, info = select(key(seed, index), state, context)
@@ -305,17 +328,21 @@ def test_what_is_picked_exists_and_scores_best(case, num_tasks):
                 np.testing.assert_array_equal(
                     choice.task, context.tasks[choice.task_id]
                 )
-            if np.isfinite(info.scores).all():
+            if selectors.get(case[0]).needs_model and np.isfinite(info.scores).all():
                 best = info.candidates[np.argmax(info.scores)]
                 np.testing.assert_array_equal(choice.task, best)
 
 
-@enumerating_case
+@ranking_case
+def test_a_model_gives_every_task_a_score(case):
+    _, _, info = select_active(case, tiny_context())
+    assert np.isfinite(info.scores).all()
+    assert len(np.unique(info.scores)) == 3
+
+
+@ranking_case
 def test_broken_parameters_are_never_ranked(case):
-    context = problems.tiny_context()
-    _, _, info = select_active(case, context)
-    if not np.isfinite(info.scores).all():
-        return  # scores nothing, and so depends on no parameter
+    context = tiny_context()
     for field in ("params", "embedding_params"):
         broken = jax.tree.map(lambda x: x.at[0].set(jnp.nan), getattr(context, field))
         choice, _, info = select_active(case, context._replace(**{field: broken}))
@@ -326,12 +353,9 @@ def test_broken_parameters_are_never_ranked(case):
         assert raised.type is errors.SelectionError  # it is no task's fault
 
 
-@enumerating_case
+@ranking_case
 def test_without_any_demonstration_nothing_is_ranked(case):
-    context = problems.tiny_context()
-    _, _, info = select_active(case, context)
-    if not np.isfinite(info.scores).all():
-        return  # needs none
+    context = tiny_context()
     nothing = jnp.zeros_like(context.demos.demo_mask)
     empty = context._replace(demos=context.demos._replace(demo_mask=nothing))
     choice, _, info = select_active(case, empty)
@@ -342,13 +366,23 @@ def test_without_any_demonstration_nothing_is_ranked(case):
 
 @pytest.mark.parametrize("num_tasks", [2, 5])
 def test_uniform_draws_every_task_equally_often(num_tasks):
-    context = problems.tiny_context(num_tasks=num_tasks, task_ids=(0, 1))
+    context = tiny_context(num_tasks=num_tasks, task_ids=(0, 1))
     selector = selectors.uniform()
     keys = jax.random.split(key(0), 2000)
     choices, _, _ = jax.vmap(lambda key: selector.select(key, (), context))(keys)
     counts = np.bincount(choices.task_id, minlength=num_tasks)
     assert counts.size == num_tasks
     assert scipy.stats.chisquare(counts).pvalue > 0.01
+
+
+def test_round_robin_goes_through_the_tasks_again_and_again():
+    selector, select, _ = build(("round_robin", None, False))
+    context = tiny_context()
+    state, asked = selector.init(context), []
+    for index in range(7):
+        choice, state, _ = select(key(index), state, context)
+        asked.append(int(choice.task_id))
+    assert asked == [0, 1, 2, 0, 1, 2, 0]
 
 
 def test_unknown_selectors_are_refused_with_the_nearest_name():

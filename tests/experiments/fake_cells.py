@@ -21,6 +21,7 @@ def get_config(string):
     return ConfigDict(dict(
         suite="metaworld", setting=setting, method="amf", seed=0, rounds=2,
         preset=options[0] if options else "fast", attempts=10, results_dir="",
+        training=dict(schedule="cosine", steps=100),
         task_names=("mug left", "mug right", "faucet open", "faucet close"),
     )).lock()
 """
@@ -31,8 +32,8 @@ def folder(config: ConfigDict) -> Path:
     return Path(config.results_dir) / config.suite / config.setting / config.method
 
 
-def record(round_: int) -> dict:
-    """A record as the driver writes it; a round takes 2 seconds."""
+def record(round_: int, seconds: float = 2.0) -> dict:
+    """A record as the driver writes it, of a round that took `seconds`."""
     return {
         "round": round_,
         "task": None if round_ == 0 else round_ % 4,
@@ -41,14 +42,14 @@ def record(round_: int) -> dict:
         "return": None,
         "demos_per_task": [0, 0, round_, 0],
         "mixing": [0.9, 0.8, 1.0, 1.0],
-        "seconds": {"select": 0.5, "finetune": 1.0, "evaluate": 0.5},
+        "seconds": {"select": 0.25 * seconds, "finetune": 0.75 * seconds},
     }
 
 
-def write(config: ConfigDict, rounds: int) -> None:
+def write(config: ConfigDict, rounds: int, seconds: float = 2.0) -> None:
     """Writes the results of rounds 0 to `rounds`."""
     lines = [{"config": config.to_dict(), "versions": {}, "seed": config.seed}]
-    lines += [record(round_) for round_ in range(rounds + 1)]
+    lines += [record(round_, seconds) for round_ in range(rounds + 1)]
     path = folder(config) / f"seed{config.seed}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -96,10 +97,15 @@ def killed_once(config: ConfigDict) -> None:
 
 def ctrl_c(config: ConfigDict) -> None:
     """Somebody presses Ctrl-C in round 1, which is finished all the same."""
-    write(config, 0)
     os.kill(os.getppid(), signal.SIGINT)
+    finish_round(config)
+
+
+def finish_round(config: ConfigDict) -> None:
+    """Is in round 1 until Ctrl-C, then finishes it."""
     try:
-        time.sleep(60)
+        write(config, 0)
+        _sleep(60.0)
     except KeyboardInterrupt:
         write(config, 1)
         raise
@@ -111,7 +117,7 @@ def ctrl_c_twice(config: ConfigDict) -> None:
     for _ in range(2):
         os.kill(os.getppid(), signal.SIGINT)
         time.sleep(1)  # the second one must not merge with the first
-    time.sleep(60)
+    _sleep(60.0)
 
 
 def sleep(config: ConfigDict) -> None:
@@ -119,7 +125,14 @@ def sleep(config: ConfigDict) -> None:
     part = Path(config.results_dir) / "process.part"
     part.write_text(str(os.getpid()))
     part.rename(part.with_suffix(""))
-    time.sleep(120)
+    _sleep(120.0)
+
+
+def _sleep(seconds: float) -> None:
+    # An interrupt that is no signal, such as Ray's, does not end a sleep.
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.1)
 
 
 class DiesOnArrival:

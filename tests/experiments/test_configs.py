@@ -53,8 +53,8 @@ def test_the_paper_preset_of_metaworld_has_the_budgets_of_appendix_m():
     assert config.training.schedule == "constant"
     # 200 epochs of 16 demonstrations of 50 steps, 4 batches of at most 256 each
     assert config.training.pretraining_steps == 200 * 4
-    assert config.adaptive_prior.learning_rate == 1.0
-    assert config.adaptive_prior.conservatism == 0.01
+    assert config.forgetting.learning_rate == 1.0
+    assert config.forgetting.conservatism == 0.01
     assert (config.rounds, config.demos_per_round, config.attempts) == (20, 1, 50)
     smaller = loading.load("metaworld:2-2-2-2,paper")
     assert smaller.training.pretraining_steps == 200 * 2  # 400 steps are two batches

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from amf_jax.errors import ResultsError
-from experiments import results
-from experiments.results import ResultsWarning, Run
+from experiments import results, runs
+from experiments.results import Run
 
 CONFIG = {
     "suite": "metaworld",
@@ -143,7 +143,7 @@ def test_old_file_survives_a_crash_while_writing(tmp_path, monkeypatch):
             results.write(path, header(), rounds(0, 1))
     assert written == [2]
     assert results.read(path).records == rounds(0)
-    assert len(results.collect(tmp_path, "metaworld", "8-8-0-0", "amf")) == 1
+    assert len(runs.collect(tmp_path, "metaworld", "8-8-0-0", "amf")) == 1
 
     results.write(path, header(), rounds(0, 1))
     assert [file.name for file in path.parent.iterdir()] == ["seed0.jsonl"]
@@ -199,71 +199,6 @@ def test_refused_permission_is_not_writable(tmp_path, monkeypatch):
 )
 def test_is_complete(numbers, complete):
     assert results.is_complete(Run(header(), rounds(*numbers)), 2) is complete
-
-
-def test_collect_sorts_seeds_as_numbers(tmp_path):
-    for seed in (10, 2, 0):
-        results.write(place(tmp_path, seed), header(seed), rounds(0))
-    (place(tmp_path, 0).parent / "seed0.checkpoint").mkdir()
-    runs = results.collect(tmp_path, "metaworld", "8-8-0-0", "amf")
-    assert [run.seed for run in runs] == [0, 2, 10]
-    assert results.collect(tmp_path, "metaworld", "8-8-0-0", "uniform") == []
-
-
-def test_collect_refuses_seeds_of_several_configs(tmp_path):
-    results.write(place(tmp_path, 0), header(0), rounds(0))
-    results.write(place(tmp_path, 1), header(1, results_dir="other"), rounds(0))
-    results.write(place(tmp_path, 2), header(2, preset="paper"), rounds(0))
-    with pytest.raises(
-        ResultsError, match=r"\(seed 0, seed 2\): preset: 'fast', 'paper'"
-    ):
-        results.collect(tmp_path, "metaworld", "8-8-0-0", "amf")
-
-
-def test_collect_refuses_a_file_under_another_seed(tmp_path):
-    results.write(place(tmp_path, 1), header(0), rounds(0))
-    with pytest.raises(ResultsError, match=r"seed1\.jsonl holds the results of seed 0"):
-        results.collect(tmp_path, "metaworld", "8-8-0-0", "amf")
-
-
-def test_unfinished_runs_are_left_out_with_a_warning():
-    whole, partial = Run(header(0), rounds(0, 1, 2)), Run(header(1), rounds(0, 1))
-    with pytest.warns(
-        ResultsWarning, match=r"amf: unfinished runs \(seeds 1\) are left"
-    ):
-        assert results.finished([whole, partial]) == [whole]
-    with pytest.warns(ResultsWarning, match="up to the last round they share"):
-        assert results.finished([partial]) == [partial]
-
-
-def test_curves_of_unlike_budgets_are_warned_about():
-    runs = {
-        "AMF": [Run(header(), [])],
-        "Uniform": [Run(header(method="uniform", attempts=25), [])],
-    }
-    with pytest.warns(ResultsWarning, match="attempts is 50 for AMF; 25 for Uniform"):
-        results.warn_if_incomparable(runs)
-
-
-def test_methods_alone_are_comparable():
-    runs = {m: [Run(header(method=m), [])] for m in ("amf", "uniform")}
-    results.warn_if_incomparable(runs)
-
-
-def test_values_stacks_seeds_up_to_the_shortest_and_null_is_nan():
-    first = [
-        {"a": 1.0, "b": [1, None]},
-        {"a": None, "b": None},
-        {"a": 3.0, "b": [5, 6]},
-    ]
-    second = [{"a": 4, "b": [7, 8]}, {"a": 5}]
-    runs = [Run(header(0), first), Run(header(1), second)]
-    nan = np.nan
-    np.testing.assert_array_equal(results.values(runs, "a"), [[1, nan], [4, 5]])
-    np.testing.assert_array_equal(
-        results.values(runs, "b"), [[[1, nan], [nan, nan]], [[7, 8], [nan, nan]]]
-    )
-    np.testing.assert_array_equal(results.values(runs, "c"), np.full((2, 2), nan))
 
 
 def test_lines_are_plain_json_in_the_fixed_order(tmp_path):

@@ -59,7 +59,7 @@ def test_overrides_reach_the_cell_with_their_types():
         METAWORLD,
         "--config.seed=3",
         "--config.selection.weights=plain",
-        "--config.adaptive_prior.conservatism=1",
+        "--config.forgetting.conservatism=1",
         "--config.method",
         "uniform",
         run_cell=run_cell,
@@ -69,7 +69,7 @@ def test_overrides_reach_the_cell_with_their_types():
     assert config.is_locked
     assert (config.seed, config.method) == (3, "uniform")
     assert config.selection.weights == "plain"
-    assert config.adaptive_prior.conservatism == 1.0
+    assert config.forgetting.conservatism == 1.0
     assert output.endswith("finished; records are in results/here.jsonl\n")
 
 

@@ -2,10 +2,11 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from amf_jax.errors import InvalidArgumentError
 from experiments import statistics
-from experiments.results import ResultsWarning
+from experiments.runs import ResultsWarning
 
 
 def test_two_seeds_have_their_own_values_as_interval():
@@ -65,6 +66,116 @@ def test_one_seed_has_no_interval_and_says_so():
 def test_no_seed_is_an_error(values):
     with pytest.raises(InvalidArgumentError, match="values holds no seed"):
         statistics.summarise(values)
+
+
+def test_interquartile_mean_is_that_of_the_middle_half_of_seeds_and_tasks():
+    # sorted 0 1 2 3 4 5 6 100: the middle four are 2 3 4 5
+    summary = statistics.summarise_iqm([[0, 100, 2, 3], [4, 5, 6, 1]])
+    np.testing.assert_allclose(summary.mean, 3.5)
+    assert summary.seeds == 2
+
+
+def test_tasks_are_resampled_on_their_own():
+    # All seeds of a task are 0 with chance 1/4, those of both with chance 1/16 > 5 %;
+    # whole runs, resampled together, would always have an interquartile mean of 1/2.
+    summary = statistics.summarise_iqm([[0.0, 1.0], [1.0, 0.0]])
+    np.testing.assert_allclose(summary.mean, 0.5)
+    np.testing.assert_allclose(summary.interval, [0.0, 1.0])
+
+
+def test_interquartile_means_of_rounds_match_all_resamples():
+    values = np.random.default_rng(3).normal(size=(3, 2, 2))  # seeds, rounds, tasks
+    draws = np.array(list(itertools.product(range(3), repeat=3)))
+    expected = [
+        scipy.stats.trim_mean(
+            [*values[one, turn, 0], *values[other, turn, 1]], proportiontocut=0.25
+        )
+        for turn in range(2)
+        for one, other in itertools.product(draws, draws)
+    ]
+    expected = np.percentile(np.reshape(expected, (2, -1)), [5, 95], axis=1)
+    interval = statistics.summarise_iqm(values).interval
+    np.testing.assert_allclose(interval, expected, atol=0.03)
+
+
+def test_undefined_task_is_not_trimmed_away():
+    values = np.arange(16.0).reshape(4, 2, 2)
+    values[0, 1, 0] = np.nan
+    summary = statistics.summarise_iqm(values)
+    # round 0 holds 0 1 4 5 8 9 12 13, the middle four are 4 5 8 9
+    np.testing.assert_array_equal(summary.mean, [6.5, np.nan])
+    assert np.isnan(summary.interval[0]).tolist() == [False, True]
+
+
+def test_interquartile_mean_needs_tasks():
+    with pytest.raises(InvalidArgumentError, match=r"shape \(3,\); give"):
+        statistics.summarise_iqm([0.1, 0.2, 0.3])
+
+
+def test_probability_of_improvement_counts_pairs_and_half_of_ties():
+    # 1 > 0; 1 = 1; 3 > 0; 3 > 1: (1 + 1/2 + 1 + 1) / 4
+    summary = statistics.probability_of_improvement([1.0, 3.0], [0.0, 1.0])
+    np.testing.assert_allclose(summary.mean, 0.875)
+
+
+def test_probability_of_improvement_is_the_mann_whitney_statistic():
+    generator = np.random.default_rng(4)
+    x, y = generator.integers(0, 9, size=8), generator.integers(0, 9, size=6)
+    expected = scipy.stats.mannwhitneyu(x, y).statistic / 48
+    summary = statistics.probability_of_improvement(x, y)
+    np.testing.assert_allclose(summary.mean, expected)
+    assert summary.seeds == 6
+
+
+def test_probability_of_improvement_resamples_both_sides():
+    # x is (0, 0) or (2, 2) with chance 1/4 each, beyond every y
+    summary = statistics.probability_of_improvement([0.0, 2.0], [1.0, 1.0])
+    np.testing.assert_allclose(summary.interval, [0.0, 1.0])
+    summary = statistics.probability_of_improvement([1.0, 1.0], [0.0, 2.0])
+    np.testing.assert_allclose(summary.interval, [0.0, 1.0])
+
+
+def test_paired_difference_is_blind_to_what_seeds_share():
+    y = np.array([0.0, 0.5, 0.25, 1.0])
+    summary = statistics.paired_difference(y + 0.125, y)
+    np.testing.assert_array_equal(summary.mean, 0.125)
+    np.testing.assert_array_equal(summary.interval, [0.125, 0.125])
+
+
+def test_paired_difference_needs_the_same_seeds():
+    with pytest.raises(InvalidArgumentError, match="the same seeds"):
+        statistics.paired_difference([0.1, 0.2], [0.1, 0.2, 0.3])
+
+
+def test_rank_correlation_is_that_of_the_means():
+    values = np.random.default_rng(5).normal(size=(6, 5))
+    order = [3, 1, 2, 5, 4]
+    expected = scipy.stats.spearmanr(values.mean(axis=0), order).statistic
+    np.testing.assert_allclose(
+        statistics.rank_correlation(values, order).mean, expected
+    )
+
+
+def test_rank_correlation_resamples_whole_seeds():
+    # the mean of two seeds follows the stronger one; alone, each has its own order
+    values = [[0.0, 3.0, 6.0], [2.0, 1.0, 0.0]]
+    summary = statistics.rank_correlation(values, [1, 2, 3])
+    np.testing.assert_allclose(summary.mean, 1.0)
+    np.testing.assert_allclose(summary.interval, [-1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    "estimate",
+    [
+        lambda: statistics.summarise_iqm([[0.25, 0.75]]),
+        lambda: statistics.probability_of_improvement([0.5], [0.25, 0.5, 0.75]),
+        lambda: statistics.paired_difference([0.75], [0.25]),
+        lambda: statistics.rank_correlation([[0.5, 1.0]], [2, 4]),
+    ],
+)
+def test_one_seed_gives_no_interval_anywhere(estimate):
+    with pytest.warns(ResultsWarning, match="only one seed"):
+        assert estimate().interval is None
 
 
 def test_area_under_curve_by_hand():

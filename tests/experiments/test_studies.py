@@ -8,6 +8,7 @@ from experiments import figures, results, studies
 from experiments.studies import __main__ as command
 from experiments.studies import finetuning, landscape
 from experiments.suites import integrator
+from tests.experiments import figure_results
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,7 @@ def landscapes():
 def small(monkeypatch, trajectories, weights, landscapes):
     """The studies with records that are computed already."""
     known = {
+        "bound": [figure_results.bound_records(0)],
         "figure3": [trajectories],
         "figure19": [weights],
         "figure21": landscapes,
@@ -110,6 +112,7 @@ def test_command_writes_files_that_the_figures_read(small, tmp_path, capsys):
     assert command.main(["all", f"--results_dir={tmp_path}"]) == 0
     output = capsys.readouterr().out
     written = {
+        "bound": "integrator/6/study_bound/seed0.jsonl",
         "figure3": "integrator/6/study_figure3/seed0.jsonl",
         "figure19": "integrator/6/study_figure19/seed0.jsonl",
         "figure21": "integrator/top-half/study_figure21/seed1.jsonl",

@@ -142,6 +142,16 @@ def test_a_killed_worker_is_replaced_and_its_cell_run_again(run_sweep, diary):
     assert "seed 1: was killed by SIGKILL (will be tried once more)" in output
 
 
+def test_a_process_is_replaced_before_it_has_grown_too_far(
+    run_sweep, monkeypatch, diary
+):
+    monkeypatch.setattr("experiments.pool.CELLS_PER_PROCESS", 2)
+    code, _ = run_sweep(fake_cells.run, "--config.seeds=3")
+    assert code == 0
+    first, second, third = (entry["process"] for entry in diary())
+    assert first == second != third
+
+
 def test_workers_share_the_cores_without_fighting(run_sweep, diary):
     run_sweep(fake_cells.run, "--config.seeds=6", workers=2)
     shares = worker.split_cores(worker.available_cores(), 2)
@@ -224,10 +234,14 @@ def test_a_worker_that_cannot_start_is_an_error_not_a_loop(run_sweep, capsys):
         ("--config.workers=-1", "workers at least 0"),
         ("--config.overrides={'attemps': 1}", "Did you mean 'attempts'?"),
         ("--config.overrides={'attempts': 'x'}", "'attempts' cannot be 'x'"),
+        ("--config.overrides.attemps=1", "Did you mean 'attempts'?"),
+        ("--config.overrides.attempts=x", "'attempts' cannot be 'x'"),
+        ("--config.overrides.trainer.steps=1", "'trainer.steps'"),
         ("--config.overrides={'preset': 'paper'}", "preset cannot be overridden"),
         ("--config.cells=metawrld:8-8-0-0", "Did you mean 'metaworld'?"),
         ("--config.methods=amf,amf", "a second time"),
         ("--config.seds=2", "Did you mean 'seeds'?"),
+        ("--launcher=rai", "Did you mean 'ray'?"),
         ("--config=experiments/configs/sweeps.py:figur7", "Did you mean 'figure7'?"),
         ("--config=experiments/configs/integrator.py:6", "-m experiments.run"),
     ],
@@ -251,6 +265,63 @@ def test_results_of_another_config_stop_the_sweep_before_it_starts(
     assert code == 1
     assert "attempts: 3, 10" in capsys.readouterr().err
     assert diary() == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--config.overrides={'attempts': 3, 'training': {'schedule': 'constant'}}"],
+        [
+            "--config.overrides.attempts=3",
+            "--config.overrides.training.schedule=constant",
+        ],
+    ],
+)
+def test_overrides_reach_every_cell(run_sweep, tmp_path, arguments):
+    code, _ = run_sweep(fake_cells.run, *arguments)
+    assert code == 0
+    for seed in range(2):
+        path = tmp_path / "metaworld" / "8-8-0-0" / "amf" / f"seed{seed}.jsonl"
+        config = json.loads(path.read_text().splitlines()[0])["config"]
+        assert config["attempts"] == 3
+        assert config["training"] == {"schedule": "constant", "steps": 100}
+
+
+def test_included_sweeps_add_what_is_not_there_yet(run_sweep, tmp_path, monkeypatch):
+    cells = (f"{tmp_path}/fake.py:8-8-0-0", f"{tmp_path}/fake.py:4-4-4-4")
+    part = sweeps.Sweep("a part", cells, ("amf", "uniform"), 9, ())
+    monkeypatch.setitem(sweeps.SWEEPS, "part", part)
+    code, output = run_sweep(
+        fake_cells.run,
+        "--config.includes=('part',)",
+        "--config.seeds=1",
+        "--dry-run=true",
+    )
+    assert code == 0
+    assert output.splitlines()[1:] == [
+        "  metaworld 8-8-0-0 amf seed 0: to run",
+        "  metaworld 8-8-0-0 uniform seed 0: to run",
+        "  metaworld 4-4-4-4 amf seed 0: to run",
+        "  metaworld 4-4-4-4 uniform seed 0: to run",
+    ]
+
+
+@pytest.mark.parametrize(
+    "method, time_",
+    [("amf", "0:06"), ("uniform", "1:00"), ("amf_paper", "0:33")],  # 3 rounds each
+)
+def test_time_is_that_of_the_method_where_it_was_measured(
+    run_sweep, tmp_path, method, time_
+):
+    fake_cells.write(_config(tmp_path, seed=9), 2, seconds=2.0)
+    fake_cells.write(_config(tmp_path, seed=9, method="uniform"), 2, seconds=20.0)
+    _, output = run_sweep(
+        fake_cells.run,
+        f"--config.methods={method}",
+        "--config.seeds=1",
+        "--dry-run=true",
+    )
+    assert output.splitlines()[0].endswith(f"on 1 process, about {time_}")
 
 
 def test_paper_preset_is_an_option_of_every_cell(run_sweep, tmp_path):

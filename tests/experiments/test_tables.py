@@ -1,9 +1,14 @@
+import csv
+import io
+
 import numpy as np
 import pytest
 
 from amf_jax.errors import ResultsError
-from experiments import tables
-from experiments.results import ResultsWarning, Run
+from experiments import results, tables
+from experiments.results import Run
+from experiments.runs import ResultsWarning
+from experiments.tables.__main__ import main
 
 
 def make_run(method, seed, successes, field="mean_success", rounds=None):
@@ -13,6 +18,7 @@ def make_run(method, seed, successes, field="mean_success", rounds=None):
         "method": method,
         "preset": "fast",
         "attempts": 50,
+        "demos_per_round": 2,
         "rounds": len(successes) - 1 if rounds is None else rounds,
     }
     records = [
@@ -113,3 +119,143 @@ def test_markdown():
         "| 0 | 0.050 [0.00, 0.10] | 0.250 [0.25, 0.25] |",
     ]
     assert lines[-1] == "| Area under curve | 0.300 [0.25, 0.35] | 0.250 [0.25, 0.25] |"
+
+
+def three_methods():
+    """Curves over rounds 0, 1, 2 whose areas are 0.5, 0.25 and 0.4 in both seeds."""
+    curves = {
+        "uniform": [0.0, 0.5, 0.0],
+        "amf": [0.0, 0.5, 1.0],
+        "rebalancing": [0.0, 0.6, 0.4],
+    }
+    return {
+        method: [make_run(method, seed, curve) for seed in range(2)]
+        for method, curve in curves.items()
+    }
+
+
+def test_ranking_by_area_with_the_numbers_of_a_curve():
+    board = tables.rank(three_methods())
+    assert [entry.method for entry in board.standings] == [
+        "amf",
+        "rebalancing",
+        "uniform",
+    ]
+    amf, rebalancing, uniform = board.standings
+    assert board.baseline == "uniform"
+    # 90 % of the way from 0 to the best last round, 1
+    assert board.threshold == pytest.approx(0.9)
+    assert (amf.demos, uniform.demos) == (4, np.inf)
+    assert amf.area.mean == pytest.approx(0.5)
+    assert rebalancing.last.mean == pytest.approx(0.4)
+    assert amf.improvement.mean == 1.0
+    assert uniform.improvement is None
+    assert amf.iqm is None  # no success per task in these runs
+
+
+def test_threshold_counts_from_round_0_in_any_unit():
+    runs = {
+        method: [make_run(method, seed, curve, "return") for seed in range(2)]
+        for method, curve in {"amf": [-4, -2.2, -2], "uniform": [-4, -4, -3]}.items()
+    }
+    board = tables.rank(runs)
+    assert board.quantity == "return"
+    assert board.threshold == pytest.approx(-2.2)
+    assert [entry.demos for entry in board.standings] == [2, np.inf]
+
+
+def test_median_over_seeds_of_demos_to_threshold():
+    # the threshold is 0.9 of the last mean, 0.8: reached after 2, 4 and never
+    curves = [[0, 0.9, 1.0], [0, 0.5, 1.0], [0, 0.4, 0.4]]
+    runs = {"amf": [make_run("amf", seed, c) for seed, c in enumerate(curves)]}
+    assert tables.rank(runs).standings[0].demos == 4
+
+
+def test_the_stronger_baseline_comes_first():
+    runs = two_methods() | {
+        "uniform": [make_run("uniform", s, np.zeros(11)) for s in range(2)]
+    }
+    assert tables.rank(runs).baseline == "uniform_adaptive_prior"
+    assert tables.rank({"amf": runs["amf"]}).baseline is None
+
+
+def test_leaderboard_marks_what_is_told_more():
+    table = tables.leaderboard(tables.rank(three_methods()))
+    assert table.columns == (
+        "Method",
+        "Seeds",
+        "Success",
+        "Area",
+        "Demos to 0.90",
+        "P(better than Uniform)",
+    )
+    assert table.rows[0] == (
+        "AMF",
+        "2",
+        "1.000 [1.00, 1.00]",
+        "0.500 [0.50, 0.50]",
+        "4",
+        "1.000 [1.00, 1.00]",
+    )
+    assert table.rows[1][0].endswith(" †")
+    assert table.rows[2][-2:] == ("∞", "–")
+    assert len(table.notes) == 1
+    assert table.notes[0].startswith("† Rebalancing")
+    assert table.notes[0] in tables.to_markdown(table)
+
+
+def test_interquartile_mean_is_shown_where_tasks_have_success():
+    run = make_run("amf", 0, [0.25, 0.5])
+    for record in run.records:
+        record["success"] = [0.0, 0.5, 0.5, 1.0]  # the middle half: 0.5
+    other = make_run("amf", 1, [0.25, 0.5])._replace(records=run.records)
+    table = tables.leaderboard(tables.rank({"amf": [run, other]}))
+    assert table.columns[3] == "IQM"
+    assert table.rows[0][3].startswith("0.500")
+
+
+def test_csv_holds_plain_numbers():
+    text = tables.to_csv([tables.rank(three_methods())])
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["method"] for row in rows] == ["amf", "rebalancing", "uniform"]
+    assert float(rows[1]["area_low"]) == pytest.approx(0.4)
+    assert rows[2]["improvement"] == rows[2]["improvement_high"] == ""
+    assert float(rows[2]["demos_to_threshold"]) == np.inf
+    assert rows[0]["baseline"] == "uniform"
+
+
+def test_overview_ranks_what_has_no_room_side_by_side():
+    runs = two_methods()
+    assert tables.overview(runs).columns[0] == "Round"
+    for method in ("uniform", "amf_paper", "dropout"):
+        runs[method] = [make_run(method, s, np.full(11, 0.125)) for s in range(2)]
+    assert tables.overview(runs).columns[0] == "Method"
+    text = tables.to_text(tables.overview(runs), width=80)
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for method, group in three_methods().items():
+        for run in group:
+            path = results.path(tmp_path, "metaworld", "8-8-0-0", method, run.seed)
+            results.write(path, run.header, run.records)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        ("--markdown", "| AMF | 2 | 1.000 [1.00, 1.00] |"),
+        ("--csv", "metaworld,8-8-0-0,success,2,amf,2,1,1,1,"),
+        (None, "metaworld 8-8-0-0, 2 rounds"),
+    ],
+)
+def test_command_writes_text_markdown_or_csv(folder, capsys, flag, expected):
+    assert main([str(folder), *([flag] if flag else [])]) == 0
+    assert expected in capsys.readouterr().out
+
+
+def test_command_without_results_fails(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 1
+    assert "error: no finished runs in" in capsys.readouterr().err

@@ -1,0 +1,71 @@
+"""The embedding seam: policy inputs become points, and points covariances."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from amf_jax.demonstrations import Demonstrations
+
+Points = Any  # a pytree whose leaves lead with the axis of points
+
+
+class Embedding(NamedTuple):
+    """Maps policy inputs to points, and points to covariances.
+
+    Hyperparameters of a kernel travel inside the points, so that `kernel` is a function
+    of two sets of points alone and a changed hyperparameter never recompiles.
+
+    Attributes:
+      embed: `(params, key, observations [n, S], actions [n, A], tasks [n, D]) ->
+        points`, a pytree whose leaves lead with n.
+      kernel: `(points [n], points [m]) -> [n, m]`.
+      diagonal: `(points [n]) -> [n]`, the kernel of each point with itself. None for a
+        kernel that gives no variance of a single point: what needs one refuses it.
+    """
+
+    embed: Callable[..., Points]
+    kernel: Callable[[Points, Points], Array]
+    diagonal: Callable[[Points], Array] | None
+
+
+def linear_kernel(x: Float[Array, "n P"], y: Float[Array, "m P"]) -> Array:
+    """`k(x, x') = <phi(x), phi(x')>` of explicit embeddings."""
+    return x @ y.T
+
+
+def linear_diagonal(x: Float[Array, "n P"]) -> Float[Array, " n"]:
+    """`|phi(x)|^2` of explicit embeddings."""
+    return jnp.sum(x**2, axis=-1)
+
+
+def embed_relabelled(
+    embedding: Embedding, params, key, demos: Demonstrations, tasks: Float[Array, "K D"]
+) -> Points:
+    """Points of every recorded state under every task: K * N * H, tasks leading."""
+    shape = (tasks.shape[0], *demos.step_mask.shape)
+    arrays = (demos.observations, demos.actions, tasks[:, None, None])
+    flat = [
+        jnp.broadcast_to(array, (*shape, array.shape[-1])).reshape(-1, array.shape[-1])
+        for array in arrays
+    ]
+    return embedding.embed(params, key, *flat)
+
+
+def embed_demonstration(
+    embedding: Embedding, params, key, demos: Demonstrations, row
+) -> Points:
+    """The H points of one demonstration under the task it was given for."""
+    observations, actions = demos.observations[row], demos.actions[row]
+    task = demos.tasks[row]
+    tasks = jnp.broadcast_to(task, (observations.shape[0], task.shape[0]))
+    return embedding.embed(params, key, observations, actions, tasks)
+
+
+def batched(function: Callable, examples: tuple, microbatch_size: int | None):
+    """`function` of each example, `microbatch_size` at a time; None is all at once."""
+    if microbatch_size is None:
+        return jax.vmap(function)(examples)
+    return jax.lax.map(function, examples, batch_size=microbatch_size)

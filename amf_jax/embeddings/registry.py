@@ -1,0 +1,68 @@
+"""The registry of embeddings: one line each."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from amf_jax import errors
+from amf_jax.embeddings.base import Embedding
+from amf_jax.embeddings.last_layer import last_layer_feature, last_layer_gradient
+from amf_jax.embeddings.network import network_gradient
+from amf_jax.embeddings.per_example import loss_gradient
+from amf_jax.embeddings.projection import projected_gradient
+from amf_jax.embeddings.stochastic import dropout
+from amf_jax.policies.base import Policy
+
+
+class Options(NamedTuple):
+    """Hyperparameters of all embeddings; each one reads its own."""
+
+    dropout_rate: float
+    dropout_passes: int
+    projection_rank: int
+
+
+EMBEDDINGS: dict[str, Callable[[Policy, Options], Embedding]] = {
+    "last_layer_gradient": lambda policy, _: last_layer_gradient(policy.last_layer),
+    "network_gradient": lambda policy, _: network_gradient(policy.layer_gradients),
+    "loss_gradient": lambda policy, _: loss_gradient(policy.loss),
+    "projected_gradient": lambda policy, options: projected_gradient(
+        policy.layer_gradients, rank=options.projection_rank
+    ),
+    "last_layer_feature": lambda policy, _: last_layer_feature(policy.last_layer),
+    "dropout": lambda policy, options: dropout(
+        policy.stochastic, rate=options.dropout_rate, passes=options.dropout_passes
+    ),
+}
+
+
+def make(
+    name: str,
+    policy: Policy,
+    *,
+    dropout_rate: float = 0.1,
+    dropout_passes: int = 32,
+    projection_rank: int = 64,
+) -> Embedding:
+    """Builds the embedding of a policy by name.
+
+    Args:
+      name: a key of `EMBEDDINGS`.
+      policy: what is embedded.
+      dropout_rate: of "dropout".
+      dropout_passes: of "dropout".
+      projection_rank: of "projected_gradient".
+
+    Raises:
+      UnknownNameError: with the nearest valid name.
+      InvalidArgumentError: if the policy lacks what the embedding needs, or an option
+        that the embedding reads is out of range.
+
+    Example:
+      >>> make("last_layer", Policy(loss=None, act=None))
+      Traceback (most recent call last):
+      amf_jax.errors.UnknownNameError: unknown embedding 'last_layer'. Did you mean ...
+    """
+    if name not in EMBEDDINGS:
+        raise errors.UnknownNameError("embedding", name, EMBEDDINGS)
+    options = Options(dropout_rate, dropout_passes, projection_rank)
+    return EMBEDDINGS[name](policy, options)

@@ -1,0 +1,84 @@
+"""What a rule for the mixing weights is given, carries and gives."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jaxtyping import Array, Bool, Float, Int
+
+from amf_jax import errors
+
+
+class Comparison(NamedTuple):
+    """What a round knows about the fine-tuned policy and the prior.
+
+    All actions are those in the states of the demonstrations at hand; they are finite
+    at padded steps, but mean nothing there.
+
+    Attributes:
+      actions: of the expert.
+      policy_actions: of the policy that was trained on these demonstrations.
+      previous_actions: of the policy as it was before this round's training.
+      prior_actions: of the frozen pre-trained policy.
+      tasks: task vector of each demonstration.
+      task_ids: index of that task; -1 if it is none of the evaluation tasks.
+      step_mask: recorded steps of real demonstrations.
+      demo_mask: True where a row holds a demonstration.
+    """
+
+    actions: Float[Array, "N H A"]
+    policy_actions: Float[Array, "N H A"]
+    previous_actions: Float[Array, "N H A"]
+    prior_actions: Float[Array, "N H A"]
+    tasks: Float[Array, "N D"]
+    task_ids: Int[Array, " N"]
+    step_mask: Bool[Array, "N H"]
+    demo_mask: Bool[Array, " N"]
+
+
+class MixingState(NamedTuple):
+    """What a rule carries from round to round.
+
+    Attributes:
+      alpha: mixing weights of the evaluation tasks.
+      auxiliary: whatever else the rule needs.
+    """
+
+    alpha: Float[Array, " C"]
+    auxiliary: Any = ()
+
+
+class Mixing(NamedTuple):
+    """A rule for the mixing weights, as pure functions.
+
+    Attributes:
+      init: `(key) -> MixingState`, before the first round.
+      update: `(state, Comparison) -> MixingState`, after the policy was trained.
+      weights: `(state, tasks [B, D], task_ids [B]) -> alpha [B]`. The id of a task that
+        is none of the evaluation tasks is -1.
+    """
+
+    init: Callable[[Array], MixingState]
+    update: Callable[[MixingState, Comparison], MixingState]
+    weights: Callable[[MixingState, Array, Array], Array]
+
+
+def check(num_tasks: int, conservatism: float = 0.0) -> None:
+    """Raises `InvalidArgumentError` for no task or a negative pull."""
+    if num_tasks < 1:
+        raise errors.InvalidArgumentError(
+            f"mixing weights need at least 1 task, got {num_tasks}"
+        )
+    if not conservatism >= 0:
+        raise errors.InvalidArgumentError(
+            f"conservatism must not be negative, got {conservatism}"
+        )
+
+
+def check_descent(learning_rate: float, steps: int) -> None:
+    """Raises `InvalidArgumentError` if a descent would not descend."""
+    if not learning_rate > 0:
+        raise errors.InvalidArgumentError(
+            f"learning_rate must be positive, got {learning_rate}"
+        )
+    if steps < 0:
+        raise errors.InvalidArgumentError(f"steps must not be negative, got {steps}")

@@ -1,0 +1,72 @@
+"""Options of the `amf` selector: which are out of range or contradict each other."""
+
+from collections.abc import Callable
+
+from amf_jax import criteria, errors, importance
+from amf_jax.embeddings import Embedding
+
+
+def check_choices(
+    criterion: str,
+    weights: str,
+    log_likelihood: Callable | None,
+    finite_tasks: bool,
+    trajectory_samples: int | None,
+) -> None:
+    """Raises if a name is unknown or the weights cannot be had."""
+    if criterion not in criteria.CRITERIA:
+        raise errors.UnknownNameError("criterion", criterion, criteria.CRITERIA)
+    if weights not in importance.MODES:
+        raise errors.UnknownNameError("weights", weights, importance.MODES)
+    if weights in importance.ESTIMATORS and log_likelihood is None:
+        raise errors.InvalidArgumentError(
+            f"weights={weights!r} needs the policy's log_likelihood, which is None; a"
+            " strictly deterministic policy takes weights='deterministic'"
+        )
+    if weights == "deterministic" and not finite_tasks:
+        raise errors.InvalidArgumentError(
+            "weights='deterministic' matches demonstrations by task id and needs a"
+            " finite task set; a continuous one takes weights='self_normalised'"
+        )
+    if weights == "deterministic" and trajectory_samples is not None:
+        raise errors.InvalidArgumentError(
+            "weights='deterministic' needs trajectory_samples=None: a sample may leave"
+            " out the only demonstration of a task"
+        )
+
+
+def check_diagonal(
+    embedding: Embedding, criterion: str, normalise_kernel: bool
+) -> None:
+    """Raises if variances of single points are needed and the kernel gives none."""
+    if embedding.diagonal is not None:
+        return
+    if criteria.CRITERIA[criterion].needs_diagonal:
+        raise errors.InvalidArgumentError(
+            f"criterion={criterion!r} takes the logarithm of each point's variance and"
+            " needs embedding.diagonal, which is None; use an embedding with a diagonal"
+            " or amf with criterion='variance'"
+        )
+    if normalise_kernel:
+        raise errors.InvalidArgumentError(
+            "normalise_kernel=True divides by the mean of embedding.diagonal, which is"
+            " None; use an embedding with a diagonal or normalise_kernel=False"
+        )
+
+
+def check_ranges(
+    noise_variance: float, trajectory_samples: int | None, blocks_at_a_time: int | None
+) -> None:
+    """Raises if a number is outside its range."""
+    if not noise_variance > 0:
+        raise errors.InvalidArgumentError(
+            f"noise_variance must be positive, got {noise_variance}"
+        )
+    if trajectory_samples is not None and trajectory_samples < 1:
+        raise errors.InvalidArgumentError(
+            f"trajectory_samples must be at least 1 or None, got {trajectory_samples}"
+        )
+    if blocks_at_a_time is not None and blocks_at_a_time < 1:
+        raise errors.InvalidArgumentError(
+            f"blocks_at_a_time must be at least 1 or None, got {blocks_at_a_time}"
+        )

@@ -1,0 +1,67 @@
+"""Rebalancing: the least demonstrated task, pre-training included."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from amf_jax import errors
+from amf_jax.selectors.base import Choice, Context, Selector, empty_info
+
+
+def rebalancing(pretraining_counts: Sequence | np.ndarray | None = None) -> Selector:
+    """Asks for the task with the fewest demonstrations, ties broken at random.
+
+    A privileged baseline (appendix I): it is told how many demonstrations of each task
+    the policy was pre-trained on, which is unknown for most pre-trained policies and
+    which no other rule is told. It evens out the numbers of demonstrations, whatever
+    the weights of the tasks.
+
+    Args:
+      pretraining_counts: demonstrations of each of the C evaluation tasks in the
+        pre-training data. Required: without them this would be another rule.
+
+    Returns:
+      A selector without state; its scores are the negative numbers of demonstrations.
+
+    Raises:
+      InvalidArgumentError: when built, for counts that are absent, negative or no
+        integers; in `init`, if they are not as many as there are tasks.
+    """
+    if pretraining_counts is None:
+        raise errors.InvalidArgumentError(
+            "pretraining_counts must be given for rebalancing, got None: how many"
+            " demonstrations of each task the policy was pre-trained on is privileged"
+            " information that nothing else here can tell"
+        )
+    known = np.asarray(pretraining_counts)
+    if known.ndim != 1 or known.dtype.kind not in "iu" or (known < 0).any():
+        raise errors.InvalidArgumentError(
+            "pretraining_counts must be integers that are not negative, one per task;"
+            f" got {pretraining_counts}"
+        )
+
+    def init(context: Context, history=None):
+        del history  # a part of what pretraining_counts counts
+        num_tasks = context.tasks.shape[0]
+        if known.size != num_tasks:
+            raise errors.InvalidArgumentError(
+                f"pretraining_counts must hold one number for each of the {num_tasks}"
+                f" evaluation tasks, got {known.size}: {known.tolist()}"
+            )
+        return ()
+
+    def select(key, state, context: Context):
+        demos, num_tasks = context.demos, context.tasks.shape[0]
+        of_task = demos.task_ids[:, None] == jnp.arange(num_tasks)[None, :]
+        held = of_task & demos.demo_mask[:, None]
+        counts = jnp.asarray(known, jnp.int32) + held.sum(axis=0, dtype=jnp.int32)
+        least = jnp.where(counts == counts.min(), 0.0, -jnp.inf)
+        task_id = jax.random.categorical(key, least).astype(jnp.int32)
+        info = empty_info(context, num_tasks)._replace(
+            scores=-counts.astype(context.tasks.dtype), candidates=context.tasks
+        )
+        return Choice(task_id, context.tasks[task_id]), state, info
+
+    return Selector(init, select)

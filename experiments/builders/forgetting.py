@@ -1,0 +1,106 @@
+"""Ways not to forget, by name: what the learner of a neural policy is given."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from amf_jax import errors, mixing, regularisers
+from amf_jax.policies.base import Policy
+from experiments.methods import Method
+from experiments.suites.base import Suite
+
+
+class Setup(NamedTuple):
+    """What a way is built from: the cell's config, policy, suite, and the strength."""
+
+    config: ConfigDict
+    policy: Policy
+    suite: Suite
+    strength: float | None
+
+    @property
+    def num_tasks(self) -> int:
+        """C, the number of evaluation tasks."""
+        return len(self.suite.task_names)
+
+
+def _descent(setup: Setup) -> dict[str, Any]:
+    config = setup.config
+    return {
+        "mixing": mixing.descent(
+            setup.num_tasks,
+            conservatism=config.conservatism,
+            learning_rate=config.learning_rate,
+            steps=config.steps,
+        )
+    }
+
+
+def _closed_form(setup: Setup) -> dict[str, Any]:
+    beta = setup.config.conservatism
+    return {"mixing": mixing.closed_form(setup.num_tasks, conservatism=beta)}
+
+
+def _gate(setup: Setup) -> dict[str, Any]:
+    beta = setup.config.conservatism
+    return {"mixing": mixing.gate(setup.num_tasks, conservatism=beta)}
+
+
+def _prequential(setup: Setup) -> dict[str, Any]:
+    return {"mixing": mixing.prequential(setup.num_tasks)}
+
+
+def _network(setup: Setup) -> dict[str, Any]:
+    beta = setup.config.conservatism
+    return {"mixing": mixing.network(setup.suite.tasks, conservatism=beta)}
+
+
+def _l2(setup: Setup) -> dict[str, Any]:
+    return {"regulariser": regularisers.l2(setup.strength)}
+
+
+def _ewc(setup: Setup) -> dict[str, Any]:
+    samples = setup.config.fisher_samples
+    return {
+        "regulariser": regularisers.ewc(setup.policy, setup.strength, samples=samples)
+    }
+
+
+#: Name to arguments of `learners.gradient_learner`.
+FORGETTING: Mapping[str, Callable[[Setup], dict[str, Any]]] = {
+    "none": lambda setup: {},
+    "adaptive_prior": _descent,
+    "closed_form": _closed_form,
+    "gate": _gate,
+    "prequential": _prequential,
+    "network": _network,
+    "l2": _l2,
+    "ewc": _ewc,
+}
+
+_PENALTIES = ("l2", "ewc")
+
+
+def learner_options(
+    config: ConfigDict, method: Method, policy: Policy, suite: Suite
+) -> dict[str, Any]:
+    """Arguments of `learners.gradient_learner` that keep old skills.
+
+    Raises:
+      UnknownNameError: no such way in `forgetting.method`.
+      InvalidArgumentError: a strength for a way that has none, or none where it is
+        needed.
+    """
+    name = config.forgetting.method or method.forgetting
+    if name not in FORGETTING:
+        raise errors.UnknownNameError("forgetting.method", name, FORGETTING)
+    strength = config.forgetting.strength
+    if name in _PENALTIES and strength is None:
+        strength = method.strength
+    if (name in _PENALTIES) != (strength is not None):
+        raise errors.InvalidArgumentError(
+            f"forgetting.strength={strength} does not go with {name!r}: it is the"
+            f" strength of the penalties {' and '.join(_PENALTIES)}, which need one"
+        )
+    return FORGETTING[name](Setup(config.forgetting, policy, suite, strength))

@@ -1,0 +1,55 @@
+"""What a curve shows of the seeds: their mean, or their interquartile mean."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments import statistics
+from experiments.results import Run
+from experiments.runs import values
+from experiments.statistics import Summary
+
+
+class Estimate(NamedTuple):
+    """A way to summarise runs.
+
+    Attributes:
+      centre: what curves show, for captions.
+      bootstrap: what their intervals come from, for captions.
+      summarise: from `[seeds, points]`, or `[seeds, points, tasks]` where the tasks are
+        averaged too, to a summary of `[points]`.
+    """
+
+    centre: str
+    bootstrap: str
+    summarise: Callable[[np.ndarray], Summary]
+
+    def curve(
+        self, runs: Sequence[Run], field: str, tasks: np.ndarray | None = None
+    ) -> Summary:
+        """A field against the round, `[rounds]`, of all tasks or those in a mask."""
+        array = values(runs, field)
+        return self.summarise(array if tasks is None else array[:, :, tasks])
+
+    def area(self, runs: Sequence[Run], field: str) -> Summary:
+        """The area under the curve of that field per round, `[1]`."""
+        by_round = np.moveaxis(values(runs, field), 1, -1)
+        areas = statistics.area_under_curve(by_round)
+        return self.summarise(areas[:, None])
+
+
+def _mean(array: np.ndarray) -> Summary:
+    return statistics.summarise(array if array.ndim == 2 else array.mean(axis=2))
+
+
+def _iqm(array: np.ndarray) -> Summary:
+    strata = array[:, :, None] if array.ndim == 2 else array
+    return statistics.summarise_iqm(strata)
+
+
+#: The paper's choice (appendix M).
+MEAN = Estimate("Mean", "bootstrap", _mean)
+
+#: Agarwal et al. (2021): robust to single runs and tasks; tasks are the strata.
+IQM = Estimate("Interquartile mean", "stratified bootstrap", _iqm)

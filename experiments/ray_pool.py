@@ -1,0 +1,143 @@
+"""The launcher `ray`: tasks of a Ray cluster, with one CPU each.
+
+The cluster is the one of `RAY_ADDRESS`, else the one that `ray start` has started on
+this machine, else a local one for this sweep alone. A cell writes its results file
+itself, and they are read here to show progress: the nodes must see the same folders
+under the same names.
+"""
+
+import functools
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from amf_jax import errors
+from experiments import worker
+from experiments.launchers import (
+    POLL_SECONDS,
+    Attempt,
+    CellQueue,
+    LauncherError,
+    Observer,
+    Outcome,
+    count_interrupts,
+)
+from experiments.worker import Cell
+
+try:
+    import ray
+except ImportError as error:
+    raise errors.MissingDependencyError(
+        "the launcher 'ray' needs the package ray; install it:"
+        " python -m pip install 'amf_jax[ray]'"
+    ) from error
+
+
+def run(
+    run_cell: Callable[[ConfigDict], object],
+    cells: Sequence[Cell],
+    workers: int,
+    observer: Observer,
+    cache: Path,
+) -> Outcome:
+    """Runs at most `workers` cells at a time on a Ray cluster; a `Launcher`.
+
+    Raises:
+      LauncherError: the cluster cannot be reached.
+    """
+    queue = CellQueue(cells, observer)
+    if not queue:
+        return queue.outcome
+    try:
+        _connect(workers, worker.environment(1, cache))
+        with count_interrupts() as interrupts:
+            _run(run_cell, queue, workers, observer, interrupts)
+    except KeyboardInterrupt:  # before it was connected
+        queue.interrupt()
+    finally:
+        ray.shutdown()  # ends the tasks that still run
+    return queue.outcome
+
+
+def _connect(workers: int, environment: dict[str, str]) -> None:
+    address = os.environ.get("RAY_ADDRESS", "")
+    if address.startswith("ray://"):
+        raise LauncherError(
+            f"RAY_ADDRESS={address} is for Ray clients; start the sweep on a node of"
+            " the cluster, with RAY_ADDRESS=<host>:<port> of its head or with none"
+        )
+    init = functools.partial(
+        ray.init,
+        runtime_env={"env_vars": environment},
+        include_dashboard=False,
+        log_to_driver=False,
+    )
+    with warnings.catch_warnings():
+        # JAX warns of forks; what Ray forks here is another program at once.
+        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+        try:
+            try:
+                init(num_cpus=workers)
+            except ValueError:  # a cluster that is there already has its own number
+                init()
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise LauncherError(f"cannot connect to a Ray cluster: {error}") from error
+
+
+def _run(
+    run_cell: Callable[[ConfigDict], object],
+    queue: CellQueue,
+    workers: int,
+    observer: Observer,
+    interrupts: Sequence[int],
+) -> None:
+    task = ray.remote(
+        num_cpus=1,
+        max_calls=worker.CELLS_PER_PROCESS,
+        max_retries=0,  # the queue counts the attempts
+        num_returns="streaming",
+    )(worker.work_on)
+    running: dict[ray.ObjectRefGenerator, Attempt] = {}
+    while queue or running:
+        while queue and len(running) < workers:
+            attempt = queue.take()
+            running[task.remote(run_cell, attempt.cell, os.getcwd())] = attempt
+        for news in ray.wait(list(running), timeout=POLL_SECONDS)[0]:
+            if _settled(news, running[news], queue, observer):
+                del running[news]
+        observer.tick()
+        if interrupts and not queue.outcome.interrupted:
+            queue.interrupt()
+            for news in running:
+                ray.cancel(news)  # Ctrl-C for the cell
+        if len(interrupts) > 1:
+            return
+
+
+def _settled(
+    news: ray.ObjectRefGenerator,
+    attempt: Attempt,
+    queue: CellQueue,
+    observer: Observer,
+) -> bool:
+    """Takes one message of a task; whether it was the last one."""
+    try:
+        kind, message = ray.get(next(news))
+    except ray.exceptions.RayError as error:
+        kind, message = "died", _in_one_line(error)
+    if kind == "started":
+        observer.started(attempt.cell)
+        return False
+    if kind == "finished":
+        queue.finished(attempt)
+    else:
+        queue.failed(attempt, message)
+    return True
+
+
+def _in_one_line(error: ray.exceptions.RayError) -> str:
+    cause = getattr(error, "cause", None) or error
+    return f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}"

@@ -1,0 +1,90 @@
+"""`python -m experiments.report`: writes RESULTS.md from the evidence alone."""
+
+import argparse
+import difflib
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from amf_jax.errors import AmfError, ResultsError
+from experiments.report.page import page
+from experiments.runs import ResultsWarning, collect_all
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.report",
+        description="Write the report on the paper's claims from result files;"
+        " nothing is simulated.",
+    )
+    parser.add_argument(
+        "--evidence",
+        default="evidence",
+        help="folder of results (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output",
+        default="RESULTS.md",
+        type=Path,
+        help="the report (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; fail if the report is not what the evidence gives",
+    )
+    return parser
+
+
+def _update(options: argparse.Namespace) -> None:
+    evidence = collect_all(options.evidence)
+    if not evidence:
+        raise ResultsError(f"no finished runs in {options.evidence}")
+    text = page(evidence, Path("docs/figures"))
+    try:
+        if options.check:
+            _compare(options.output, options.output.read_text(), text)
+        else:
+            options.output.write_text(text)
+            print(options.output)
+    except OSError as error:
+        raise ResultsError(f"output: {options.output}: {error.strerror}") from error
+
+
+def _compare(output: Path, present: str, text: str) -> None:
+    difference = difflib.unified_diff(
+        present.splitlines(),
+        text.splitlines(),
+        str(output),
+        "evidence",
+        n=0,
+        lineterm="",
+    )
+    if changed := list(difference):
+        shown = "\n".join(changed[:20])
+        raise ResultsError(
+            f"{output} is not what the evidence gives; run python -m"
+            f" experiments.report. The first differences:\n{shown}"
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit status."""
+    options = _parser().parse_args(arguments)
+    error = None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResultsWarning)
+        try:
+            _update(options)
+        except AmfError as raised:
+            error = raised
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        print(f"note: {message}", file=sys.stderr)
+    if error is not None:
+        print(f"error: {error}", file=sys.stderr)
+    return int(error is not None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

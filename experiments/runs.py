@@ -1,0 +1,188 @@
+"""Runs read back from result files: which there are, whether they compare, numbers."""
+
+import os
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from amf_jax.errors import ResultsError
+from experiments import results
+from experiments.results import Run
+
+#: Fields that may differ between the curves of one figure without a warning.
+VARYING_FIELDS = results.LOCATION_FIELDS | {
+    "method",
+    "seed",
+    "setting",
+    "allocation",
+    "demonstrated_tasks",
+}
+
+
+class ResultsWarning(UserWarning):
+    """Results were left out, or are not quite comparable."""
+
+
+def collect(
+    results_dir: str | os.PathLike[str], suite: str, setting: str, method: str
+) -> list[Run]:
+    """All runs of one suite, setting and method, by ascending seed; [] if none.
+
+    Raises:
+      ResultsError: if a file is broken, holds another seed than its name says, or was
+        written by another config than its neighbours (seed and results_dir aside).
+    """
+    folder = results.path(results_dir, suite, setting, method, 0).parent
+    found = {}
+    for file in folder.glob("seed*.jsonl"):
+        if match := re.fullmatch(r"seed(\d+)", file.stem):
+            found[int(match[1])] = file
+    runs: list[Run] = []
+    for seed, file in sorted(found.items()):
+        run = results.read(file)
+        if run.seed != seed:
+            raise ResultsError(f"{file} holds the results of seed {run.seed}")
+        if runs:
+            differing = results.differences(
+                runs[0].config, run.config, results.LOCATION_FIELDS | {"seed"}
+            )
+            if differing:
+                raise ResultsError(
+                    f"{folder} mixes results of several configs. Fields that differ "
+                    f"(seed {runs[0].seed}, seed {seed}): {'; '.join(differing)}. Keep "
+                    "each config in its own results_dir"
+                )
+        runs.append(run)
+    return runs
+
+
+def collect_all(
+    results_dir: str | os.PathLike[str],
+) -> dict[tuple[str, str], dict[str, list[Run]]]:
+    """All finished runs below a folder; studies, which compare nothing, left out.
+
+    Returns:
+      Runs by method, by (suite, setting), each in the order of its name, with numbers
+      in a name as numbers; a method none of whose runs is finished is left out.
+
+    Raises:
+      ResultsError: as for `collect`.
+    """
+    folders = {
+        file.parent.relative_to(results_dir).parts
+        for file in Path(results_dir).glob("*/*/*/seed*.jsonl")
+    }
+    found: dict[tuple[str, str], dict[str, list[Run]]] = {}
+    for suite, setting, method in sorted(folders, key=_natural):
+        if method.startswith("study_"):
+            continue
+        runs = collect(results_dir, suite, setting, method)
+        if any(results.is_complete(run, run.config["rounds"]) for run in runs):
+            found.setdefault((suite, setting), {})[method] = finished(runs)
+        else:
+            warnings.warn(
+                f"{suite} {setting} {method} is left out: no run is finished",
+                ResultsWarning,
+                stacklevel=2,
+            )
+    return found
+
+
+def _natural(names: Iterable[str]) -> list[list[tuple[int, str]]]:
+    """Sorts "2" before "10"; names without digits as they are."""
+    return [
+        [(int(part or 0), text) for text, part in re.findall(r"(\D*)(\d*)", name)]
+        for name in names
+    ]
+
+
+def matched(first: Sequence[Run], second: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """The runs of the seeds that both have, in the same order; warns of the others."""
+    ours = {run.seed: run for run in first}
+    theirs = {run.seed: run for run in second}
+    if unmatched := ours.keys() ^ theirs.keys():
+        names = " and ".join(
+            "{suite} {setting} {method}".format(**group[0].config)
+            for group in (first, second)
+            if group
+        )
+        warnings.warn(
+            f"{names}: seeds {', '.join(map(str, sorted(unmatched)))} are not in both "
+            "and are left out of the comparison",
+            ResultsWarning,
+            stacklevel=2,
+        )
+    common = sorted(ours.keys() & theirs.keys())
+    return [ours[seed] for seed in common], [theirs[seed] for seed in common]
+
+
+def finished(runs: Sequence[Run]) -> list[Run]:
+    """The runs that recorded every round of their config, warning about the others.
+
+    Where no run is finished all are returned: what there is can still be looked at.
+    """
+    whole = [run for run in runs if results.is_complete(run, run.config["rounds"])]
+    partial = [run for run in runs if run not in whole]
+    if partial:
+        config = partial[0].config
+        seeds = ", ".join(str(run.seed) for run in partial)
+        fate = "left out" if whole else "shown up to the last round they share"
+        warnings.warn(
+            f"{config['suite']} {config['setting']} {config['method']}: unfinished "
+            f"runs (seeds {seeds}) are {fate}",
+            ResultsWarning,
+            stacklevel=2,
+        )
+    return whole or partial
+
+
+def warn_if_incomparable(runs: Mapping[str, Sequence[Run]]) -> None:
+    """Warns where the curves of one figure or table come from unlike configs.
+
+    Args:
+      runs: runs by the name of the curve they make.
+    """
+    configs = {name: results.flatten(group[0].config) for name, group in runs.items()}
+    fields = dict.fromkeys(field for config in configs.values() for field in config)
+    for field in fields:
+        if field in VARYING_FIELDS:
+            continue
+        names: dict[str, list[str]] = {}
+        for name, config in configs.items():
+            names.setdefault(repr(config.get(field)), []).append(name)
+        if len(names) > 1:
+            listed = "; ".join(f"{v} for {', '.join(n)}" for v, n in names.items())
+            warnings.warn(
+                f"results of mixed configs, {field} is {listed}",
+                ResultsWarning,
+                stacklevel=2,
+            )
+
+
+def values(runs: Sequence[Run], field: str) -> np.ndarray:
+    """One field of the records of several runs as numbers.
+
+    Args:
+      runs: runs of one suite, setting and method.
+      field: name of the field in each record: a number, or a list of C numbers.
+
+    Returns:
+      `[seeds, rounds]` or `[seeds, rounds, C]`, up to the last round that all runs
+      have. NaN where the file says null; a field that is null throughout is
+      `[seeds, rounds]`.
+    """
+    rounds = min(len(run.records) for run in runs)
+    cells = [[record.get(field) for record in run.records[:rounds]] for run in runs]
+    width = next((len(c) for row in cells for c in row if isinstance(c, list)), None)
+    missing = None if width is None else [None] * width
+    filled = [[missing if c is None else c for c in row] for row in cells]
+    return np.array(filled, dtype=float)  # NumPy reads None as NaN
+
+
+def score(runs: Sequence[Run]) -> str:
+    """The field that tells how good a policy is: success, or the return without one."""
+    successes = values(runs, "mean_success")
+    return "return" if np.isnan(successes).all() else "mean_success"

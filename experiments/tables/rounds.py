@@ -1,0 +1,65 @@
+"""Rounds by methods: how a few methods learn."""
+
+from collections.abc import Mapping, Sequence
+
+from amf_jax.errors import ResultsError
+from experiments import statistics
+from experiments.figures import style
+from experiments.results import Run
+from experiments.runs import finished, score, values, warn_if_incomparable
+from experiments.tables.table import Table, cell
+
+#: Rounds between two rows.
+STRIDE = 4
+
+
+def compare(runs: Mapping[str, Sequence[Run]]) -> Table:
+    """Methods side by side over the rounds.
+
+    Shows multi-task success, or the return for a suite that defines no success.
+
+    Args:
+      runs: runs of one suite and setting by method, at least one each.
+
+    Returns:
+      Round 0, every fourth round and the last as rows, then the area under the curve.
+
+    Raises:
+      ResultsError: if there is nothing to compare.
+    """
+    if not runs or not all(runs.values()):
+        raise ResultsError("runs holds no results to compare; give a run per method")
+    warn_if_incomparable(runs)
+    groups = {method: finished(group) for method, group in runs.items()}
+    first = next(iter(groups.values()))
+    field = score(first)
+    curves = {method: values(group, field) for method, group in groups.items()}
+
+    last = max(curve.shape[1] for curve in curves.values()) - 1
+    body = []
+    for number in [*range(0, last, STRIDE), last]:
+        cells = [
+            cell(statistics.summarise(curve[:, number]))
+            if number < curve.shape[1]
+            else "–"
+            for curve in curves.values()
+        ]
+        body.append((str(number), *cells))
+    areas = [
+        cell(statistics.summarise(statistics.area_under_curve(curve)))
+        for curve in curves.values()
+    ]
+    headings = [
+        f"{style.method_name(method)} ({style.seeds(len(group))})"
+        for method, group in groups.items()
+    ]
+    config = first[0].config
+    quantity = "return" if field == "return" else "multi-task success"
+    return Table(
+        title=f"{config['suite']} {config['setting']}: {quantity}, "
+        "mean [90 % bootstrap interval over seeds]",
+        columns=("Round", *headings),
+        rows=(*body, ("Area under curve", *areas)),
+        labels="right",
+        total=True,
+    )

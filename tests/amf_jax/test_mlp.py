@@ -1,0 +1,78 @@
+"""The MLP policy: what dropout and the layers' factors leave untouched."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from amf_jax import errors
+from amf_jax.policies import mlp
+from tests.embedding_problems import examples
+
+MEAN, STD = jnp.array([0.5, -1.0, 0.0]), jnp.array([2.0, 0.5, 1.0])
+FEATURES = 6, 5
+
+
+class Plain(nn.Module):
+    """The network of appendix M.3.2 and nothing else."""
+
+    def setup(self):
+        self.hidden = [nn.Dense(width) for width in FEATURES]
+        self.norms = [nn.LayerNorm() for _ in FEATURES]
+        self.head = nn.Dense(2)
+
+    def __call__(self, inputs):
+        for dense, norm in zip(self.hidden, self.norms, strict=True):
+            inputs = nn.relu(norm(dense(inputs)))
+        return self.head(inputs)
+
+
+def plain_act(params, key, observation, task):
+    del key
+    inputs = jnp.concatenate([(observation - MEAN) / STD, task], axis=-1)
+    return Plain().apply(params, inputs)
+
+
+def plain_loss(params, key, observation, action, task):
+    return jnp.sum((plain_act(params, key, observation, task) - action) ** 2)
+
+
+def test_actions_and_training_know_no_dropout():
+    policy = mlp.policy(MEAN, STD, 2, 2, features=FEATURES)
+    params = jax.jit(policy.init)(jax.random.key(0))
+    plain = jax.jit(Plain().init)(jax.random.key(0), jnp.zeros(5))
+    jax.tree.map(np.testing.assert_array_equal, params, plain)
+
+    observation, action, task = (array[0] for array in examples())
+    np.testing.assert_array_equal(
+        jax.jit(policy.act)(params, None, observation, task),
+        jax.jit(plain_act)(params, None, observation, task),
+    )
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        jax.jit(jax.grad(policy.loss))(params, None, observation, action, task),
+        jax.jit(jax.grad(plain_loss))(params, None, observation, action, task),
+    )
+    # no random number is drawn and no mask is applied
+    program = str(jax.make_jaxpr(policy.act)(params, None, observation, task))
+    assert "random" not in program and "select" not in program
+
+
+def test_dropout_acts_in_stochastic_alone():
+    policy = mlp.policy(MEAN, STD, 2, 2, features=FEATURES)
+    params = jax.jit(policy.init)(jax.random.key(0))
+    observation, _, task = (array[0] for array in examples())
+    plain = policy.act(params, None, observation, task)
+    drawn = policy.stochastic(params, jax.random.key(1), observation, task, 0.5)
+    assert np.abs(drawn - plain).max() > 1e-3
+    kept = policy.stochastic(params, jax.random.key(1), observation, task, 0.0)
+    np.testing.assert_array_equal(kept, plain)
+
+
+@pytest.mark.parametrize("std", [0.0, -1.0, float("nan")])
+def test_standard_deviations_must_be_positive(std):
+    with pytest.raises(errors.InvalidArgumentError, match="likelihood_std"):
+        mlp.policy(MEAN, STD, 2, 2, likelihood_std=std)
+    with pytest.raises(errors.InvalidArgumentError, match="observation_std"):
+        mlp.policy(MEAN, jnp.array([1.0, std, 1.0]), 2, 2)

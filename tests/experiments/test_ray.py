@@ -1,0 +1,112 @@
+"""The launcher `ray`, on a Ray cluster of two workers on this machine."""
+
+import io
+import json
+import signal
+import sys
+from unittest import mock
+
+import pytest
+from rich.console import Console
+
+from amf_jax import errors
+from experiments import launchers, sweep, worker
+from experiments.configs import loading
+from tests.experiments import fake_cells
+
+
+@pytest.fixture
+def ray_pool(monkeypatch):
+    """The launcher's module; skips where Ray is not installed."""
+    pytest.importorskip(
+        "ray", reason="Ray is not installed: pip install 'amf_jax[ray]'"
+    )
+    monkeypatch.setenv("RAY_ADDRESS", "local")  # whatever cluster runs here
+    from experiments import ray_pool
+
+    return ray_pool
+
+
+def test_a_killed_worker_is_replaced_and_its_cell_run_again(
+    ray_pool, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "fake.py").write_text(fake_cells.CONFIG_FILE)
+    console = Console(file=io.StringIO(), width=160)
+    argv = [
+        "sweep",
+        "--config=experiments/configs/sweeps.py:main",
+        f"--config.cells={tmp_path}/fake.py:8-8-0-0",
+        "--config.methods=amf",
+        "--config.seeds=3",
+        "--config.workers=2",
+        f"--config.results_dir={tmp_path}",
+        "--config.figures=()",
+        "--launcher=ray",
+    ]
+    assert sweep.main(argv, fake_cells.killed_once, console) == 0
+    output = console.file.getvalue()
+    assert "FAILED metaworld 8-8-0-0 amf seed 1: WorkerCrashedError:" in output
+    assert "(will be tried once more)" in output
+    lines = (tmp_path / "diary").read_text().splitlines()
+    diary = [json.loads(line) for line in lines]
+    assert sorted(entry["seed"] for entry in diary) == [0, 1, 2]
+    assert {entry["threads"] for entry in diary} == {"1"}
+    assert output.count("finished metaworld") == 3
+    assert "0.400 [0.40, 0.40]" in output  # a row of the table
+    assert not list(tmp_path.rglob("*.log"))
+
+
+def test_ctrl_c_lets_the_round_finish_and_starts_nothing_new(ray_pool, tmp_path):
+    (tmp_path / "fake.py").write_text(fake_cells.CONFIG_FILE)
+    spec = f"{tmp_path}/fake.py:8-8-0-0"
+    cells = []
+    for seed in range(2):
+        config = loading.load(spec, {"results_dir": str(tmp_path), "seed": seed})
+        path = fake_cells.folder(config) / f"seed{seed}.jsonl"
+        cells.append(worker.Cell(config, path, path.with_suffix(".log")))
+    pressed = []
+
+    def press_once():
+        if cells[0].results.exists() and not pressed:
+            pressed.append(True)
+            signal.raise_signal(signal.SIGINT)
+
+    observer = mock.Mock()
+    observer.tick.side_effect = press_once
+    outcome = ray_pool.run(fake_cells.finish_round, cells, 1, observer, tmp_path)
+    assert outcome == launchers.Outcome(interrupted=True)
+    observer.started.assert_called_once_with(cells[0])
+    observer.stopping.assert_called_once_with()
+    observer.failed.assert_not_called()
+    assert len(cells[0].results.read_text().splitlines()) == 1 + 2
+    assert not cells[0].log.exists()
+    assert not cells[1].results.exists()
+
+
+def test_ctrl_c_before_there_is_a_cluster_ends_the_sweep(
+    ray_pool, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ray_pool.ray, "init", mock.Mock(side_effect=KeyboardInterrupt))
+    outcome = ray_pool.run(fake_cells.run, [mock.Mock()], 1, mock.Mock(), tmp_path)
+    assert outcome == launchers.Outcome(interrupted=True)
+
+
+def test_a_cluster_out_of_reach_is_an_error(ray_pool, tmp_path, monkeypatch):
+    init = mock.Mock(side_effect=ConnectionError("Failed to connect to 10.0.0.1:6379"))
+    monkeypatch.setattr(ray_pool.ray, "init", init)
+    with pytest.raises(launchers.LauncherError, match="Ray cluster: Failed to connect"):
+        ray_pool.run(fake_cells.run, [mock.Mock()], 1, mock.Mock(), tmp_path)
+
+
+def test_an_address_for_clients_is_an_error(ray_pool, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "ray://somewhere:10001")
+    with pytest.raises(launchers.LauncherError, match="on a node of the cluster"):
+        ray_pool.run(fake_cells.run, [mock.Mock()], 1, mock.Mock(), tmp_path)
+
+
+def test_missing_ray_is_an_error_that_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "experiments.ray_pool", raising=False)
+    with pytest.raises(errors.MissingDependencyError, match=r"amf_jax\[ray\]"):
+        launchers.get("ray")

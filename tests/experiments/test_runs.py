@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+
+from amf_jax.errors import ResultsError
+from experiments import results
+from experiments.results import Run
+from experiments.runs import (
+    ResultsWarning,
+    collect,
+    collect_all,
+    finished,
+    matched,
+    score,
+    values,
+    warn_if_incomparable,
+)
+
+CONFIG = {
+    "suite": "metaworld",
+    "setting": "8-8-0-0",
+    "method": "amf",
+    "preset": "fast",
+    "rounds": 2,
+    "attempts": 50,
+    "results_dir": "results",
+    "policy": {"width": 256},
+}
+
+
+def header(seed=0, **changes):
+    return {"config": CONFIG | {"seed": seed} | changes, "versions": {}, "seed": seed}
+
+
+def rounds(*numbers):
+    return [{"round": number, "mean_success": number / 10} for number in numbers]
+
+
+def place(folder, seed, method="amf"):
+    return results.path(folder, "metaworld", "8-8-0-0", method, seed)
+
+
+def test_collect_sorts_seeds_as_numbers(tmp_path):
+    for seed in (10, 2, 0):
+        results.write(place(tmp_path, seed), header(seed), rounds(0))
+    (place(tmp_path, 0).parent / "seed0.checkpoint").mkdir()
+    runs = collect(tmp_path, "metaworld", "8-8-0-0", "amf")
+    assert [run.seed for run in runs] == [0, 2, 10]
+    assert collect(tmp_path, "metaworld", "8-8-0-0", "uniform") == []
+
+
+def test_collect_refuses_seeds_of_several_configs(tmp_path):
+    results.write(place(tmp_path, 0), header(0), rounds(0))
+    results.write(place(tmp_path, 1), header(1, results_dir="other"), rounds(0))
+    results.write(place(tmp_path, 2), header(2, preset="paper"), rounds(0))
+    with pytest.raises(
+        ResultsError, match=r"\(seed 0, seed 2\): preset: 'fast', 'paper'"
+    ):
+        collect(tmp_path, "metaworld", "8-8-0-0", "amf")
+
+
+def test_collect_refuses_a_file_under_another_seed(tmp_path):
+    results.write(place(tmp_path, 1), header(0), rounds(0))
+    with pytest.raises(ResultsError, match=r"seed1\.jsonl holds the results of seed 0"):
+        collect(tmp_path, "metaworld", "8-8-0-0", "amf")
+
+
+def test_unfinished_runs_are_left_out_with_a_warning():
+    whole, partial = Run(header(0), rounds(0, 1, 2)), Run(header(1), rounds(0, 1))
+    with pytest.warns(
+        ResultsWarning, match=r"amf: unfinished runs \(seeds 1\) are left"
+    ):
+        assert finished([whole, partial]) == [whole]
+    with pytest.warns(ResultsWarning, match="up to the last round they share"):
+        assert finished([partial]) == [partial]
+
+
+def test_curves_of_unlike_budgets_are_warned_about():
+    runs = {
+        "AMF": [Run(header(), [])],
+        "Uniform": [Run(header(method="uniform", attempts=25), [])],
+    }
+    with pytest.warns(ResultsWarning, match="attempts is 50 for AMF; 25 for Uniform"):
+        warn_if_incomparable(runs)
+
+
+def test_methods_alone_are_comparable():
+    runs = {m: [Run(header(method=m), [])] for m in ("amf", "uniform")}
+    warn_if_incomparable(runs)
+
+
+def test_values_stacks_seeds_up_to_the_shortest_and_null_is_nan():
+    first = [
+        {"a": 1.0, "b": [1, None]},
+        {"a": None, "b": None},
+        {"a": 3.0, "b": [5, 6]},
+    ]
+    second = [{"a": 4, "b": [7, 8]}, {"a": 5}]
+    runs = [Run(header(0), first), Run(header(1), second)]
+    nan = np.nan
+    np.testing.assert_array_equal(values(runs, "a"), [[1, nan], [4, 5]])
+    np.testing.assert_array_equal(
+        values(runs, "b"), [[[1, nan], [nan, nan]], [[7, 8], [nan, nan]]]
+    )
+    np.testing.assert_array_equal(values(runs, "c"), np.full((2, 2), nan))
+
+
+def test_collect_all_has_every_finished_run_in_the_order_of_numbers(tmp_path):
+    for setting in ("12", "2"):
+        for method in ("uniform", "amf", "study_figure3"):
+            config = {"suite": "integrator", "setting": setting, "method": method}
+            where = results.path(tmp_path, "integrator", setting, method, 0)
+            results.write(where, header(**config), rounds(0, 1, 2))
+    results.write(place(tmp_path, 0), header(), rounds(0, 1))
+    with pytest.warns(ResultsWarning, match="8-8-0-0 amf is left out: no run is fin"):
+        found = collect_all(tmp_path)
+    assert list(found) == [("integrator", "2"), ("integrator", "12")]
+    assert list(found["integrator", "2"]) == ["amf", "uniform"]
+    assert found["integrator", "12"]["amf"][0].config["setting"] == "12"
+
+
+def test_collect_all_of_an_empty_folder_is_empty(tmp_path):
+    assert collect_all(tmp_path) == {}
+
+
+def test_matched_keeps_the_seeds_that_both_have():
+    first = [Run(header(seed), []) for seed in (0, 2, 3)]
+    second = [Run(header(seed, method="uniform"), []) for seed in (3, 2, 5)]
+    with pytest.warns(
+        ResultsWarning,
+        match="8-8-0-0 amf and metaworld 8-8-0-0 uniform: seeds 0, 5 are not in both",
+    ):
+        ours, theirs = matched(first, second)
+    assert [run.seed for run in ours] == [run.seed for run in theirs] == [2, 3]
+    assert theirs[0].config["method"] == "uniform"
+
+
+@pytest.mark.parametrize("field", ["mean_success", "return"])
+def test_score_is_the_success_where_there_is_one(field):
+    empty = {"mean_success": None, "return": None}
+    assert score([Run(header(), [empty | {field: 0.5}])]) == field
