@@ -76,7 +76,7 @@ def build(
         if metrics.get("success") is not None:
             metrics["success"] = np.asarray(metrics["success"]).tolist()
             metrics["mean_success"] = float(np.mean(metrics["success"]))
-        return metrics | parts.measure(state)
+        return {**metrics, **parts.measure(state)}
 
     tuner = ActiveFineTuner(
         learner=parts.learner,

@@ -29,8 +29,8 @@ def dropout(
 
     The masks depend on the key alone: all points of a call, and of another call with
     the same key, see the same T networks. Points embedded with different keys have no
-    meaningful covariance, so a selector that conditions on the history must embed it
-    anew each round (`frozen_embeddings=False`), or not condition on it.
+    meaningful covariance; `selectors.amf` embeds all points of a selection with one
+    key, and with `frozen_embeddings=True` those of all rounds.
 
     Dropout acts at selection only, on a policy that was trained without. So it does in
     the paper, whose section 5.3 compares with *test-time* dropout (Loquercio et al.,

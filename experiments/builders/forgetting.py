@@ -12,12 +12,19 @@ from experiments.suites.base import Suite
 
 
 class Setup(NamedTuple):
-    """What a way is built from: the cell's config, policy, suite, and the strength."""
+    """What a way is built from.
+
+    Attributes:
+      config: the section `forgetting` of the cell's.
+      policy: that is trained.
+      suite: that it is trained on.
+      strength: of a penalty; 0 for ways that have none.
+    """
 
     config: ConfigDict
     policy: Policy
     suite: Suite
-    strength: float | None
+    strength: float
 
     @property
     def num_tasks(self) -> int:
@@ -103,4 +110,4 @@ def learner_options(
             f"forgetting.strength={strength} does not go with {name!r}: it is the"
             f" strength of the penalties {' and '.join(_PENALTIES)}, which need one"
         )
-    return FORGETTING[name](Setup(config.forgetting, policy, suite, strength))
+    return FORGETTING[name](Setup(config.forgetting, policy, suite, strength or 0.0))
