@@ -10,7 +10,7 @@ from amf_jax import demonstrations as demonstrations_lib
 from amf_jax import errors, selectors
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.embeddings import Embedding
-from amf_jax.learners import Learner, LearnerState
+from amf_jax.learners import EMBEDDING_POLICIES, Learner, LearnerState
 from amf_jax.selectors import Selector
 from experiments.methods import Method
 from experiments.suites.base import Suite
@@ -52,6 +52,20 @@ def chosen(config: ConfigDict, field: str, otherwise: Any) -> Any:
     """The value of `config.selection.<field>`, or `otherwise` where it is open."""
     value = config.selection.get(field)
     return otherwise if value is None else value
+
+
+def embedding_policy(config: ConfigDict, method: Method) -> str:
+    """Which copy of the policy gives the embeddings.
+
+    Raises:
+      UnknownNameError: for one that does not exist.
+    """
+    name = chosen(config, "embedding_policy", method.embedding_policy)
+    if name not in EMBEDDING_POLICIES:
+        raise errors.UnknownNameError(
+            "selection.embedding_policy", name, EMBEDDING_POLICIES
+        )
+    return name
 
 
 def criterion(config: ConfigDict, method: Method, default: str) -> str:

@@ -92,8 +92,9 @@ def _check_method(config: ConfigDict, method: Method) -> None:
             f" ({method.forgetting!r}), but a Gaussian process forgets nothing; use"
             " 'uniform' or 'amf' on the integrator"
         )
-    if config.selection.embedding_policy not in (None, "pretrained"):
+    asked = config.selection.embedding_policy
+    if asked is not None and base.embedding_policy(config, method) != "pretrained":
         raise errors.InvalidArgumentError(
-            f"selection.embedding_policy={config.selection.embedding_policy!r} needs a"
-            " policy that is trained by gradient; a Gaussian process takes 'pretrained'"
+            f"selection.embedding_policy={asked!r} needs a policy that is trained by"
+            " gradient; a Gaussian process takes 'pretrained'"
         )

@@ -40,7 +40,7 @@ def build(config: ConfigDict, method: Method, suite: Suite) -> Parts:
         action_size=suite.action_size,
         likelihood_std=config.selection.likelihood_std,
     )
-    embedding_policy = base.chosen(config, "embedding_policy", method.embedding_policy)
+    embedding_policy = base.embedding_policy(config, method)
     copied = embedding_policy == "validation_copy"
     training = config.training
     learner = learners.gradient_learner(

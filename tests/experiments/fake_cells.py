@@ -47,12 +47,14 @@ def record(round_: int, seconds: float = 2.0) -> dict:
 
 
 def write(config: ConfigDict, rounds: int, seconds: float = 2.0) -> None:
-    """Writes the results of rounds 0 to `rounds`."""
+    """Writes the results of rounds 0 to `rounds`, at once as real cells do."""
     lines = [{"config": config.to_dict(), "versions": {}, "seed": config.seed}]
     lines += [record(round_, seconds) for round_ in range(rounds + 1)]
     path = folder(config) / f"seed{config.seed}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    part = path.with_suffix(".part")
+    part.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    part.replace(path)
 
 
 def run(config: ConfigDict) -> None:

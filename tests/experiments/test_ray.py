@@ -68,7 +68,8 @@ def test_ctrl_c_lets_the_round_finish_and_starts_nothing_new(ray_pool, tmp_path)
     pressed = []
 
     def press_once():
-        if cells[0].results.exists() and not pressed:
+        running = observer.started.called and cells[0].results.exists()
+        if running and not pressed:
             pressed.append(True)
             signal.raise_signal(signal.SIGINT)
 
