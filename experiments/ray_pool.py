@@ -8,6 +8,7 @@ under the same names.
 
 import functools
 import os
+import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -51,14 +52,17 @@ def run(
     queue = CellQueue(cells, observer)
     if not queue:
         return queue.outcome
+    # ray.cancel would interrupt a cell several times, and so cut its last round off.
+    stop = cache.absolute() / f"stop-{uuid.uuid4().hex}"
     try:
         _connect(workers, worker.environment(1, cache))
         with count_interrupts() as interrupts:
-            _run(run_cell, queue, workers, observer, interrupts)
+            _run(run_cell, queue, workers, observer, interrupts, stop)
     except KeyboardInterrupt:  # before it was connected
         queue.interrupt()
     finally:
         ray.shutdown()  # ends the tasks that still run
+        stop.unlink(missing_ok=True)
     return queue.outcome
 
 
@@ -93,6 +97,7 @@ def _run(
     workers: int,
     observer: Observer,
     interrupts: Sequence[int],
+    stop: Path,
 ) -> None:
     task = ray.remote(
         num_cpus=1,
@@ -104,15 +109,16 @@ def _run(
     while queue or running:
         while queue and len(running) < workers:
             attempt = queue.take()
-            running[task.remote(run_cell, attempt.cell, os.getcwd())] = attempt
+            stream = task.remote(run_cell, attempt.cell, os.getcwd(), stop)
+            running[stream] = attempt
         for news in ray.wait(list(running), timeout=POLL_SECONDS)[0]:
             if _settled(news, running[news], queue, observer):
                 del running[news]
         observer.tick()
         if interrupts and not queue.outcome.interrupted:
             queue.interrupt()
-            for news in running:
-                ray.cancel(news)  # Ctrl-C for the cell
+            stop.parent.mkdir(parents=True, exist_ok=True)
+            stop.touch()
         if len(interrupts) > 1:
             return
 
@@ -133,7 +139,7 @@ def _settled(
         return False
     if kind == "finished":
         queue.finished(attempt)
-    else:
+    elif kind != "interrupted":
         queue.failed(attempt, message)
     return True
 

@@ -1,5 +1,6 @@
 """Worker processes: each runs cell after cell, on its own share of the cores."""
 
+import _thread
 import contextlib
 import itertools
 import multiprocessing
@@ -18,6 +19,9 @@ from ml_collections import ConfigDict
 #: A process grows by about 10 MB with every cell that it runs, since what was compiled
 #: for one is kept; after so many cells another takes its place.
 CELLS_PER_PROCESS = 32
+
+#: How often a cell looks whether it is to stop.
+_WATCH_SECONDS = 0.2
 
 
 class Cell(NamedTuple):
@@ -90,7 +94,7 @@ def work(
 
 
 def work_on(
-    run_cell: Callable[[ConfigDict], object], cell: Cell, folder: str
+    run_cell: Callable[[ConfigDict], object], cell: Cell, folder: str, stop: Path
 ) -> Iterator[tuple[str, str]]:
     """One cell in a process of somebody else's, on one core.
 
@@ -98,13 +102,39 @@ def work_on(
       run_cell: runs the cell's config.
       cell: what to run.
       folder: what relative paths are relative to.
+      stop: a file that is Ctrl-C for the cell as soon as it exists.
 
     Yields:
-      `started` and "", then what `attempt` returns.
+      `started` and "", then what `attempt` returns, or `interrupted` and "".
     """
     os.chdir(folder)
     yield "started", ""
-    yield attempt(run_cell, cell)
+    try:
+        with _interrupted_by(stop):
+            end = attempt(run_cell, cell)
+    except KeyboardInterrupt:
+        end = "interrupted", ""
+    yield end
+
+
+@contextlib.contextmanager
+def _interrupted_by(stop: Path) -> Iterator[None]:
+    """Raises `KeyboardInterrupt` once, when the file `stop` exists."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_WATCH_SECONDS):
+            if stop.exists():
+                _thread.interrupt_main()
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 def _detach(cores: list[int]) -> None:
