@@ -5,10 +5,9 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from amf_jax.errors import AmfError, UnknownNameError
-from experiments import figures
+from experiments import command, figures
 from experiments.figures.data import NoResultsError
-from experiments.figures.estimates import IQM, MEAN, Estimate
+from experiments.figures.estimates import IQM, MEAN
 from experiments.runs import ResultsWarning
 
 
@@ -44,44 +43,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _draw(
-    name: str, results_dir: str, output_dir: str, estimate: Estimate
-) -> list[str]:
-    """Draws one figure, or all those that have results; returns the paths."""
-    if name != "all":
-        return [str(figures.draw(name, results_dir, output_dir, estimate))]
-    drawn = []
-    for each in figures.FIGURES:
+def _draw(options: argparse.Namespace) -> None:
+    """Draws one figure, or all those that have results, and prints the paths."""
+    where = (options.results_dir, options.output, options.estimate)
+    if options.name != "all":
+        print(figures.draw(options.name, *where))
+        return
+    drawn = 0
+    for name in figures.FIGURES:
         try:
-            drawn.append(str(figures.draw(each, results_dir, output_dir, estimate)))
+            print(figures.draw(name, *where))
+            drawn += 1
         except NoResultsError as error:
-            warnings.warn(f"{each}: {error}", ResultsWarning, stacklevel=2)
+            warnings.warn(f"{name}: {error}", ResultsWarning, stacklevel=2)
     if not drawn:
-        raise NoResultsError(f"no figure has any results in {results_dir}")
-    return drawn
+        raise NoResultsError(f"no figure has any results in {options.results_dir}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    error = None
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ResultsWarning)
-        try:
-            paths = _draw(
-                options.name, options.results_dir, options.output, options.estimate
-            )
-            print(*paths, sep="\n")
-        except AmfError as raised:
-            error = raised
-    for message in dict.fromkeys(str(warning.message) for warning in caught):
-        print(f"note: {message}", file=sys.stderr)
-    if isinstance(error, UnknownNameError):
-        parser.error(str(error))
-    if error is not None:
-        print(f"error: {error}", file=sys.stderr)
-    return int(error is not None)
+    return command.run(_parser(), arguments, _draw)
 
 
 if __name__ == "__main__":

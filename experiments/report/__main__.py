@@ -3,13 +3,13 @@
 import argparse
 import difflib
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from amf_jax.errors import AmfError, ResultsError
+from amf_jax.errors import ResultsError
+from experiments import command
 from experiments.report.page import page
-from experiments.runs import ResultsWarning, collect_all
+from experiments.runs import collect_all
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,19 +71,7 @@ def _compare(output: Path, present: str, text: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
-    options = _parser().parse_args(arguments)
-    error = None
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ResultsWarning)
-        try:
-            _update(options)
-        except AmfError as raised:
-            error = raised
-    for message in dict.fromkeys(str(warning.message) for warning in caught):
-        print(f"note: {message}", file=sys.stderr)
-    if error is not None:
-        print(f"error: {error}", file=sys.stderr)
-    return int(error is not None)
+    return command.run(_parser(), arguments, _update)
 
 
 if __name__ == "__main__":

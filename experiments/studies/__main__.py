@@ -2,13 +2,10 @@
 
 import argparse
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from amf_jax.errors import AmfError, InvalidArgumentError, UnknownNameError
-from experiments import figures
-from experiments.runs import ResultsWarning
+from experiments import command, figures
 from experiments.studies import STUDIES, run
 
 
@@ -33,30 +30,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit status, as in `experiments.figures`."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+def _study(options: argparse.Namespace) -> None:
     folder = Path(options.results_dir)
-    names = STUDIES if options.name == "all" else (options.name,)
+    for name in STUDIES if options.name == "all" else (options.name,):
+        for path in run(name, folder, options.seeds):
+            print(path)
+        print(figures.draw(name, folder, folder / "figures"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit status."""
     try:
-        for name in names:
-            for path in run(name, folder, options.seeds):
-                print(path)
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", ResultsWarning)
-                print(figures.draw(name, folder, folder / "figures"))
-            for message in dict.fromkeys(str(warning.message) for warning in caught):
-                print(f"note: {message}", file=sys.stderr)
-    except (UnknownNameError, InvalidArgumentError) as error:
-        parser.error(str(error))
-    except AmfError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return command.run(_parser(), arguments, _study)
     except KeyboardInterrupt:
         print("stopped; the study starts anew next time", file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == "__main__":

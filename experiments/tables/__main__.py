@@ -2,13 +2,11 @@
 
 import argparse
 import sys
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from amf_jax.errors import AmfError, ResultsError
-from experiments import tables
-from experiments.results import Run
-from experiments.runs import ResultsWarning, collect_all
+from amf_jax.errors import ResultsError
+from experiments import command, tables
+from experiments.runs import collect_all
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -33,36 +31,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _text(
-    found: Mapping[tuple[str, str], Mapping[str, Sequence[Run]]],
-    options: argparse.Namespace,
-) -> str:
+def _print(options: argparse.Namespace) -> None:
+    found = collect_all(options.results_dir)
+    if not found:
+        raise ResultsError(f"no finished runs in {options.results_dir}")
     boards = [tables.rank(by_method) for by_method in found.values()]
     if options.csv:
-        return tables.to_csv(boards)
+        print(tables.to_csv(boards), end="")
+        return
     write = tables.to_markdown if options.markdown else tables.to_text
     parts = [write(tables.leaderboard(board)) for board in boards]
-    return "\n\n".join([*(part.strip("\n") for part in parts), tables.LEGEND]) + "\n"
+    print("\n\n".join([*(part.strip("\n") for part in parts), tables.LEGEND]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
-    options = _parser().parse_args(arguments)
-    error = None
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ResultsWarning)
-        try:
-            found = collect_all(options.results_dir)
-            if not found:
-                raise ResultsError(f"no finished runs in {options.results_dir}")
-            print(_text(found, options), end="")
-        except AmfError as raised:
-            error = raised
-    for message in dict.fromkeys(str(warning.message) for warning in caught):
-        print(f"note: {message}", file=sys.stderr)
-    if error is not None:
-        print(f"error: {error}", file=sys.stderr)
-    return int(error is not None)
+    return command.run(_parser(), arguments, _print)
 
 
 if __name__ == "__main__":

@@ -8,29 +8,7 @@ import pytest
 from amf_jax.errors import ResultsError
 from experiments import results, runs
 from experiments.results import Run
-
-CONFIG = {
-    "suite": "metaworld",
-    "setting": "8-8-0-0",
-    "method": "amf",
-    "preset": "fast",
-    "rounds": 2,
-    "attempts": 50,
-    "results_dir": "results",
-    "policy": {"width": 256},
-}
-
-
-def header(seed=0, **changes):
-    return {"config": CONFIG | {"seed": seed} | changes, "versions": {}, "seed": seed}
-
-
-def rounds(*numbers):
-    return [{"round": number, "mean_success": number / 10} for number in numbers]
-
-
-def place(folder, seed, method="amf"):
-    return results.path(folder, "metaworld", "8-8-0-0", method, seed)
+from tests.experiments.result_files import CONFIG, header, place, rounds
 
 
 def test_round_trip_keeps_every_digit_and_turns_nan_into_null(tmp_path):

@@ -14,29 +14,7 @@ from experiments.runs import (
     values,
     warn_if_incomparable,
 )
-
-CONFIG = {
-    "suite": "metaworld",
-    "setting": "8-8-0-0",
-    "method": "amf",
-    "preset": "fast",
-    "rounds": 2,
-    "attempts": 50,
-    "results_dir": "results",
-    "policy": {"width": 256},
-}
-
-
-def header(seed=0, **changes):
-    return {"config": CONFIG | {"seed": seed} | changes, "versions": {}, "seed": seed}
-
-
-def rounds(*numbers):
-    return [{"round": number, "mean_success": number / 10} for number in numbers]
-
-
-def place(folder, seed, method="amf"):
-    return results.path(folder, "metaworld", "8-8-0-0", method, seed)
+from tests.experiments.result_files import header, place, rounds
 
 
 def test_collect_sorts_seeds_as_numbers(tmp_path):
