@@ -86,6 +86,8 @@ def report(
         warnings.simplefilter("always", ResultsWarning)
         for by_method in runs.values():
             console.print(tables.to_rich(tables.overview(by_method)))
+        if any(len(by_method) > tables.MAX_COLUMNS for by_method in runs.values()):
+            console.print(tables.LEGEND)
         drawn = [
             figures.draw(name, folder, folder / "figures") for name in sweep.figures
         ]
