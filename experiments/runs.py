@@ -186,3 +186,27 @@ def score(runs: Sequence[Run]) -> str:
     """The field that tells how good a policy is: success, or the return without one."""
     successes = values(runs, "mean_success")
     return "return" if np.isnan(successes).all() else "mean_success"
+
+
+def side_by_side(
+    runs: Mapping[str, Sequence[Run]],
+) -> tuple[dict[str, list[Run]], str, dict[str, np.ndarray]]:
+    """What a comparison of methods looks at, with a warning where it is not fair.
+
+    Args:
+      runs: runs of one suite and setting by method, at least one each.
+
+    Returns:
+      The finished runs of each method, the field that is their score, and its curves
+      `[seeds, rounds]` by method.
+
+    Raises:
+      ResultsError: if there is nothing to compare.
+    """
+    if not runs or not all(runs.values()):
+        raise ResultsError("runs holds no results to compare; give a run per method")
+    warn_if_incomparable(runs)
+    groups = {method: finished(group) for method, group in runs.items()}
+    field = score(next(iter(groups.values())))
+    curves = {method: values(group, field) for method, group in groups.items()}
+    return groups, field, curves

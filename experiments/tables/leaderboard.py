@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from amf_jax.errors import ResultsError
 from experiments import statistics
 from experiments.figures import style
 from experiments.results import Run
-from experiments.runs import finished, score, values, warn_if_incomparable
+from experiments.runs import side_by_side, values
 from experiments.statistics import Summary
 from experiments.tables.table import Table, cell
 
@@ -83,13 +82,8 @@ def rank(runs: Mapping[str, Sequence[Run]]) -> Leaderboard:
     Raises:
       ResultsError: if there is nothing to compare.
     """
-    if not runs or not all(runs.values()):
-        raise ResultsError("runs holds no results to compare; give a run per method")
-    warn_if_incomparable(runs)
-    groups = {method: finished(group) for method, group in runs.items()}
+    groups, field, curves = side_by_side(runs)
     first = next(iter(groups.values()))
-    field = score(first)
-    curves = {method: values(group, field) for method, group in groups.items()}
     areas = {m: statistics.area_under_curve(curve) for m, curve in curves.items()}
 
     start = np.mean([curve[:, 0].mean() for curve in curves.values()])

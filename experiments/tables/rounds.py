@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from amf_jax.errors import ResultsError
 from experiments import statistics
 from experiments.figures import style
 from experiments.results import Run
-from experiments.runs import finished, score, values, warn_if_incomparable
+from experiments.runs import side_by_side
 from experiments.tables.table import Table, cell
 
 #: Rounds between two rows.
@@ -27,13 +26,8 @@ def compare(runs: Mapping[str, Sequence[Run]]) -> Table:
     Raises:
       ResultsError: if there is nothing to compare.
     """
-    if not runs or not all(runs.values()):
-        raise ResultsError("runs holds no results to compare; give a run per method")
-    warn_if_incomparable(runs)
-    groups = {method: finished(group) for method, group in runs.items()}
+    groups, field, curves = side_by_side(runs)
     first = next(iter(groups.values()))
-    field = score(first)
-    curves = {method: values(group, field) for method, group in groups.items()}
 
     last = max(curve.shape[1] for curve in curves.values()) - 1
     body = []
