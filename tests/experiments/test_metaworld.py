@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from amf_jax import errors
-from experiments.suites import metaworld
+from experiments.suites import metaworld, simulation
 from experiments.suites.metaworld import (
     environment,
     experts,
     normalizer,
-    rollout,
     scene,
     tasks,
 )
@@ -36,11 +35,10 @@ def noisy_expert(seed):
 
     def act(observations, task_ids):
         policies = experts.experts()
-        with experts.quiet():
-            actions = np.stack(
-                [policies[c](o) for o, c in zip(observations, task_ids, strict=True)]
-            )
-        return actions + rollout.ACTION_NOISE * rng.standard_normal(actions.shape)
+        actions = np.stack(
+            [policies[c](o) for o, c in zip(observations, task_ids, strict=True)]
+        )
+        return actions + metaworld.ACTION_NOISE * rng.standard_normal(actions.shape)
 
     return act
 
@@ -244,7 +242,7 @@ def test_failed_episodes_are_drawn_again_and_never_handed_out(suite, monkeypatch
 
 
 def test_an_expert_that_never_succeeds_is_an_error(suite, monkeypatch):
-    monkeypatch.setattr(rollout, "_TRIES", 2)
+    monkeypatch.setattr(simulation, "_TRIES", 2)
     monkeypatch.setattr(experts, "experts", lambda: [lambda observation: np.zeros(4)])
     with pytest.raises(errors.DemonstrationError, match="'mug left' failed 2 times"):
         suite.demonstrate((0,), 0, 1)

@@ -3,19 +3,15 @@
 All four tasks use a policy of the package as it is; no controller here is our own.
 """
 
-import contextlib
 import functools
 import importlib
 import warnings
-from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from amf_jax import errors
 from experiments.suites.metaworld import scene, tasks
-
-#: `expert(observation [18]) -> action [4]`, noise-free and not clipped.
-Expert = Callable[[np.ndarray], np.ndarray]
+from experiments.suites.simulation import Expert
 
 _POLICIES = (
     "SawyerCoffeePushV3Policy",
@@ -45,14 +41,6 @@ def experts() -> tuple[Expert, ...]:
     )
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silences what the scripted policies warn at every step: that we clip them."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Constant\\(s\\) may be too high")
-        yield
-
-
 def adapt(observation: np.ndarray, task: int) -> np.ndarray:
     """An observation as the scripted policy of `task` parses it.
 
@@ -68,4 +56,6 @@ def adapt(observation: np.ndarray, task: int) -> np.ndarray:
 
 
 def _act(policy, task: int, observation: np.ndarray) -> np.ndarray:
-    return policy.get_action(adapt(observation, task))
+    with warnings.catch_warnings():  # at every step, that we clip the action
+        warnings.filterwarnings("ignore", message="Constant\\(s\\) may be too high")
+        return policy.get_action(adapt(observation, task))

@@ -1,0 +1,285 @@
+"""Suites on a physics simulator: expert demonstrations, and batched evaluation."""
+
+import concurrent.futures
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import jax.numpy as jnp
+import numpy as np
+
+from amf_jax import errors
+from amf_jax.demonstrations import Demonstrations
+from experiments.suites import base
+
+_TRIES = 50
+
+#: `expert(observation [S]) -> action [A]`, noise-free, not necessarily clipped.
+Expert = Callable[[np.ndarray], np.ndarray]
+
+
+class Episode(Protocol):
+    """A simulator that is allocated once and reset for every attempt."""
+
+    def reset(self, rng: np.random.Generator, observation: np.ndarray) -> np.ndarray:
+        """Draws a start, writes the first observation and returns its layout.
+
+        The layout is what `World.solved` has to know beside observations, `[L]`; the
+        same L for every start.
+        """
+        ...
+
+    def step(self, action: np.ndarray, observation: np.ndarray) -> None:
+        """Applies `action [A]`, clipped to [-1, 1], and writes the next observation."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """A simulated scene with its tasks and experts.
+
+    Attributes:
+      name: of the suite.
+      task_names: one per task.
+      horizon: steps per episode.
+      observation_mean: `[S]`, fixed normaliser.
+      observation_std: `[S]`, floored away from zero.
+      action_size: width A of an action.
+      action_noise: standard deviation of the noise on the actions of demonstrations.
+      episode: allocates a simulator.
+      expert: `(task, episode) -> Expert`, made anew at the start of every attempt.
+      solved: `(observations [..., S], layouts [..., L]) -> [..., C]` bool, which tasks
+        a state solves.
+    """
+
+    name: str
+    task_names: tuple[str, ...]
+    horizon: int
+    observation_mean: np.ndarray
+    observation_std: np.ndarray
+    action_size: int
+    action_noise: float
+    episode: Callable[[], Episode]
+    expert: Callable[[int, Any], Expert]
+    solved: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def make(
+    world: World, tasks: np.ndarray | None = None, num_threads: int | None = None
+) -> base.Suite:
+    """The suite of a world.
+
+    Args:
+      world: what is simulated.
+      tasks: `[C, D]`, what the policy is conditioned on; one-hot vectors by default.
+      num_threads: threads that simulate during `evaluate`; by default one per core
+        that the process may use. The results do not depend on it.
+
+    Returns:
+      The suite. `close` ends its threads.
+
+    Raises:
+      InvalidArgumentError: `num_threads` < 1, or `tasks` not C finite rows.
+    """
+    if num_threads is None:
+        num_threads = len(os.sched_getaffinity(0))
+    if num_threads < 1:
+        raise errors.InvalidArgumentError(
+            f"num_threads must be at least 1, got {num_threads}"
+        )
+    num_tasks = len(world.task_names)
+    if tasks is None:
+        tasks = np.eye(num_tasks)
+    tasks = np.array(tasks, np.float32)
+    if tasks.ndim != 2 or len(tasks) != num_tasks or not np.isfinite(tasks).all():
+        raise errors.InvalidArgumentError(
+            f"tasks must hold {num_tasks} finite rows, one vector per task, got an"
+            f" array of shape {tasks.shape}"
+        )
+    rollouts = Rollouts(world, tasks, num_threads)
+    return base.Suite(
+        name=world.name,
+        task_names=world.task_names,
+        tasks=tasks,
+        horizon=world.horizon,
+        observation_size=len(world.observation_mean),
+        action_size=world.action_size,
+        observation_mean=world.observation_mean,
+        observation_std=world.observation_std,
+        demonstrate=rollouts.demonstrate,
+        evaluate=rollouts.evaluate,
+        close=rollouts.close,
+    )
+
+
+class Rollouts:
+    """Simulators and threads of one suite, both kept for its lifetime."""
+
+    def __init__(self, world: World, task_vectors: np.ndarray, num_threads: int):
+        self._world = world
+        self._task_vectors = task_vectors
+        self._episodes: list[Episode] = []
+        self._num_threads = num_threads
+        self._pool = (
+            concurrent.futures.ThreadPoolExecutor(num_threads - 1)
+            if num_threads > 1
+            else None
+        )
+
+    def close(self) -> None:
+        """Ends the threads and frees the simulators."""
+        if self._pool is not None:
+            self._pool.shutdown()
+        self._episodes.clear()
+
+    def demonstrate(
+        self, entropy: Sequence[int], task: int | np.ndarray, count: int
+    ) -> Demonstrations:
+        """`count` successful episodes of the expert of `task`, with action noise.
+
+        Demonstration i draws from a random stream of its own, `[*entropy, i]`. An
+        episode that fails is drawn again from the same stream. The expert keeps acting
+        after success, so every step of the horizon is recorded.
+
+        Raises:
+          InvalidArgumentError: `task` is no task index, or `count` < 1.
+          DemonstrationError: the expert fails again and again.
+        """
+        world = self._world
+        num_tasks = len(world.task_names)
+        if not isinstance(task, int | np.integer) or not 0 <= task < num_tasks:
+            raise errors.InvalidArgumentError(
+                f"task must be an index from 0 to {num_tasks - 1}, got {task!r}"
+            )
+        if count < 1:
+            raise errors.InvalidArgumentError(f"count must be at least 1, got {count}")
+        steps = (count, world.horizon)
+        observations = np.empty((*steps, len(world.observation_mean)), np.float32)
+        actions = np.empty((*steps, world.action_size), np.float32)
+        episode = self._allocate(1)[0]
+        for i in range(count):
+            rng = np.random.default_rng([*entropy, i])
+            self._demonstrate_once(episode, rng, int(task), observations[i], actions[i])
+        return Demonstrations(
+            observations=jnp.asarray(observations),
+            actions=jnp.asarray(actions),
+            step_mask=jnp.ones(steps, bool),
+            tasks=jnp.tile(jnp.asarray(self._task_vectors[task]), (count, 1)),
+            task_ids=jnp.full(count, task, jnp.int32),
+            demo_mask=jnp.ones(count, bool),
+        )
+
+    def evaluate(
+        self, act: base.Act, entropy: Sequence[int], attempts: int
+    ) -> dict[str, object]:
+        """Success rate of a policy per task, over fresh episodes.
+
+        The policy sees all episodes at once. An episode counts as a success when its
+        task was ever solved, and is not simulated any further: its row keeps the last
+        observation. Attempt i of task c draws its layout from `[*entropy, c, i]`.
+
+        Raises:
+          InvalidArgumentError: `attempts` < 1, or actions of a wrong shape or not
+            finite.
+        """
+        if attempts < 1:
+            raise errors.InvalidArgumentError(
+                f"attempts must be at least 1, got {attempts}"
+            )
+        world = self._world
+        num_tasks = len(world.task_names)
+        size = num_tasks * attempts
+        task_ids = np.repeat(np.arange(num_tasks, dtype=np.int32), attempts)
+        observations = np.empty((size, len(world.observation_mean)), np.float32)
+        layouts: list[np.ndarray] = [np.empty(0)] * size
+        episodes = self._allocate(size)
+
+        def reset(row: int) -> None:
+            rng = np.random.default_rng([*entropy, task_ids[row], row % attempts])
+            layouts[row] = episodes[row].reset(rng, observations[row])
+
+        self._each(reset, np.arange(size))
+        drawn = np.stack(layouts)
+        success = np.zeros(size, bool)
+        for _ in range(world.horizon):
+            # A copy: the policy may read what it is given after it has returned.
+            actions = _check(
+                act(observations.copy(), task_ids), (size, world.action_size)
+            )
+
+            def step(row: int, actions: np.ndarray = actions) -> None:
+                episodes[row].step(actions[row], observations[row])
+
+            self._each(step, np.flatnonzero(~success))
+            reached = world.solved(observations, drawn)
+            success |= reached[np.arange(size), task_ids]
+            if success.all():
+                break
+        return {"success": success.reshape(num_tasks, attempts).mean(1), "return": None}
+
+    def _demonstrate_once(
+        self,
+        episode: Episode,
+        rng: np.random.Generator,
+        task: int,
+        observations: np.ndarray,
+        actions: np.ndarray,
+    ) -> None:
+        world = self._world
+        observation = np.empty(observations.shape[1:], np.float32)
+        for _ in range(_TRIES):
+            layout = episode.reset(rng, observation)
+            expert = world.expert(task, episode)
+            success = False
+            for t in range(world.horizon):
+                noise = world.action_noise * rng.standard_normal(world.action_size)
+                observations[t] = observation
+                actions[t] = np.clip(expert(observation) + noise, -1.0, 1.0)
+                episode.step(actions[t], observation)
+                success |= bool(world.solved(observation, layout)[task])
+            if success:
+                return
+        raise errors.DemonstrationError(
+            f"the expert of task {world.task_names[task]!r} failed {_TRIES} times in a"
+            " row; the simulation does not behave as tested, check the versions of"
+            f" mujoco and of the package that the suite {world.name!r} is built on"
+        )
+
+    def _allocate(self, count: int) -> list[Episode]:
+        while len(self._episodes) < count:
+            self._episodes.append(self._world.episode())
+        return self._episodes[:count]
+
+    def _each(self, function: Callable[[int], None], rows: np.ndarray) -> None:
+        """Calls `function` on every row, in contiguous chunks, one per thread.
+
+        Rows share nothing, so the result does not depend on the number of threads.
+        """
+
+        def work(chunk: np.ndarray) -> None:
+            for row in chunk.tolist():
+                function(row)
+
+        if self._pool is None:
+            work(rows)
+            return
+        mine, *others = np.array_split(rows, self._num_threads)
+        futures = [self._pool.submit(work, chunk) for chunk in others]
+        work(mine)
+        for future in futures:
+            future.result()
+
+
+def _check(actions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    actions = np.asarray(actions, np.float64)
+    if actions.shape != shape:
+        raise errors.InvalidArgumentError(
+            f"act returned actions of shape {actions.shape}, expected {shape}"
+        )
+    if not np.isfinite(actions).all():
+        row = int(np.argmin(np.isfinite(actions).all(axis=1)))
+        raise errors.InvalidArgumentError(
+            f"act returned NaN or infinity for episode {row}; actions must be finite"
+        )
+    return actions
