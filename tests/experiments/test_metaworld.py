@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from amf_jax import errors
-from experiments.suites import metaworld, simulation
+from experiments.suites import metaworld, models, simulation
 from experiments.suites.metaworld import (
     environment,
     experts,
@@ -349,7 +349,7 @@ def test_a_missing_package_is_named_with_its_install_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "metaworld.policies", None)
     with pytest.raises(errors.MissingDependencyError, match=r"amf_jax\[metaworld\]"):
         experts.experts.__wrapped__()
-    monkeypatch.setattr(scene.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(errors.MissingDependencyError, match=r"amf_jax\[metaworld\]"):
         metaworld.make(1)
 

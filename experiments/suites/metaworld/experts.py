@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 
 from amf_jax import errors
-from experiments.suites.metaworld import scene, tasks
+from experiments.suites.metaworld import tasks
 from experiments.suites.simulation import Expert
 
 _POLICIES = (
@@ -33,7 +33,7 @@ def experts() -> tuple[Expert, ...]:
     except ImportError as error:
         raise errors.MissingDependencyError(
             f"the metaworld experts cannot be imported ({error}); install what they"
-            f" need: {scene.INSTALL}"
+            " need: pip install 'amf_jax[metaworld]'"
         ) from error
     return tuple(
         functools.partial(_act, getattr(policies, name)(), task)
