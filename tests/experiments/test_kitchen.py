@@ -149,9 +149,11 @@ def test_an_unreachable_pose_gives_the_nearest_posture_within_the_limits(kitchen
     assert ((found > low) & (found < high)).all()
 
 
-@pytest.mark.parametrize("task", [0, 1, 3, 4])
-def test_experts_solve_their_task(kitchen, task):
-    assert all(attempt(kitchen, task, seed) for seed in range(3))
+@pytest.mark.parametrize("task", range(5))
+@pytest.mark.parametrize(("noise", "start_noise"), [(0.0, 0.02), (0.1, 0.15)])
+def test_experts_solve_their_task(kitchen, task, noise, start_noise):
+    solved = [attempt(kitchen, task, seed, noise, start_noise) for seed in range(5)]
+    assert np.mean(solved) >= (1.0 if noise == 0 else 0.8)
 
 
 def test_experts_act_alike_in_episodes_of_the_same_seed(kitchen):

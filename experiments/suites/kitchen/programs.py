@@ -72,9 +72,9 @@ _KNOB_ON: Program = (
 _KNOB_OFF: Program = (
     Reach((0, -0.075, 0), (-1.068, -1.375, 1.529, -2.471, 0.533, 1.82, 1.538),
           value=-1.57, joint_tolerance=0.2),
-    Reach((0, -0.004, 0), (-1.333, -1.243, 1.66, -2.263, 0.676, 2.001, 1.475),
+    Reach((0, 0.016, 0), (-1.333, -1.243, 1.66, -2.263, 0.676, 2.001, 1.475),
           value=-1.57, joint_tolerance=0.06, tool_tolerance=0.015),
-    Follow((0, -0.004, 0), lead=0.4, end=0.08, twist=1.0, fingers=0.04,
+    Follow((0, 0.016, 0), lead=0.4, end=0.08, twist=1.0, fingers=0.04,
            rotation_weight=0.2, largest_step=0.04),
 )  # fmt: skip
 
@@ -82,12 +82,12 @@ _BEHIND_THE_DOOR = (-1.372, -0.836, 1.427, -1.349, 0.122, 1.129, 0.524)
 _PIVOTING_CABINET: Program = (
     Reach((-0.0336, -0.0727, -0.0532),
           (-0.984, -0.97, 1.315, -1.87, -0.056, 1.678, 0.811), joint_tolerance=0.198),
-    Reach((0.0551, 0.0316, -0.124), _BEHIND_THE_DOOR, joint_tolerance=0.0532,
+    Reach((0.06, 0.028, -0.132), _BEHIND_THE_DOOR, joint_tolerance=0.0532,
           tool_tolerance=0.0195),
-    Reach((0.0551, 0.0316, -0.124), _BEHIND_THE_DOOR, fingers=0.0, joint_tolerance=0.0,
+    Reach((0.06, 0.028, -0.132), _BEHIND_THE_DOOR, fingers=0.0, joint_tolerance=0.0,
           tool_tolerance=0.0, at_most=1),
-    Follow((0.0468, 0.0134, -0.1487), lead=0.151, end=1.57, yaw=0.299,
-           rotation_weight=0.0114, largest_step=0.2006, saturation=2.09),
+    Follow((0.032, 0.026, -0.149), lead=0.146, end=1.57, yaw=0.3,
+           rotation_weight=0.0065, largest_step=0.2, saturation=2.35),
 )  # fmt: skip
 
 _SLIDING_CABINET: Program = (
@@ -105,10 +105,12 @@ _AT_THE_HANDLE = (-1.379, -1.612, 2.052, -1.312, -0.187, 1.178, 1.535)
 _MICROWAVE: Program = (
     Reach((0.02, -0.11, 0.05), (-0.882, -1.743, 1.912, -1.707, -0.017, 1.139, 1.603),
           joint_tolerance=0.2),
-    Reach((0, 0.02, 0), _AT_THE_HANDLE, joint_tolerance=0.06, tool_tolerance=0.015),
-    Reach((0, 0.02, 0), _AT_THE_HANDLE, fingers=0.0, joint_tolerance=0.0,
-          tool_tolerance=0.0, at_most=4),
-    Follow((0, 0.02, 0), lead=-0.2, end=-1.45, yaw=-1.0, rotation_weight=0.03),
+    Reach((0.009, 0.03, 0.001), _AT_THE_HANDLE, joint_tolerance=0.06,
+          tool_tolerance=0.015),
+    Reach((0.009, 0.03, 0.001), _AT_THE_HANDLE, fingers=0.0, joint_tolerance=0.0,
+          tool_tolerance=0.0, at_most=2),
+    Follow((0.009, 0.03, 0.001), lead=-0.192, end=-1.45, yaw=-1.15,
+           rotation_weight=0.015, largest_step=0.079),
 )  # fmt: skip
 
 #: In the order of `tasks.TASKS`.
