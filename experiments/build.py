@@ -18,6 +18,7 @@ from experiments.suites.base import Act, Suite
 SUITES: Mapping[str, Callable[[ConfigDict, methods.Method], base.Parts]] = {
     "integrator": gaussian_process.build,
     "metaworld": neural.metaworld,
+    "kitchen": neural.kitchen,
 }
 
 

@@ -20,6 +20,16 @@ def metaworld(config: ConfigDict, method: Method) -> Parts:
     return build(config, method, metaworld.make(tasks=tasks))
 
 
+def kitchen(config: ConfigDict, method: Method) -> Parts:
+    """The Franka kitchen, its tasks given as sentences."""
+    from experiments.encoders import minilm
+    from experiments.suites import kitchen
+
+    tasks = minilm.standardise(minilm.task_embeddings(kitchen.PROMPTS))
+    suite = kitchen.make(tasks=tasks, physics=config.physics)
+    return build(config, method, suite)
+
+
 def build(config: ConfigDict, method: Method, suite: Suite) -> Parts:
     """A multi-layer perceptron on a suite.
 

@@ -1,5 +1,6 @@
 """What every suite's config has in common, and how a config string is read."""
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 
@@ -83,6 +84,22 @@ def neural(
         )
     )
     return config
+
+
+def paper_budgets(config: ml_collections.ConfigDict, horizon: int) -> None:
+    """Turns a neural suite's config into the paper's: its training and evaluation.
+
+    Args:
+      config: that of `neural`; changed in place.
+      horizon: steps per demonstration.
+    """
+    training = config.training
+    batches = math.ceil(sum(config.allocation) * horizon / training.batch_size)
+    training.pretraining_steps = 200 * batches  # epochs
+    training.finetuning_steps = 3000
+    training.schedule = "constant"
+    training.learning_rate = 1e-4
+    config.attempts = 50
 
 
 def selection(**defaults) -> ml_collections.ConfigDict:

@@ -4,8 +4,6 @@ The setting is the pre-training allocation, demonstrations per task joined by hy
 8-8-0-0 shows the two mug tasks only.
 """
 
-import math
-
 import ml_collections
 
 from experiments.configs import common
@@ -19,14 +17,7 @@ HORIZON = 50
 def get_config(string: str | None = None) -> ml_collections.ConfigDict:
     """The config of one allocation, at the `fast` (default) or `paper` preset."""
     config = common.neural("metaworld", string, SETTINGS, TASK_NAMES)
-    if config.preset == "paper":  # appendix M.3: 200 epochs, 3000 steps a round, 1e-4
-        batches = math.ceil(
-            sum(config.allocation) * HORIZON / config.training.batch_size
-        )
-        config.training.pretraining_steps = 200 * batches
-        config.training.finetuning_steps = 3000
-        config.training.schedule = "constant"
-        config.training.learning_rate = 1e-4
+    if config.preset == "paper":  # appendix M.3
+        common.paper_budgets(config, HORIZON)
         config.forgetting.conservatism = 0.01
-        config.attempts = 50
     return config.lock()

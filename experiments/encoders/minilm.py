@@ -30,7 +30,10 @@ SIZE = 384
 STORED = pathlib.Path(__file__).with_name("prompts.json")
 
 # Modules whose `PROMPTS` are stored; a suite with prompts of its own adds a line.
-_PROMPT_MODULES = ("experiments.suites.metaworld.tasks",)
+_PROMPT_MODULES = (
+    "experiments.suites.metaworld.tasks",
+    "experiments.suites.kitchen.tasks",
+)
 
 _LAYERS = 6
 _HEADS = 12

@@ -1,10 +1,8 @@
 """Suites on a physics simulator: expert demonstrations, and batched evaluation."""
 
 import concurrent.futures
-import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,57 +10,9 @@ import numpy as np
 from amf_jax import errors
 from amf_jax.demonstrations import Demonstrations
 from experiments.suites import base
+from experiments.suites.recording import Episode, Recording, World, record
 
 _TRIES = 50
-
-#: `expert(observation [S]) -> action [A]`, noise-free, not necessarily clipped.
-Expert = Callable[[np.ndarray], np.ndarray]
-
-
-class Episode(Protocol):
-    """A simulator that is allocated once and reset for every attempt."""
-
-    def reset(self, rng: np.random.Generator, observation: np.ndarray) -> np.ndarray:
-        """Draws a start, writes the first observation and returns its layout.
-
-        The layout is what `World.solved` has to know beside observations, `[L]`; the
-        same L for every start.
-        """
-        ...
-
-    def step(self, action: np.ndarray, observation: np.ndarray) -> None:
-        """Applies `action [A]`, clipped to [-1, 1], and writes the next observation."""
-        ...
-
-
-@dataclasses.dataclass(frozen=True)
-class World:
-    """A simulated scene with its tasks and experts.
-
-    Attributes:
-      name: of the suite.
-      task_names: one per task.
-      horizon: steps per episode.
-      observation_mean: `[S]`, fixed normaliser.
-      observation_std: `[S]`, floored away from zero.
-      action_size: width A of an action.
-      action_noise: standard deviation of the noise on the actions of demonstrations.
-      episode: allocates a simulator.
-      expert: `(task, episode) -> Expert`, made anew at the start of every attempt.
-      solved: `(observations [..., S], layouts [..., L]) -> [..., C]` bool, which tasks
-        a state solves.
-    """
-
-    name: str
-    task_names: tuple[str, ...]
-    horizon: int
-    observation_mean: np.ndarray
-    observation_std: np.ndarray
-    action_size: int
-    action_noise: float
-    episode: Callable[[], Episode]
-    expert: Callable[[int, Any], Expert]
-    solved: Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def make(
@@ -154,17 +104,15 @@ class Rollouts:
             )
         if count < 1:
             raise errors.InvalidArgumentError(f"count must be at least 1, got {count}")
-        steps = (count, world.horizon)
-        observations = np.empty((*steps, len(world.observation_mean)), np.float32)
-        actions = np.empty((*steps, world.action_size), np.float32)
         episode = self._allocate(1)[0]
-        for i in range(count):
-            rng = np.random.default_rng([*entropy, i])
-            self._demonstrate_once(episode, rng, int(task), observations[i], actions[i])
+        recordings = [
+            self._succeed(episode, np.random.default_rng([*entropy, i]), int(task))
+            for i in range(count)
+        ]
         return Demonstrations(
-            observations=jnp.asarray(observations),
-            actions=jnp.asarray(actions),
-            step_mask=jnp.ones(steps, bool),
+            observations=jnp.asarray([r.observations[:-1] for r in recordings]),
+            actions=jnp.asarray([r.actions for r in recordings]),
+            step_mask=jnp.ones((count, world.horizon), bool),
             tasks=jnp.tile(jnp.asarray(self._task_vectors[task]), (count, 1)),
             task_ids=jnp.full(count, task, jnp.int32),
             demo_mask=jnp.ones(count, bool),
@@ -218,28 +166,14 @@ class Rollouts:
                 break
         return {"success": success.reshape(num_tasks, attempts).mean(1), "return": None}
 
-    def _demonstrate_once(
-        self,
-        episode: Episode,
-        rng: np.random.Generator,
-        task: int,
-        observations: np.ndarray,
-        actions: np.ndarray,
-    ) -> None:
+    def _succeed(
+        self, episode: Episode, rng: np.random.Generator, task: int
+    ) -> Recording:
         world = self._world
-        observation = np.empty(observations.shape[1:], np.float32)
         for _ in range(_TRIES):
-            layout = episode.reset(rng, observation)
-            expert = world.expert(task, episode)
-            success = False
-            for t in range(world.horizon):
-                noise = world.action_noise * rng.standard_normal(world.action_size)
-                observations[t] = observation
-                actions[t] = np.clip(expert(observation) + noise, -1.0, 1.0)
-                episode.step(actions[t], observation)
-                success |= bool(world.solved(observation, layout)[task])
-            if success:
-                return
+            recording = record(world, episode, task, rng)
+            if recording.success:
+                return recording
         raise errors.DemonstrationError(
             f"the expert of task {world.task_names[task]!r} failed {_TRIES} times in a"
             " row; the simulation does not behave as tested, check the versions of"

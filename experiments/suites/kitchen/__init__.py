@@ -6,5 +6,82 @@ tolerances are those of RoboHive's kitchen.
 
 What is ours: the scripted experts, the noise of the starts, the observation, which has
 neither velocities nor the task, and by default a coarser time step with an implicit
-integrator.
+integrator. The pivoting cabinet is the right door; RoboHive's task is the left one.
 """
+
+import numpy as np
+
+from experiments.suites import base, simulation
+from experiments.suites.kitchen import (
+    environment,
+    experts,
+    kinematics,
+    normalizer,
+    scene,
+)
+from experiments.suites.kitchen.tasks import (
+    ACTION_SIZE,
+    OBSERVATION_PARTS,
+    PROMPTS,
+    TASK_NAMES,
+    solved,
+)
+from experiments.suites.recording import Camera, World
+
+__all__ = ["ACTION_NOISE", "PROMPTS", "TASK_NAMES", "make", "world"]
+
+ACTION_NOISE = 0.1
+
+_CAMERA = Camera((-0.1, 0.5, 2.0), distance=2.2, azimuth=70.0, elevation=-25.0)
+
+
+def world(physics: str = "fast") -> World:
+    """Compiles the scene; takes about a second.
+
+    Args:
+      physics: a key of `scene.PHYSICS`.
+
+    Raises:
+      UnknownNameError: no such physics.
+      MissingDependencyError: the package gymnasium-robotics is not installed.
+    """
+    compiled = scene.make(scene.build(physics))
+    solver = kinematics.Kinematics(compiled)
+    return World(
+        name="kitchen",
+        task_names=TASK_NAMES,
+        prompts=PROMPTS,
+        horizon=environment.HORIZON,
+        control_seconds=scene.CONTROL_SECONDS,
+        observation_mean=normalizer.MEAN,
+        observation_std=normalizer.STD,
+        observation_parts=OBSERVATION_PARTS,
+        action_size=ACTION_SIZE,
+        action_noise=ACTION_NOISE,
+        episode=lambda: environment.Episode(compiled),
+        expert=lambda task, episode: experts.Expert(task, episode, solver),
+        solved=solved,
+        full_spec=lambda: scene.full_spec(physics),
+        camera=_CAMERA,
+    )
+
+
+def make(
+    num_threads: int | None = None,
+    tasks: np.ndarray | None = None,
+    physics: str = "fast",
+) -> base.Suite:
+    """The suite.
+
+    Args:
+      num_threads: as in `simulation.make`.
+      tasks: `[5, D]`, what the policy is conditioned on, such as embeddings of
+        `PROMPTS`; one-hot vectors by default.
+      physics: as in `world`.
+
+    Raises:
+      InvalidArgumentError: `num_threads` < 1, or `tasks` not five finite rows.
+      UnknownNameError: no such physics.
+      MissingDependencyError: the package gymnasium-robotics is not installed.
+    """
+    return simulation.make(world(physics), tasks, num_threads)

@@ -18,6 +18,7 @@ class Episode:
 
     def __init__(self, scene: Scene, start_noise: float = START_NOISE):
         self.scene = scene
+        self.model = scene.model
         self.data = mujoco.MjData(scene.model)
         self._start_noise = start_noise
 

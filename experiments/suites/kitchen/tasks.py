@@ -40,6 +40,14 @@ TASKS = (
 #: Order of the tasks everywhere: task ids, task vectors, allocations.
 TASK_NAMES = tuple(task.name for task in TASKS)
 
+PROMPTS = (
+    "twist the lower right dial to light the stove burner",
+    "shut the gas off with the left knob",
+    "swing the hinged cupboard door wide open",
+    "slide the overhead panel to the side",
+    "open the microwave by its handle",
+)
+
 # Layout of an observation.
 JOINTS = slice(0, 9)  # seven of the arm, two fingers
 OBJECTS = slice(9, 14)  # the joint of each task
@@ -47,6 +55,13 @@ TOOL = slice(14, 17)  # the point between the finger tips
 TOOL_AXES = slice(17, 23)  # approach axis and opening axis of the fingers
 HANDLES = slice(23, 38)  # each task's handle, from the tool
 OBSERVATION_SIZE = 38
+OBSERVATION_PARTS = {
+    "joints": JOINTS,
+    "objects": OBJECTS,
+    "tool": TOOL,
+    "tool_axes": TOOL_AXES,
+    "handles": HANDLES,
+}
 ACTION_SIZE = 9
 
 _GOALS = np.array([task.goal for task in TASKS])

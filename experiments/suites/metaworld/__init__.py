@@ -19,18 +19,48 @@ from experiments.suites import base, simulation
 from experiments.suites.metaworld import environment, experts, normalizer, scene
 from experiments.suites.metaworld.tasks import (
     ACTION_SIZE,
+    OBSERVATION_PARTS,
     PROMPTS,
     TASK_NAMES,
     solved,
 )
+from experiments.suites.recording import Camera, World
 
-__all__ = ["ACTION_NOISE", "PROMPTS", "TASK_NAMES", "make"]
+__all__ = ["ACTION_NOISE", "PROMPTS", "TASK_NAMES", "make", "world"]
 
 ACTION_NOISE = 0.1
 
+_CAMERA = Camera((0.0, 0.66, 0.05), distance=0.95, azimuth=120.0, elevation=-40.0)
+
+
+def world() -> World:
+    """Compiles the scene; takes about a quarter of a second.
+
+    Raises:
+      MissingDependencyError: the package metaworld is not installed.
+    """
+    compiled = environment.make_scene(scene.build())
+    return World(
+        name="metaworld",
+        task_names=TASK_NAMES,
+        prompts=PROMPTS,
+        horizon=environment.HORIZON,
+        control_seconds=environment.FRAME_SKIP * compiled.model.opt.timestep,
+        observation_mean=normalizer.MEAN,
+        observation_std=normalizer.STD,
+        observation_parts=OBSERVATION_PARTS,
+        action_size=ACTION_SIZE,
+        action_noise=ACTION_NOISE,
+        episode=lambda: environment.Episode(compiled),
+        expert=lambda task, episode: experts.experts()[task],
+        solved=solved,
+        full_spec=scene.full_spec,
+        camera=_CAMERA,
+    )
+
 
 def make(num_threads: int | None = None, tasks: np.ndarray | None = None) -> base.Suite:
-    """Compiles the scene; takes about a quarter of a second.
+    """The suite.
 
     Args:
       num_threads: as in `simulation.make`.
@@ -41,17 +71,4 @@ def make(num_threads: int | None = None, tasks: np.ndarray | None = None) -> bas
       InvalidArgumentError: `num_threads` < 1, or `tasks` not four finite rows.
       MissingDependencyError: the package metaworld is not installed.
     """
-    compiled = environment.make_scene(scene.build())
-    world = simulation.World(
-        name="metaworld",
-        task_names=TASK_NAMES,
-        horizon=environment.HORIZON,
-        observation_mean=normalizer.MEAN,
-        observation_std=normalizer.STD,
-        action_size=ACTION_SIZE,
-        action_noise=ACTION_NOISE,
-        episode=lambda: environment.Episode(compiled),
-        expert=lambda task, episode: experts.experts()[task],
-        solved=solved,
-    )
-    return simulation.make(world, tasks, num_threads)
+    return simulation.make(world(), tasks, num_threads)

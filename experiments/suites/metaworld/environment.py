@@ -74,6 +74,7 @@ class Episode:
 
     def __init__(self, scene: Scene):
         self._scene = scene
+        self.model = scene.model
         self.data = mujoco.MjData(scene.model)
         # Views into the simulator's memory: they stay valid, and indexing them is what
         # an episode would otherwise spend most of its Python time on.

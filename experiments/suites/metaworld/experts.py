@@ -11,7 +11,7 @@ import numpy as np
 
 from amf_jax import errors
 from experiments.suites.metaworld import tasks
-from experiments.suites.simulation import Expert
+from experiments.suites.recording import Expert
 
 _POLICIES = (
     "SawyerCoffeePushV3Policy",

@@ -32,6 +32,15 @@ HANDLE_OPEN = slice(11, 14)  # the side of the handle that is pushed to open
 HANDLE_CLOSE = slice(14, 17)
 KNOB = 17  # angle of the handle, radians
 OBSERVATION_SIZE = 18
+OBSERVATION_PARTS = {
+    "hand": HAND,
+    "gripper": slice(GRIPPER, GRIPPER + 1),
+    "mug": MUG,
+    "mug_quaternion": MUG_QUATERNION,
+    "handle_open": HANDLE_OPEN,
+    "handle_close": HANDLE_CLOSE,
+    "knob": slice(KNOB, KNOB + 1),
+}
 ACTION_SIZE = 4
 
 
