@@ -30,6 +30,7 @@ PACKAGES = (
     "orbax-checkpoint",
     "mujoco",
     "metaworld",
+    "gymnasium-robotics",
 )
 
 #: Fields that say where results are kept, not what they are.

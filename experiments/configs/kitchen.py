@@ -19,7 +19,9 @@ def get_config(string: str | None = None) -> ml_collections.ConfigDict:
     config = common.neural("kitchen", string, SETTINGS, TASK_NAMES)
     config.physics = "fast"  # of the simulator: "fast" or "stock"
     config.attempts = 10
+    config.selection.weight_tolerance = 1e-6
     config.training.finetuning_steps = 600  # 300 underfit the microwave
+    config.forgetting.conservatism = 0.03  # 0.1 holds back what is learned late
     if config.preset == "paper":  # appendix M.2
         common.paper_budgets(config, HORIZON)
         config.forgetting.conservatism = 0.001

@@ -40,6 +40,12 @@ _SKEWED = _cells("metaworld", "8-8-0-0")
 _EVEN = _cells("metaworld", "4-4-4-4")
 _METAWORLD = _cells("metaworld", "8-8-0-0", "0-0-8-8", "4-4-4-4")
 _ALLOCATIONS = _METAWORLD + _cells("metaworld", "0-8-8-0", "2-2-2-2")
+_KITCHEN_SKEWED = _cells("kitchen", "8-8-0-0-0")
+_KITCHEN_EVEN = _cells("kitchen", "3-3-3-3-3")
+_KITCHEN = _cells("kitchen", "8-8-0-0-0", "0-0-0-8-8", "3-3-3-3-3")
+_KITCHEN_ALL = _cells(
+    "kitchen", "8-8-0-0-0", "0-8-8-0-0", "0-0-8-8-0", "0-0-0-8-8", "3-3-3-3-3"
+)
 
 _GP_METHODS = ("amf", "uniform")
 _NN_METHODS = ("amf", "uniform_adaptive_prior")
