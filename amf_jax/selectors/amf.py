@@ -15,6 +15,7 @@ from amf_jax.embeddings import Embedding, embed_demonstration, embed_relabelled
 from amf_jax.posterior import Posterior
 from amf_jax.selectors import options
 from amf_jax.selectors.base import Context, Selector, SelectorInfo, pick
+from amf_jax.selectors.pairs import Pairs, pair, per_task
 
 
 class AmfState(NamedTuple):
@@ -43,6 +44,7 @@ def amf(
     noise_variance: float = 1.0,
     likelihood_clip: tuple[float, float] | None = None,
     trajectory_samples: int | None = None,
+    weight_tolerance: float | None = 0.0,
     optimiser: Optimiser | None = None,
     blocks_at_a_time: int | None = None,
 ) -> Selector:
@@ -75,6 +77,14 @@ def amf(
       trajectory_samples: at most this many demonstrations enter the sums, drawn anew
         each round (appendix C), so that the cost does not grow with their number. None
         is all.
+      weight_tolerance: pairs of a task and a demonstration whose importance weight is
+        at most this share of the task's largest are skipped, as candidate blocks and as
+        parts of the occupancy: with the sharp weights of neural policies, most are. 0
+        skips those without any weight, which changes no score; None skips nothing. With
+        the variance criterion, H steps and prior variances of at most v in units of the
+        scaled kernel, a score is off by at most
+        `(pruned[c'] + sum_c mu(c) pruned[c]) H v`, where `pruned` is the weight that is
+        skipped; `info.pruned_weight` holds that of the evaluation tasks.
       optimiser: how candidates are searched. None enumerates the evaluation tasks, and
         takes every demonstration to be of one of them.
       blocks_at_a_time: candidate blocks scored at once; None fits the cache. The scores
@@ -92,7 +102,9 @@ def amf(
     options.check_choices(
         criterion, weights, log_likelihood, finite_tasks, trajectory_samples
     )
-    options.check_ranges(noise_variance, trajectory_samples, blocks_at_a_time)
+    options.check_ranges(
+        noise_variance, trajectory_samples, weight_tolerance, blocks_at_a_time
+    )
     options.check_diagonal(embedding, criterion, normalise_kernel)
     rule = criteria.CRITERIA[criterion]
     embedding = _with_shared_key(embedding)
@@ -187,20 +199,18 @@ def amf(
             sample_key, context.demos, trajectory_samples
         )
         steps = demonstrations_lib.valid_steps(sample)
-        num_tasks, horizon = context.tasks.shape[0], steps.shape[1]
+        num_tasks = context.tasks.shape[0]
+
+        def paired(candidates: Candidates, candidate_weights) -> Pairs:
+            points = embed_relabelled(
+                embedding, params, embed_key, sample, candidates.tasks
+            )
+            return pair(points, steps, candidate_weights, weight_tolerance)
 
         evaluated = Candidates(jnp.arange(num_tasks, dtype=jnp.int32), context.tasks)
         evaluation_weights = weigh(context, sample, evaluated)
-        occupancy = criteria.Occupancy(
-            points=embed_relabelled(
-                embedding, params, embed_key, sample, context.tasks
-            ),
-            weights=jnp.where(
-                steps,
-                (context.task_weights[:, None] * evaluation_weights)[..., None],
-                0.0,
-            ).ravel(),
-        )
+        visited = paired(evaluated, evaluation_weights)
+        occupancy = _occupancy(visited, context.task_weights)
         if not frozen_embeddings:  # what was solved belongs to other embeddings
             noise = state.posterior.noise_variance
             state = init(context)
@@ -212,20 +222,19 @@ def amf(
             state = absorb(state, context, embed_key)
 
         def objective(candidates: Candidates) -> Float[Array, " K"]:
-            shape = (candidates.tasks.shape[0], *steps.shape)
-            points = embed_relabelled(
-                embedding, params, embed_key, sample, candidates.tasks
-            )
+            blocks = paired(candidates, weigh(context, sample, candidates))
             values = rule.score(
                 embedding,
                 state.posterior,
-                jax.tree.map(lambda x: x.reshape(-1, horizon, *x.shape[1:]), points),
-                jnp.broadcast_to(steps, shape).reshape(-1, horizon),
+                blocks.points,
+                blocks.steps,
                 occupancy,
+                count=blocks.count,
                 blocks_at_a_time=blocks_at_a_time,
-            ).reshape(shape[:2])
-            weighted = weigh(context, sample, candidates) * values
-            return rule.sign * jnp.where(sample.demo_mask, weighted, 0.0).sum(axis=-1)
+            )
+            recorded = blocks.steps.any(axis=-1)
+            weighted = jnp.where(recorded, blocks.weights * values, 0.0)
+            return rule.sign * per_task(blocks, weighted, candidates.tasks.shape[0])
 
         candidates, scores = search(search_key, objective, context.tasks)
         scores = jnp.where(sample.demo_mask.any(), scores, jnp.nan)
@@ -237,10 +246,25 @@ def amf(
             effective_sample_size=importance.effective_sample_size(evaluation_weights),
             importance_weights=spread.at[:, rows].set(evaluation_weights),
             jitter=state.posterior.jitter,
+            pruned_weight=(
+                evaluation_weights.sum(axis=-1)
+                - per_task(visited, visited.weights, num_tasks)
+            ),
         )
         return pick(scores, candidates.task_ids, candidates.tasks), state, info
 
     return Selector(init, select)
+
+
+def _occupancy(visited: Pairs, task_weights: Float[Array, " C"]) -> criteria.Occupancy:
+    """The pairs of the evaluation tasks as weighted points, step by step."""
+    num_demos, horizon = visited.order.size // task_weights.size, visited.steps.shape[1]
+    mass = task_weights[visited.order // num_demos] * visited.weights
+    return criteria.Occupancy(
+        points=jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), visited.points),
+        weights=jnp.where(visited.steps, mass[:, None], 0.0).ravel(),
+        count=None if visited.count is None else visited.count * horizon,
+    )
 
 
 def _with_shared_key(embedding: Embedding) -> Embedding:

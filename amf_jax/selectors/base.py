@@ -58,6 +58,7 @@ class SelectorInfo(NamedTuple):
       effective_sample_size: per evaluation task, in demonstrations.
       importance_weights: `W[c, i]` of demonstration i for evaluation task c.
       jitter: largest diagonal term that conditioning on the history needed.
+      pruned_weight: importance weight of each evaluation task that was skipped.
     """
 
     scores: Float[Array, " K"]
@@ -65,6 +66,7 @@ class SelectorInfo(NamedTuple):
     effective_sample_size: Float[Array, " C"]
     importance_weights: Float[Array, "C N"]
     jitter: Float[Array, ""]
+    pruned_weight: Float[Array, " C"]
 
 
 class Selector(NamedTuple):
@@ -141,4 +143,5 @@ def empty_info(context: Context, num_candidates: int) -> SelectorInfo:
         effective_sample_size=jnp.full((num_tasks,), jnp.nan, dtype),
         importance_weights=jnp.full((num_tasks, capacity), jnp.nan, dtype),
         jitter=jnp.zeros((), dtype),
+        pruned_weight=jnp.full((num_tasks,), jnp.nan, dtype),
     )

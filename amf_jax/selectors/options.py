@@ -55,7 +55,10 @@ def check_diagonal(
 
 
 def check_ranges(
-    noise_variance: float, trajectory_samples: int | None, blocks_at_a_time: int | None
+    noise_variance: float,
+    trajectory_samples: int | None,
+    weight_tolerance: float | None,
+    blocks_at_a_time: int | None,
 ) -> None:
     """Raises if a number is outside its range."""
     if not noise_variance > 0:
@@ -65,6 +68,11 @@ def check_ranges(
     if trajectory_samples is not None and trajectory_samples < 1:
         raise errors.InvalidArgumentError(
             f"trajectory_samples must be at least 1 or None, got {trajectory_samples}"
+        )
+    if weight_tolerance is not None and not 0 <= weight_tolerance < 1:
+        raise errors.InvalidArgumentError(
+            "weight_tolerance must be in [0, 1), a share of the largest weight, or"
+            f" None, got {weight_tolerance}"
         )
     if blocks_at_a_time is not None and blocks_at_a_time < 1:
         raise errors.InvalidArgumentError(

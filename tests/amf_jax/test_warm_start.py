@@ -29,6 +29,7 @@ def counting_selector():
             effective_sample_size=jnp.ones(3),
             importance_weights=jnp.ones((3, 6)),
             jitter=jnp.float32(0.25),
+            pruned_weight=jnp.zeros(3),
         )
         choice = Choice(jnp.int32(1), context.tasks[1])
         return choice, Calls(state.count + 1), info
