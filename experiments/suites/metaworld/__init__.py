@@ -30,7 +30,7 @@ __all__ = ["ACTION_NOISE", "PROMPTS", "TASK_NAMES", "make", "world"]
 
 ACTION_NOISE = 0.1
 
-_CAMERA = Camera((0.0, 0.66, 0.05), distance=0.95, azimuth=120.0, elevation=-40.0)
+_CAMERA = Camera((0.02, 0.66, 0.1), distance=0.95, azimuth=245.0, elevation=-30.0)
 
 
 def world() -> World:
