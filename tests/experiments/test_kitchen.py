@@ -1,12 +1,21 @@
 """The kitchen: physics, observation, success rules, inverse kinematics, experts."""
 
+import jax
 import mujoco
 import numpy as np
 import pytest
 
 from amf_jax import errors
+from experiments.suites import kitchen as kitchen_suite
 from experiments.suites import models
-from experiments.suites.kitchen import environment, experts, kinematics, scene, tasks
+from experiments.suites.kitchen import (
+    environment,
+    experts,
+    kinematics,
+    normalizer,
+    scene,
+    tasks,
+)
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +176,77 @@ def test_experts_act_alike_in_episodes_of_the_same_seed(kitchen):
             yield action
 
     np.testing.assert_array_equal(list(actions()), list(actions()))
+
+
+@pytest.fixture(scope="module")
+def suite():
+    suite = kitchen_suite.make(num_threads=1)
+    yield suite
+    suite.close()
+
+
+def same(first, second):
+    return all(
+        np.array_equal(a, b)
+        for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
+    )
+
+
+def test_demonstrations_solve_their_task_and_depend_on_their_entropy_only(suite):
+    for task in range(5):
+        demos = suite.demonstrate((5, 1), task, 1)
+        assert demos.observations.shape == (1, 50, 38)
+        assert np.abs(demos.actions).max() <= 1
+        assert demos.task_ids.tolist() == [task]
+        reached = tasks.solved(np.asarray(demos.observations[0]), np.empty(0))
+        assert reached[:, task].any()  # and rarely in the last step alone
+    again = suite.demonstrate((5, 1), 4, 1)
+    assert same(demos, again)
+    assert not same(demos, suite.demonstrate((5, 2), 4, 1))
+
+
+def test_an_expert_solves_its_own_task_alone(suite):
+    demos = suite.demonstrate((3,), 0, 1)
+    reached = tasks.solved(np.asarray(demos.observations[0]), np.empty(0))
+    assert reached.any(axis=0).tolist() == [True, False, False, False, False]
+
+
+def test_any_number_of_threads_gives_the_serial_result_to_the_bit(suite):
+    def seen(evaluated):
+        observations, rng = [], np.random.default_rng(1)
+
+        def act(rows, task_ids):
+            observations.append(rows)
+            return rng.uniform(-1, 1, (len(task_ids), 9))
+
+        success = evaluated.evaluate(act, (2,), 2)["success"]
+        return success, np.array(observations)
+
+    serial = seen(suite)
+    for num_threads in (2, 3):
+        threaded = kitchen_suite.make(num_threads)
+        assert same(serial, seen(threaded))
+        threaded.close()
+
+
+def test_doing_nothing_solves_nothing(suite):
+    result = suite.evaluate(lambda o, c: np.zeros((len(c), 9)), (0,), 2)
+    assert result["success"].tolist() == [0, 0, 0, 0, 0]
+
+
+def test_normalizer_is_that_of_eight_demonstrations_per_task(suite):
+    steps = np.concatenate(
+        [
+            np.asarray(suite.demonstrate((0,), task, 8).observations, np.float64)
+            for task in range(5)
+        ]
+    ).reshape(-1, 38)
+    np.testing.assert_allclose(normalizer.MEAN, steps.mean(0), atol=6e-3)
+    np.testing.assert_allclose(
+        normalizer.STD, np.maximum(steps.std(0), 0.01), atol=6e-3
+    )
+
+
+def test_unknown_physics_of_a_config_is_named():
+    with pytest.raises(errors.UnknownNameError, match="stock"):
+        kitchen_suite.make(1, physics="stok")
