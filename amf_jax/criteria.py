@@ -32,13 +32,13 @@ class Occupancy(NamedTuple):
     Attributes:
       points: E points; every demonstration relabelled with every evaluation task.
       weights: probability of the task times importance weight; 0 for masked steps.
-      count: how many leading points have weight; the others are not looked at, and
-        cost nothing. A traced number. None looks at all of them.
+      num_weighted: how many leading points have weight; the others are not looked at,
+        and cost nothing. A traced number. None looks at all of them.
     """
 
     points: Any
     weights: Float[Array, " E"]
-    count: Int[Array, ""] | None = None
+    num_weighted: Int[Array, ""] | None = None
 
 
 class Criterion(NamedTuple):
@@ -185,7 +185,7 @@ def _block_score(summarise, embedding, posterior, occupancy: Occupancy, solved):
             halves = solve_triangular(factor, across, lower=True)
             return summarise(jnp.sum(halves**2, axis=0), start)
 
-        if occupancy.count is None:
+        if occupancy.num_weighted is None:
             return summary(occupancy.points, solved, 0)
 
         def add(i, total):
@@ -225,18 +225,18 @@ def _map_blocks(function, blocks, count, blocks_at_a_time: int | None):
 
 def _whole_tiles(occupancy: Occupancy) -> Occupancy:
     """Pads an occupancy that counts its points to a multiple of the tile."""
-    if occupancy.count is None:
+    if occupancy.num_weighted is None:
         return occupancy
     points, weights = jax.tree.map(
         lambda leaf: _pad(leaf, _POINTS_AT_A_TIME),
         (occupancy.points, occupancy.weights),
     )
-    return Occupancy(points, weights, occupancy.count)
+    return Occupancy(points, weights, occupancy.num_weighted)
 
 
 def _whiten(kernel, posterior: Posterior, occupancy: Occupancy) -> Float[Array, "M E"]:
     """The solved rows of the points that count; zero for the others."""
-    if occupancy.count is None:
+    if occupancy.num_weighted is None:
         return gp.whiten(kernel, posterior, occupancy.points)
 
     def some(i, solved):
@@ -250,7 +250,8 @@ def _whiten(kernel, posterior: Posterior, occupancy: Occupancy) -> Float[Array, 
 
 
 def _tiles(occupancy: Occupancy):
-    return (occupancy.count + _POINTS_AT_A_TIME - 1) // _POINTS_AT_A_TIME
+    assert occupancy.num_weighted is not None
+    return (occupancy.num_weighted + _POINTS_AT_A_TIME - 1) // _POINTS_AT_A_TIME
 
 
 def _points(occupancy: Occupancy, start):

@@ -12,6 +12,11 @@ from amf_jax.embeddings.projection import projected_gradient
 from amf_jax.embeddings.stochastic import dropout
 from amf_jax.policies.base import Policy
 
+#: Per-example gradients at work at a time where an embedding is chosen by name: beside
+#: the points themselves, memory then holds so many of them leaf by leaf, not all. What
+#: is left over by the last full batch is copied; steps often come in tens.
+_MICROBATCH = 25
+
 
 class Options(NamedTuple):
     """Hyperparameters of all embeddings; each one reads its own."""
@@ -24,7 +29,9 @@ class Options(NamedTuple):
 EMBEDDINGS: dict[str, Callable[[Policy, Options], Embedding]] = {
     "last_layer_gradient": lambda policy, _: last_layer_gradient(policy.last_layer),
     "network_gradient": lambda policy, _: network_gradient(policy.layer_gradients),
-    "loss_gradient": lambda policy, _: loss_gradient(policy.loss),
+    "loss_gradient": lambda policy, _: loss_gradient(
+        policy.loss, microbatch_size=_MICROBATCH
+    ),
     "projected_gradient": lambda policy, options: projected_gradient(
         policy.layer_gradients, rank=options.projection_rank
     ),

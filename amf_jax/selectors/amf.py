@@ -229,7 +229,7 @@ def amf(
                 blocks.points,
                 blocks.steps,
                 occupancy,
-                count=blocks.count,
+                count=blocks.num_kept,
                 blocks_at_a_time=blocks_at_a_time,
             )
             recorded = blocks.steps.any(axis=-1)
@@ -263,7 +263,7 @@ def _occupancy(visited: Pairs, task_weights: Float[Array, " C"]) -> criteria.Occ
     return criteria.Occupancy(
         points=jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), visited.points),
         weights=jnp.where(visited.steps, mass[:, None], 0.0).ravel(),
-        count=None if visited.count is None else visited.count * horizon,
+        num_weighted=None if visited.num_kept is None else visited.num_kept * horizon,
     )
 
 

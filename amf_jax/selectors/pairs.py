@@ -15,14 +15,14 @@ class Pairs(NamedTuple):
       steps: which steps are recorded.
       weights: importance weight of each pair; 0 where it is skipped.
       order: where a pair stands among all, task by task.
-      count: how many leading pairs are not skipped; None skips none.
+      num_kept: how many leading pairs are not skipped; None skips none.
     """
 
     points: Any
     steps: Bool[Array, "P H"]
     weights: Float[Array, " P"]
     order: Int[Array, " P"]
-    count: Int[Array, ""] | None
+    num_kept: Int[Array, ""] | None
 
 
 def pair(

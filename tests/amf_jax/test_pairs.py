@@ -20,7 +20,7 @@ POINTS = jnp.arange(12.0)[:, None]  # 2 tasks x 3 demonstrations x 2 steps
 
 def test_pairs_that_count_come_first_in_the_order_of_their_tasks():
     pairs = pair(POINTS, STEPS, WEIGHTS, 0.0)
-    assert int(pairs.count) == 3
+    assert int(pairs.num_kept) == 3
     assert pairs.order[:3].tolist() == [0, 3, 4]
     assert pairs.points[:3, :, 0].tolist() == [[0, 1], [6, 7], [8, 9]]
     assert pairs.steps[:3].tolist() == [[True, True], [True, True], [True, False]]
@@ -29,7 +29,7 @@ def test_pairs_that_count_come_first_in_the_order_of_their_tasks():
 
 def test_the_tolerance_is_a_share_of_the_tasks_largest_weight():
     pairs = pair(POINTS, STEPS, WEIGHTS, 0.05)  # .04 is at most .05 x .9
-    assert int(pairs.count) == 2
+    assert int(pairs.num_kept) == 2
     np.testing.assert_allclose(pairs.weights, [0.5, 0.9, 0, 0, 0, 0], rtol=1e-6)
     np.testing.assert_allclose(
         per_task(pairs, 10 * pairs.weights, 2), [5.0, 9.0], rtol=1e-6
@@ -38,14 +38,14 @@ def test_the_tolerance_is_a_share_of_the_tasks_largest_weight():
 
 def test_without_a_tolerance_every_pair_stays_where_it_is():
     pairs = pair(POINTS, STEPS, WEIGHTS, None)
-    assert pairs.count is None
+    assert pairs.num_kept is None
     assert pairs.order.tolist() == list(range(6))
     np.testing.assert_array_equal(pairs.weights, WEIGHTS.ravel())
 
 
 def test_a_weight_that_is_not_a_number_is_never_skipped():
     pairs = pair(POINTS, STEPS, WEIGHTS.at[0].set(jnp.nan), 0.5)
-    assert int(pairs.count) == 4  # the whole first task, and one of the second
+    assert int(pairs.num_kept) == 4  # the whole first task, and one of the second
     assert np.isnan(pairs.weights[:3]).all()
 
 
