@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -14,12 +14,28 @@ from experiments import methods
 from experiments.builders import base, gaussian_process, neural
 from experiments.suites.base import Act, Suite
 
+
+class Entry(NamedTuple):
+    """A registered suite.
+
+    Attributes:
+      build: makes what a config describes of a method.
+      check: raises what `build` would say about the two, but starts no simulator.
+    """
+
+    build: Callable[[ConfigDict, methods.Method], base.Parts]
+    check: Callable[[ConfigDict, methods.Method], None]
+
+
 #: The registry of suites: one line each.
-SUITES: Mapping[str, Callable[[ConfigDict, methods.Method], base.Parts]] = {
-    "integrator": gaussian_process.build,
-    "metaworld": neural.metaworld,
-    "kitchen": neural.kitchen,
+SUITES: Mapping[str, Entry] = {
+    "integrator": Entry(gaussian_process.build, gaussian_process.check),
+    "metaworld": Entry(neural.metaworld, neural.check),
+    "kitchen": Entry(neural.kitchen, neural.check),
 }
+
+#: The smallest value of what is counted.
+_LEAST = {"rounds": 1, "demos_per_round": 1, "attempts": 0, "seed": 0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +51,24 @@ class Experiment:
     suite: Suite
 
 
+def check(config: ConfigDict) -> None:
+    """Refuses a config that cannot be run, before anything is started or trained.
+
+    Raises:
+      UnknownNameError: for a suite, method or option that does not exist.
+      InvalidArgumentError: for options out of range or that contradict each other.
+    """
+    if config.suite not in SUITES:
+        raise errors.UnknownNameError("suite", config.suite, SUITES)
+    method = methods.get(config.method)
+    for field, least in _LEAST.items():
+        if config[field] < least:
+            raise errors.InvalidArgumentError(
+                f"{field} must be at least {least}, got {config[field]}"
+            )
+    SUITES[config.suite].check(config, method)
+
+
 def build(
     config: ConfigDict,
     checkpoint_dir: str | Path | None = None,
@@ -43,21 +77,10 @@ def build(
     """Builds the suite, learner, selector and driver that a config describes.
 
     Raises:
-      UnknownNameError: for a suite, method or option that does not exist.
-      InvalidArgumentError: for options that contradict each other.
+      AmfError: as `check`.
     """
-    if config.suite not in SUITES:
-        raise errors.UnknownNameError("suite", config.suite, SUITES)
-    method = methods.get(config.method)
-    if config.rounds < 1:
-        raise errors.InvalidArgumentError(
-            f"rounds must be at least 1, got {config.rounds}"
-        )
-    if config.seed < 0:
-        raise errors.InvalidArgumentError(
-            f"seed must not be negative, got {config.seed}"
-        )
-    parts = SUITES[config.suite](config, method)
+    check(config)
+    parts = SUITES[config.suite].build(config, methods.get(config.method))
     suite = parts.suite
     tuner: ActiveFineTuner
 

@@ -1,11 +1,12 @@
 """One cell of an experiment, run to its end: a suite, a setting, a method, a seed."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from experiments import build, results
+from experiments import build, methods, results
 
 Record = dict
 
@@ -33,13 +34,19 @@ def run_cell(
         config.results_dir, config.suite, config.setting, config.method, config.seed
     )
     results.check_writable(path.parent)
-    results.require_same_config(path, config)
+    method = dataclasses.asdict(methods.get(config.method))
+    results.require_same_config(path, config, method)
     if path.exists():
         run = results.read(path)
         if not run.torn and results.is_complete(run, config.rounds):
             return path
     plain = results.to_plain(config)
-    header = {"config": plain, "versions": results.versions(), "seed": config.seed}
+    header = {
+        "config": plain,
+        "versions": results.versions(),
+        "seed": config.seed,
+        "method": method,
+    }
     identity = {name: plain[name] for name in plain if name != "results_dir"}
     experiment = build.build(config, path.with_suffix(".checkpoint"), identity)
     tuner = experiment.tuner

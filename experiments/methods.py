@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from amf_jax import errors
+from amf_jax import errors, selectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,9 @@ METHODS = {
         condition_on_history=False,
         embedding_policy="validation_copy",
     ),
+    # One by one what the letter changes; its weights alone are `amf_plain`.
+    "amf_no_history": Method("amf", condition_on_history=False),
+    "amf_validation_copy": Method("amf", embedding_policy="validation_copy"),
     # Baselines.
     "uniform": Method("uniform", forgetting="none"),
     "uniform_adaptive_prior": Method("uniform"),
@@ -77,7 +80,13 @@ METHODS = {
 
 
 def get(name: str) -> Method:
-    """The method of this name, or an error that offers the nearest one."""
-    if name not in METHODS:
-        raise errors.UnknownNameError("method", name, METHODS)
-    return METHODS[name]
+    """The method of this name, or the selector of this name with the defaults.
+
+    Raises:
+      UnknownNameError: for neither; offers the nearest one.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    if name in selectors.SELECTORS:
+        return Method(name)
+    raise errors.UnknownNameError("method", name, {*METHODS, *selectors.SELECTORS})

@@ -1,6 +1,7 @@
 """What a sweep consists of, how far it is, and what it still costs."""
 
 import contextlib
+import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from amf_jax import errors
-from experiments import methods, progress, results, worker
+from experiments import build, methods, progress, results, worker
 from experiments.configs import loading, sweeps
 
 #: Results the project vouches for; they tell how long a round takes on a fresh clone.
@@ -40,8 +41,8 @@ def plan(sweep: ConfigDict) -> list[Planned]:
     instead of all seeds of one method.
 
     Raises:
-      AmfError: a cell cannot be configured, two cells would write the same file, or a
-        file was written by another config.
+      AmfError: a cell cannot be configured or contradicts itself, two cells would write
+        the same file, or a file was written by another config.
     """
     if sweep.seeds < 1 or sweep.workers < 0:
         raise errors.InvalidArgumentError(
@@ -53,6 +54,8 @@ def plan(sweep: ConfigDict) -> list[Planned]:
     planned: dict[Path, Planned] = {}
     for seed, (spec, method) in itertools.product(range(sweep.seeds), pairs):
         config = _config(sweep, spec, method, seed, overrides)
+        if seed == 0:  # the others differ in nothing that matters here
+            build.check(config)
         path = results.path(
             config.results_dir, config.suite, config.setting, method, seed
         )
@@ -61,7 +64,9 @@ def plan(sweep: ConfigDict) -> list[Planned]:
                 f"cells: {spec} with {method} would write {path} a second time; keep"
                 " each of the two in a results_dir of its own"
             )
-        results.require_same_config(path, config)
+        results.require_same_config(
+            path, config, dataclasses.asdict(methods.get(method))
+        )
         run = results.read(path) if path.exists() else None
         planned[path] = Planned(
             worker.Cell(config, path, path.with_suffix(".log")),

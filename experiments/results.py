@@ -1,7 +1,8 @@
 """Result files: one JSON-lines file per run, the only input of tables and figures.
 
-The first line is `{"config": ..., "versions": ..., "seed": k}`, every further line the
-record of one round. Files live at `<results>/<suite>/<setting>/<method>/seed<k>.jsonl`.
+The first line is `{"config": ..., "versions": ..., "seed": k, "method": ...}`, every
+further line the record of one round. Files live at
+`<results>/<suite>/<setting>/<method>/seed<k>.jsonl`.
 """
 
 import importlib.metadata
@@ -43,7 +44,8 @@ class Run(NamedTuple):
     """The contents of one result file.
 
     Attributes:
-      header: `config`, `versions` and `seed`.
+      header: `config`, `versions`, `seed` and, in files that are not older than it,
+        `method`.
       records: one dict per line after the header, in the order of the file.
       torn: True where the last line was cut off; it is not among the records.
     """
@@ -242,21 +244,44 @@ def differences(
     ]
 
 
-def require_same_config(path: str | os.PathLike[str], config: Any) -> None:
+def header_differences(
+    first: Mapping[str, Any], second: Mapping[str, Any], ignore: Iterable[str]
+) -> list[str]:
+    """Where two headers differ in what decides a run's records.
+
+    Args:
+      first: a header with a `config`.
+      second: another one.
+      ignore: fields of the config that may differ.
+
+    Returns:
+      As `differences`, of the configs and of what their methods' names stood for. The
+      latter are compared as far as both say it: older files do not.
+    """
+    differing = differences(first["config"], second["config"], ignore)
+    one, two = first.get("method", {}), second.get("method", {})
+    return differing + [
+        f"method.{line}" for line in differences(one, two, one.keys() ^ two.keys())
+    ]
+
+
+def require_same_config(
+    path: str | os.PathLike[str], config: Any, method: Mapping[str, Any] | None = None
+) -> None:
     """Refuses to go on with a result file that another config wrote.
 
     Args:
       path: the result file; one that does not exist yet suits every config.
       config: the config of the run that wants to add to it.
+      method: what the config's method stands for; None compares the configs alone.
 
     Raises:
       ResultsError: naming the fields that differ and both their values.
     """
     if not Path(path).exists():
         return
-    differing = differences(
-        read(path).config, to_plain(config, "config"), LOCATION_FIELDS
-    )
+    here = {"config": to_plain(config, "config"), "method": method or {}}
+    differing = header_differences(read(path).header, here, LOCATION_FIELDS)
     if differing:
         raise ResultsError(
             f"{path} was written by another config. Fields that differ (there, here): "

@@ -33,7 +33,8 @@ def collect(
 
     Raises:
       ResultsError: if a file is broken, holds another seed than its name says, or was
-        written by another config than its neighbours (seed and results_dir aside).
+        written by another config than its neighbours (seed and results_dir aside) or
+        when the method's name stood for something else.
     """
     folder = results.path(results_dir, suite, setting, method, 0).parent
     found = {}
@@ -45,14 +46,14 @@ def collect(
         run = results.read(file)
         if run.seed != seed:
             raise ResultsError(f"{file} holds the results of seed {run.seed}")
-        if runs:
-            differing = results.differences(
-                runs[0].config, run.config, results.LOCATION_FIELDS | {"seed"}
+        for other in runs:  # not the first alone: it may not tell its method
+            differing = results.header_differences(
+                other.header, run.header, results.LOCATION_FIELDS | {"seed"}
             )
             if differing:
                 raise ResultsError(
                     f"{folder} mixes results of several configs. Fields that differ "
-                    f"(seed {runs[0].seed}, seed {seed}): {'; '.join(differing)}. Keep "
+                    f"(seed {other.seed}, seed {seed}): {'; '.join(differing)}. Keep "
                     "each config in its own results_dir"
                 )
         runs.append(run)

@@ -1,13 +1,13 @@
 """What builders share: the parts of a cell, and a method's options under a config."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from amf_jax import criteria, embeddings, errors, importance, selectors
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors, selectors
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.embeddings import Embedding
 from amf_jax.learners import EMBEDDING_POLICIES, Learner, LearnerState
@@ -22,9 +22,18 @@ PRETRAINING, DEMONSTRATIONS, EVALUATION = range(3)
 _RULE_OPTIONS = (
     "noise_variance",
     "normalise_kernel",
+    "weight_tolerance",
     "likelihood_clip",
     "trajectory_samples",
 )
+
+#: Fields of `config.selection` that choose by name, open unless somebody did.
+_NAMES: Mapping[str, Collection[str]] = {
+    "weights": importance.MODES,
+    "criterion": criteria.CRITERIA,
+    "embedding": embeddings.EMBEDDINGS,
+    "embedding_policy": EMBEDDING_POLICIES,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,41 +63,43 @@ def chosen(config: ConfigDict, field: str, otherwise: Any) -> Any:
     return otherwise if value is None else value
 
 
-def embedding_policy(config: ConfigDict, method: Method) -> str:
-    """Which copy of the policy gives the embeddings.
-
-    Raises:
-      UnknownNameError: for one that does not exist.
-    """
-    name = chosen(config, "embedding_policy", method.embedding_policy)
-    if name not in EMBEDDING_POLICIES:
-        raise errors.UnknownNameError(
-            "selection.embedding_policy", name, EMBEDDING_POLICIES
-        )
-    return name
-
-
-def criterion(config: ConfigDict, method: Method, default: str) -> str:
-    """The criterion of an active rule.
+def check_selection(
+    config: ConfigDict, method: Method, stated_criterion: str | None = None
+) -> None:
+    """Refuses what was chosen in `config.selection` and cannot be had.
 
     Args:
-      config: None in its `selection.criterion`, or the suite's default, leaves the
-        choice to the method.
-      method: None in its `criterion` leaves the choice to the suite.
-      default: of the suite.
+      config: of the cell.
+      method: of the cell.
+      stated_criterion: of a suite whose config states one, which gives way to a method
+        that is about another; None for a config that leaves it open.
 
     Raises:
-      InvalidArgumentError: if the config asks for another one than the method is about.
+      UnknownNameError: for a name that does not exist, whether or not it is read.
+      InvalidArgumentError: for a choice that the method's rule does not read, or
+        another criterion than the method is about.
     """
-    asked = config.selection.criterion
-    if method.criterion is None:
-        return asked or default
-    if asked not in (None, default, method.criterion):
+    fields = (*_NAMES, "condition_on_history")
+    given = {field: chosen(config, field, None) for field in fields}
+    for field, known in _NAMES.items():
+        if given[field] is not None and given[field] not in known:
+            raise errors.UnknownNameError(f"selection.{field}", given[field], known)
+    if given["criterion"] == stated_criterion:
+        given["criterion"] = None
+    if not selectors.get(method.selector).needs_model:
+        for field, value in given.items():
+            if value is not None:
+                raise errors.InvalidArgumentError(
+                    f"selection.{field}={value!r} does not go with"
+                    f" method={config.method!r}, whose rule looks at no model and reads"
+                    " no such choice; leave it out, or use a method such as 'amf'"
+                )
+    if method.criterion and given["criterion"] not in (None, method.criterion):
         raise errors.InvalidArgumentError(
-            f"selection.criterion={asked!r} contradicts method={config.method!r}, which"
-            f" is about {method.criterion!r}; use method='amf' with that criterion"
+            f"selection.criterion={given['criterion']!r} contradicts"
+            f" method={config.method!r}, which is about {method.criterion!r}; use"
+            " method='amf' with that criterion"
         )
-    return method.criterion
 
 
 def selector(

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from amf_jax import errors, mixing, regularisers
 from amf_jax.policies.base import Policy
 from experiments.methods import Method
-from experiments.suites.base import Suite
 
 
 class Setup(NamedTuple):
@@ -17,19 +17,19 @@ class Setup(NamedTuple):
     Attributes:
       config: the section `forgetting` of the cell's.
       policy: that is trained.
-      suite: that it is trained on.
+      tasks: evaluation tasks `[C, D]`.
       strength: of a penalty; 0 for ways that have none.
     """
 
     config: ConfigDict
     policy: Policy
-    suite: Suite
+    tasks: np.ndarray
     strength: float
 
     @property
     def num_tasks(self) -> int:
         """C, the number of evaluation tasks."""
-        return len(self.suite.task_names)
+        return len(self.tasks)
 
 
 def _descent(setup: Setup) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def _prequential(setup: Setup) -> dict[str, Any]:
 
 def _network(setup: Setup) -> dict[str, Any]:
     beta = setup.config.conservatism
-    return {"mixing": mixing.network(setup.suite.tasks, conservatism=beta)}
+    return {"mixing": mixing.network(setup.tasks, conservatism=beta)}
 
 
 def _l2(setup: Setup) -> dict[str, Any]:
@@ -90,7 +90,7 @@ _PENALTIES = ("l2", "ewc")
 
 
 def learner_options(
-    config: ConfigDict, method: Method, policy: Policy, suite: Suite
+    config: ConfigDict, method: Method, policy: Policy, tasks: np.ndarray
 ) -> dict[str, Any]:
     """Arguments of `learners.gradient_learner` that keep old skills.
 
@@ -110,4 +110,4 @@ def learner_options(
             f"forgetting.strength={strength} does not go with {name!r}: it is the"
             f" strength of the penalties {' and '.join(_PENALTIES)}, which need one"
         )
-    return FORGETTING[name](Setup(config.forgetting, policy, suite, strength or 0.0))
+    return FORGETTING[name](Setup(config.forgetting, policy, tasks, strength or 0.0))

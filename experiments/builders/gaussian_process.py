@@ -8,51 +8,47 @@ from ml_collections import ConfigDict
 from amf_jax import candidates, errors, learners, selectors
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax.policies import gp
+from amf_jax.selectors import Selector
 from experiments.builders import base
 from experiments.builders.base import Parts
 from experiments.methods import METHODS, Method
 from experiments.suites import integrator
+
+#: What the config states, for methods that are about no other.
+CRITERION = "entropy"
+
+
+def check(config: ConfigDict, method: Method) -> None:
+    """Refuses what cannot be built; costs nothing.
+
+    Raises:
+      UnknownNameError: for an option that does not exist.
+      InvalidArgumentError: for a method that needs a policy trained by gradient or
+        success rates, or options that contradict each other.
+    """
+    base.check_selection(config, method, stated_criterion=CRITERION)
+    _check_method(config, method)
+    _selector(config, method)
 
 
 def build(config: ConfigDict, method: Method) -> Parts:
     """A Gaussian process on the integrator.
 
     Raises:
-      InvalidArgumentError: for a method that needs a policy trained by gradient.
+      AmfError: as `check`.
     """
-    _check_method(config, method)
-    active = selectors.get(method.selector).needs_model
     suite = integrator.make()
-    assert suite.sample_tasks is not None
     hyperparameters = gp.Hyperparameters(**config.policy)
-    policy = gp.policy()
-    ids = integrator.pretraining_ids(config.demonstrated_tasks)
-    counts = np.bincount(ids, minlength=len(suite.tasks)).tolist()
-    shown = base.pretraining(suite, config.seed, counts)
+    shown = base.pretraining(suite, config.seed, _counts(config))
     learner = learners.conditioning_learner(
         lambda first, then: gp.condition(hyperparameters, first, then),
-        policy,
+        gp.policy(),
         demonstrations_lib.empty(
             config.rounds * config.demos_per_round,
             suite.horizon,
             suite.observation_size,
             suite.action_size,
             suite.tasks.shape[1],
-        ),
-    )
-    selector = base.selector(
-        config,
-        method,
-        gp.embedding(),
-        policy.log_likelihood,
-        counts,
-        criterion=base.criterion(config, method, "entropy"),
-        # The paper conditions on the history here (section 4.2), whatever the method.
-        condition_on_history=base.chosen(config, "condition_on_history", True),
-        frozen_embeddings=True,
-        noise_variance=config.policy.noise**2,
-        optimiser=candidates.random_shooting(
-            suite.sample_tasks, config.selection.shooting_budget
         ),
     )
     states, ids = integrator.expert_states()
@@ -62,39 +58,81 @@ def build(config: ConfigDict, method: Method) -> Parts:
     def entropy(params):
         return gp.entropy(params, jnp.asarray(states), tasks)
 
-    warm_rounds = config.warm_start_rounds if active else 0
     return Parts(
         suite,
         learner,
-        selectors.warm_start(selector, warm_rounds, suite.sample_tasks),
+        _selector(config, method),
         shown,
         history=shown,
         measure=lambda state: {"entropy": float(entropy(state.params))},
     )
 
 
+def _counts(config: ConfigDict) -> list[int]:
+    """Pre-training demonstrations of each task."""
+    ids = integrator.pretraining_ids(config.demonstrated_tasks)
+    return np.bincount(ids, minlength=integrator.NUM_TASKS).tolist()
+
+
+def _selector(config: ConfigDict, method: Method) -> Selector:
+    active = selectors.get(method.selector).needs_model
+    selector = base.selector(
+        config,
+        method,
+        gp.embedding(),
+        gp.policy().log_likelihood,
+        _counts(config),
+        criterion=method.criterion or base.chosen(config, "criterion", CRITERION),
+        # The paper conditions on the history here (section 4.2), whatever the method.
+        condition_on_history=base.chosen(config, "condition_on_history", True),
+        frozen_embeddings=True,
+        noise_variance=config.policy.noise**2,
+        optimiser=candidates.random_shooting(
+            integrator.sample_tasks, config.selection.shooting_budget
+        ),
+    )
+    warm_rounds = config.warm_start_rounds if active else 0
+    return selectors.warm_start(selector, warm_rounds, integrator.sample_tasks)
+
+
 def _check_method(config: ConfigDict, method: Method) -> None:
-    """Refuses what is about gradients: a Gaussian process has one kernel, and recalls.
+    """Refuses what is about gradients or success: a Gaussian process recalls.
 
     Most rules come with an adaptive prior; it is left out, as nothing is forgotten.
     """
     default = METHODS["amf"]
+    if method.selector == "learning_progress":
+        raise errors.InvalidArgumentError(
+            f"method={config.method!r} looks at success rates, and the integrator has"
+            " none, but a return; use 'uniform' or 'amf' on the integrator"
+        )
     if method.embedding != default.embedding:
         raise errors.InvalidArgumentError(
             f"method={config.method!r} is about embeddings of a neural policy"
             f" ({method.embedding!r}); a Gaussian process has a kernel of its own:"
             " use 'amf' on the integrator"
         )
-    renamed = method == METHODS["uniform_adaptive_prior"]
-    if renamed or method.forgetting not in ("none", default.forgetting):
+    if method.forgetting not in ("none", default.forgetting):
         raise errors.InvalidArgumentError(
             f"method={config.method!r} keeps a policy from forgetting"
             f" ({method.forgetting!r}), but a Gaussian process forgets nothing; use"
             " 'uniform' or 'amf' on the integrator"
         )
-    asked = config.selection.embedding_policy
-    if asked is not None and base.embedding_policy(config, method) != "pretrained":
+    plain = METHODS.get(method.selector, method)
+    if method != plain and _read(method) == _read(plain):
+        raise errors.InvalidArgumentError(
+            f"method={config.method!r} differs from {method.selector!r} in what is"
+            " about neural policies alone, so that both are the same for a Gaussian"
+            f" process; use {method.selector!r} on the integrator"
+        )
+    asked = base.chosen(config, "embedding_policy", "pretrained")
+    if asked != "pretrained":
         raise errors.InvalidArgumentError(
             f"selection.embedding_policy={asked!r} needs a policy that is trained by"
             " gradient; a Gaussian process takes 'pretrained'"
         )
+
+
+def _read(method: Method) -> tuple[str | None, ...]:
+    """What a Gaussian process sees of a method."""
+    return method.selector, method.criterion or CRITERION, method.weights

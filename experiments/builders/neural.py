@@ -1,10 +1,13 @@
 """Builds a cell of a neural policy, trained by gradient on any suite."""
 
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from amf_jax import embeddings, errors, finetune, learners, selectors
 from amf_jax.policies import mlp
+from amf_jax.policies.base import Policy
+from amf_jax.selectors import Selector
 from experiments.builders import base, forgetting
 from experiments.builders.base import Parts
 from experiments.methods import Method
@@ -30,6 +33,24 @@ def kitchen(config: ConfigDict, method: Method) -> Parts:
     return build(config, method, suite)
 
 
+def check(config: ConfigDict, method: Method) -> None:
+    """Refuses what cannot be built on any suite; starts and trains nothing.
+
+    Args:
+      config: as in `build`.
+      method: of the cell.
+
+    Raises:
+      UnknownNameError: for an option that does not exist.
+      InvalidArgumentError: for options that contradict each other.
+    """
+    # What is built checks its options, and they do not depend on the suite's sizes.
+    policy = _policy(config, np.zeros(1, np.float32), np.ones(1, np.float32), 1, 1)
+    tasks = np.zeros((len(config.task_names), 1), np.float32)
+    _selector(config, method, policy)
+    _learner(config, method, policy, tasks)
+
+
 def build(config: ConfigDict, method: Method, suite: Suite) -> Parts:
     """A multi-layer perceptron on a suite.
 
@@ -40,52 +61,82 @@ def build(config: ConfigDict, method: Method, suite: Suite) -> Parts:
       suite: with a finite set of tasks.
 
     Raises:
-      UnknownNameError: for an option that does not exist.
-      InvalidArgumentError: for options that contradict each other.
+      AmfError: as `check`.
     """
-    policy = mlp.policy(
-        jnp.asarray(suite.observation_mean),
-        jnp.asarray(suite.observation_std),
-        task_size=suite.tasks.shape[1],
-        action_size=suite.action_size,
+    policy = _policy(
+        config,
+        suite.observation_mean,
+        suite.observation_std,
+        suite.tasks.shape[1],
+        suite.action_size,
+    )
+    return Parts(
+        suite,
+        _learner(config, method, policy, suite.tasks),
+        _selector(config, method, policy),
+        base.pretraining(suite, config.seed, config.allocation),
+    )
+
+
+def _policy(
+    config: ConfigDict,
+    observation_mean: np.ndarray,
+    observation_std: np.ndarray,
+    task_size: int,
+    action_size: int,
+) -> Policy:
+    return mlp.policy(
+        jnp.asarray(observation_mean),
+        jnp.asarray(observation_std),
+        task_size=task_size,
+        action_size=action_size,
         likelihood_std=config.selection.likelihood_std,
     )
-    embedding_policy = base.embedding_policy(config, method)
+
+
+def _selector(config: ConfigDict, method: Method, policy: Policy) -> Selector:
+    base.check_selection(config, method)
+    embedding = embeddings.make(
+        base.chosen(config, "embedding", method.embedding),
+        policy,
+        dropout_rate=config.selection.dropout_rate,
+        dropout_passes=config.selection.dropout_passes,
+        projection_rank=config.selection.projection_rank,
+    )
+    selector = base.selector(
+        config,
+        method,
+        embedding,
+        policy.log_likelihood,
+        config.allocation,
+        criterion=method.criterion or base.chosen(config, "criterion", "variance"),
+        condition_on_history=base.chosen(
+            config, "condition_on_history", method.condition_on_history
+        ),
+        frozen_embeddings=_embedding_policy(config, method) == "pretrained",
+    )
+    return selectors.warm_start(selector, config.warm_start_rounds)
+
+
+def _learner(
+    config: ConfigDict, method: Method, policy: Policy, tasks: np.ndarray
+) -> learners.Learner:
+    embedding_policy = _embedding_policy(config, method)
     copied = embedding_policy == "validation_copy"
     training = config.training
-    learner = learners.gradient_learner(
+    return learners.gradient_learner(
         policy,
         finetune.adamw_direction(training.weight_decay),
         _training(training, training.pretraining_steps),
         _training(training, training.finetuning_steps),
         embedding_policy=embedding_policy,
         validation_copy_after=config.warm_start_rounds if copied else None,
-        **forgetting.learner_options(config, method, policy, suite),
+        **forgetting.learner_options(config, method, policy, tasks),
     )
-    selector = base.selector(
-        config,
-        method,
-        embeddings.make(
-            base.chosen(config, "embedding", method.embedding),
-            policy,
-            dropout_rate=config.selection.dropout_rate,
-            dropout_passes=config.selection.dropout_passes,
-            projection_rank=config.selection.projection_rank,
-        ),
-        policy.log_likelihood,
-        config.allocation,
-        criterion=base.criterion(config, method, "variance"),
-        condition_on_history=base.chosen(
-            config, "condition_on_history", method.condition_on_history
-        ),
-        frozen_embeddings=embedding_policy == "pretrained",
-    )
-    return Parts(
-        suite,
-        learner,
-        selectors.warm_start(selector, config.warm_start_rounds),
-        base.pretraining(suite, config.seed, config.allocation),
-    )
+
+
+def _embedding_policy(config: ConfigDict, method: Method) -> str:
+    return base.chosen(config, "embedding_policy", method.embedding_policy)
 
 
 def _training(training: ConfigDict, steps: int) -> learners.Training:

@@ -15,6 +15,15 @@ from ml_collections import ConfigDict, config_flags
 from amf_jax import errors
 
 _FOLDER = Path(__file__).parent
+#: Fields of a run that go with its setting.
+_SETTING_FIELDS = (
+    "suite",
+    "setting",
+    "preset",
+    "allocation",
+    "demonstrated_tasks",
+    "task_names",
+)
 _OVERRIDE = re.compile(r"--?(?:no)?config\.(?P<field>[^=]+)(?:=.*)?", re.DOTALL)
 
 
@@ -156,16 +165,20 @@ def field_names(config: ConfigDict, prefix: str = "") -> list[str]:
 
 
 def _derived(config: ConfigDict) -> dict[str, object]:
-    """Fields of a run that other fields were computed from."""
-    names = ("suite", "setting", "preset") if "suite" in config else ()
-    return {name: config[name] for name in names}
+    """The values of a run's fields that follow from its setting, or others from them.
+
+    Results are filed under the setting: another value would be filed under a wrong one.
+    """
+    if "suite" not in config:
+        return {}
+    return {name: config[name] for name in _SETTING_FIELDS if name in config}
 
 
 def _check_derived(config: ConfigDict, before: Mapping[str, object]) -> None:
     for name, value in before.items():
         if config[name] != value:
             raise errors.InvalidArgumentError(
-                f"{name} cannot be overridden, since other fields follow from it;"
+                f"{name} cannot be overridden, since it goes with the setting;"
                 " choose it in --config=<file>.py:<setting>[,paper]"
             )
 

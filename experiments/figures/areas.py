@@ -22,7 +22,7 @@ def draw(source: Source, suite: Suite, comparison: Comparison) -> Figure:
     """
     settings = data.compared_settings(source, suite)
     panels = data.load(source, suite, settings, comparison)
-    methods = [m for m in style.METHODS if any(m in runs for runs in panels.values())]
+    methods = style.ordered(dict.fromkeys(m for runs in panels.values() for m in runs))
     main = suite.measures[0]
     heights = [2.6] * len(suite.measures) + [0.6 + 0.22 * len(methods)]
     figure = style.new_figure(3.4 * len(panels) + 1.6, sum(heights) + 1.3)
@@ -55,7 +55,7 @@ def area_points(
     for place, method in enumerate(methods):
         if method not in runs:
             continue
-        look = style.METHODS[method]
+        look = style.look(method)
         area = estimate.area(runs[method], measure.field)
         axes.plot(area.mean, [place], look.marker, color=look.colour, markersize=6)
         if area.interval is not None:

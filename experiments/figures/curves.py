@@ -43,11 +43,11 @@ def method_line(method: str, among: Iterable[str], points: int) -> dict[str, Any
     stay visible.
 
     Args:
-      method: a key of `style.METHODS`.
+      method: a key of `experiments.methods.METHODS`, or any other name.
       among: all methods of the panel.
       points: of the curve.
     """
-    look = style.METHODS[method]
+    look = style.look(method)
     panel = list(among)
     every = max(1, points // 5)
     first = panel.index(method) * every // len(panel)

@@ -83,8 +83,7 @@ def load(
     Raises:
       NoResultsError: if no setting has results.
     """
-    wanted = {*comparison.methods, *comparison.also}
-    ordered = [method for method in style.METHODS if method in wanted]
+    ordered = style.ordered(dict.fromkeys(comparison.methods + comparison.also))
     loaded: dict[str, dict[str, list[Run]]] = {}
     for setting in settings:
         for method in ordered:

@@ -26,6 +26,8 @@ class Look(NamedTuple):
 METHODS = {
     "amf": Look("AMF", "#0b3d91", "o", "-"),
     "amf_paper": Look("AMF (paper-literal)", "#7cc0ea", "^", "--"),
+    "amf_no_history": Look("AMF, no history", "#1a4fa8", "h", "-."),
+    "amf_validation_copy": Look("AMF, embeddings of a copy", "#66a9e0", "P", "--"),
     "amf_entropy": Look("AMF (entropy form)", "#327cd9", "*", "--"),
     "amf_deterministic": Look("AMF, deterministic weights", "#0661c4", "d", "--"),
     "amf_plain": Look("AMF, plain weights", "#3b89dd", "X", ":"),
@@ -52,6 +54,8 @@ METHODS = {
     "uniform_adaptive_prior": Look("Uniform + adaptive prior", "#e8790c", "s", "-."),
     "uniform": Look("Uniform", "#666666", "D", ":"),
 }
+#: Of a method that has no line above; at the end of legends.
+UNLISTED = Look("", "#000000", "H", "-")
 
 TASK_MARKERS = "ovsP*XD^<>ph"
 PRETRAINING_GREY = "#c4c4c4"
@@ -78,6 +82,24 @@ RC: dict[Any, Any] = {
 }
 
 
+def look(method: str) -> Look:
+    """The look of a method; one that is not listed is black and named by its key."""
+    if method in METHODS:
+        return METHODS[method]
+    return UNLISTED._replace(name=method.replace("_", " ").capitalize())
+
+
+def ordered(methods: Iterable[str]) -> list[str]:
+    """Methods in the order of legends, those that are not listed last.
+
+    Example:
+      >>> ordered(["uniform", "my_own_rule", "amf"])
+      ['amf', 'uniform', 'my_own_rule']
+    """
+    places = {method: place for place, method in enumerate(METHODS)}
+    return sorted(methods, key=lambda method: places.get(method, len(places)))
+
+
 def method_name(method: str) -> str:
     """The name a reader sees.
 
@@ -85,8 +107,7 @@ def method_name(method: str) -> str:
       >>> method_name("amf_paper"), method_name("my_own_rule")
       ('AMF (paper-literal)', 'My own rule')
     """
-    look = METHODS.get(method)
-    return look.name if look else method.replace("_", " ").capitalize()
+    return look(method).name
 
 
 def task_colours(count: int) -> list[str]:

@@ -163,14 +163,18 @@ def leaderboard(board: Leaderboard) -> Table:
 
 
 def to_csv(boards: Iterable[Leaderboard]) -> str:
-    """All rankings as one table of plain numbers; empty where undefined."""
+    """All rankings as one table of plain numbers; empty where undefined.
+
+    The last column says of each method whether it is among `MORE_INFORMATION`.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     summaries = ("last", "iqm", "area", "improvement")
     names = ["suite", "setting", "quantity", "rounds", "method", "seeds"]
     for name in summaries:
         names += [name, f"{name}_low", f"{name}_high"]
-    writer.writerow([*names, "threshold", "demos_to_threshold", "baseline"])
+    names += ["threshold", "demos_to_threshold", "baseline", "told_more"]
+    writer.writerow(names)
     for board in boards:
         for standing in board.standings:
             row = [board.suite, board.setting, board.quantity, board.rounds]
@@ -178,6 +182,7 @@ def to_csv(boards: Iterable[Leaderboard]) -> str:
             for name in summaries:
                 row += _numbers(getattr(standing, name))
             row += [f"{board.threshold:.6g}", standing.demos, board.baseline]
+            row.append("yes" if standing.method in MORE_INFORMATION else "no")
             writer.writerow(row)
     return text.getvalue()
 

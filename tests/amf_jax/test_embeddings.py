@@ -176,6 +176,24 @@ def test_every_microbatch_size_gives_the_same_answer(kind, size):
     )
 
 
+def test_loss_gradients_chosen_by_name_are_embedded_in_microbatches():
+    policy, params = small_mlp()
+    rng = np.random.default_rng(0)
+    sizes = problems.OBSERVATION_SIZE, problems.ACTION_SIZE, problems.TASK_SIZE
+    many = [jnp.asarray(rng.normal(size=(75, size)), jnp.float32) for size in sizes]
+
+    def embed(embedding):
+        call = jax.jit(embedding.embed).lower(params, jax.random.key(0), *many)
+        program = call.compile()
+        points = program(params, jax.random.key(0), *many)
+        return points, program.memory_analysis().temp_size_in_bytes
+
+    points, memory = embed(embeddings.make("loss_gradient", policy))
+    at_once, more_memory = embed(embeddings.loss_gradient(policy.loss))
+    np.testing.assert_allclose(points, at_once, rtol=1e-4, atol=1e-5)
+    assert memory < 0.75 * more_memory
+
+
 def test_a_filter_that_selects_nothing_is_an_error():
     policy, params = small_mlp()
     embedding = embeddings.loss_gradient(

@@ -59,10 +59,11 @@ def scores(context, *, scale=1.0, **options):
     return info
 
 
-@pytest.mark.parametrize("tile", [2, 512])
-@pytest.mark.parametrize("blocks_at_a_time", [None, 2])
 @pytest.mark.parametrize("criterion", criteria.CRITERIA)
-@pytest.mark.parametrize("weights", ["deterministic", "self_normalised"])
+@pytest.mark.parametrize(
+    ("weights", "blocks_at_a_time", "tile"),
+    [("deterministic", 2, 2), ("self_normalised", None, 512)],
+)
 def test_skipping_what_has_no_weight_changes_no_score(
     criterion, weights, blocks_at_a_time, tile, monkeypatch
 ):

@@ -26,9 +26,39 @@ def sample_tasks(key, count):
     return jax.random.uniform(key, (count, problems.TASK_SIZE), minval=-1.0)
 
 
+def drop_inputs(params, key, observation, task, rate):
+    """The tiny policy's action with some of its inputs left out."""
+    inputs = jnp.concatenate([observation, task])
+    kept = jax.random.bernoulli(key, 1.0 - rate, inputs.shape)
+    size = observation.shape[0]
+    left = jnp.where(kept, inputs / (1.0 - rate), 0.0)
+    return POLICY.act(params, None, left[:size], left[size:])
+
+
+DROPOUT = embeddings.dropout(drop_inputs, rate=0.3, passes=8)
+
 #: Options that a registered selector is tested with besides its defaults.
 OPTIONS = {
-    "amf": {"shooting": dict(optimiser=candidates.random_shooting(sample_tasks, 5))},
+    "amf": {
+        "shooting": dict(optimiser=candidates.random_shooting(sample_tasks, 5)),
+        "entropy": dict(criterion="entropy"),
+        "deterministic": dict(weights="deterministic"),
+        "off": dict(weights="off"),
+        "feature": dict(embedding=embeddings.last_layer_feature(POLICY.last_layer)),
+        "dropout": dict(embedding=DROPOUT),
+    },
+    "prior_entropy": {
+        "dropout": dict(
+            embedding=DROPOUT, condition_on_history=False, frozen_embeddings=False
+        ),
+    },
+}
+#: Parameters that a variant does not look at: weights without a likelihood, and the
+#: features of a linear policy, which are its inputs.
+UNREAD = {
+    "deterministic": "params",
+    "off": "params",
+    "feature": "embedding_params",
 }
 #: Options without which a registered selector is refused, from the number of tasks.
 REQUIRED = {
@@ -39,13 +69,15 @@ VARIANTS = [
     for name in selectors.SELECTORS
     for variant in (None, *OPTIONS.get(name, {}))
 ]
-CASES = [(*variant, False) for variant in VARIANTS]
-CASES += [(name, None, True) for name in selectors.SELECTORS]
+COLD_CASES = [(*variant, False) for variant in VARIANTS]
+CASES = COLD_CASES + [(name, None, True) for name in selectors.SELECTORS]
 
 
-def make(name, num_tasks=3, **options) -> Selector:
+def make(name, variant=None, num_tasks=3) -> Selector:
     required = REQUIRED.get(name, lambda num_tasks: {})(num_tasks)
-    return selectors.make(name, EMBEDDING, POLICY.log_likelihood, **required, **options)
+    options = dict(OPTIONS[name][variant]) if variant else {}
+    embedding = options.pop("embedding", EMBEDDING)
+    return selectors.make(name, embedding, POLICY.log_likelihood, **required, **options)
 
 
 def tiny_context(seed=0, task_ids=(0, 1, 0, 2), *, num_tasks=3, capacity=6, **options):
@@ -72,7 +104,7 @@ class Case(NamedTuple):
 def build(case, num_tasks=3) -> Case:
     """The selector of a case, shared by all tests so that it is compiled once."""
     name, variant, warm = case
-    selector = make(name, num_tasks, **(OPTIONS[name][variant] if variant else {}))
+    selector = make(name, variant, num_tasks)
     if warm:
         selector = selectors.warm_start(selector, WARM_ROUNDS)
     traces = []
@@ -90,6 +122,10 @@ def describe(case):
 
 
 every_case = pytest.mark.parametrize("case", CASES, ids=describe)
+#: One per rule, for what costs most and depends on options least.
+plain_case = pytest.mark.parametrize(
+    "case", [case for case in COLD_CASES if case[1] is None], ids=describe
+)
 #: Without the cases that score other candidates after every draw.
 ENUMERATING = [case for case in CASES if case[1] != "shooting"]
 enumerating_case = pytest.mark.parametrize("case", ENUMERATING, ids=describe)
@@ -151,9 +187,9 @@ def with_noise(state, value):
     return jax.tree.map(replace, state, is_leaf=holds_posterior)
 
 
-@pytest.mark.parametrize("name", selectors.SELECTORS)
-def test_jit_matches_eager(name):
-    selector, select, _ = build((name, None, False))
+@plain_case
+def test_jit_matches_eager(case):
+    selector, select, _ = build(case)
     context = tiny_context()
     state = selector.init(context)
     eager = selector.select(key(1), state, context)
@@ -208,16 +244,21 @@ def test_nothing_is_compiled_twice(case):
     _, _, quiet = select(key(9), with_noise(state, 0.01), context)
     _, _, loud = select(key(9), with_noise(state, 100.0), context)
     assert len(traces) == before
-    if any(map(holds_posterior, jax.tree.leaves(state, is_leaf=holds_posterior))):
+    held = jax.tree.leaves(state, is_leaf=holds_posterior)
+    # the entropy of a block that nothing is conditioned on has no noise in it
+    if any(map(holds_posterior, held)) and case[:2] != ("prior_entropy", "dropout"):
         assert not np.allclose(quiet.scores, loud.scores)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", selectors.SELECTORS)
-def test_the_dtype_of_the_problem_is_kept(name, dtype):
+@pytest.mark.parametrize(
+    "case", [case for case in COLD_CASES if case[1] in (None, "dropout")], ids=describe
+)
+def test_the_dtype_of_the_problem_is_kept(case, dtype):
+    name, variant, _ = case
     with jax.enable_x64(True):
         context = tiny_context(dtype=jnp.dtype(dtype))
-        selector = selectors.warm_start(make(name), 1)
+        selector = selectors.warm_start(make(name, variant), 1)
         state = selector.init(context)
         select = jax.jit(selector.select)
         for index in range(2):
@@ -235,9 +276,8 @@ def test_the_dtype_of_the_problem_is_kept(name, dtype):
         assert choice.task_id.dtype == jnp.int32
 
 
-@pytest.mark.parametrize("name", selectors.SELECTORS)
-def test_padding_has_no_influence(name):
-    case = (name, None, False)
+@enumerating_case
+def test_padding_has_no_influence(case):
     small, _, small_info = select_active(case, tiny_context(capacity=6))
     context = tiny_context(capacity=9)
     large, _, info = select_active(case, with_padding(context, 50.0))
@@ -316,7 +356,9 @@ def test_the_order_of_tasks_has_no_influence(case):
 def test_what_is_picked_exists_and_scores_best(case, num_tasks):
     selector, select, _ = build(case, num_tasks)
     for seed in range(3):
-        context = tiny_context(seed, (0, num_tasks - 1), num_tasks=num_tasks)
+        # deterministic weights need a demonstration of every task
+        shown = range(num_tasks) if case[1] == "deterministic" else (0, num_tasks - 1)
+        context = tiny_context(seed, tuple(shown), num_tasks=num_tasks)
         state = selector.init(context)
         for index in range(WARM_ROUNDS + 1):
             choice, state, info = select(key(seed, index), state, context)
@@ -346,6 +388,9 @@ def test_broken_parameters_are_never_ranked(case):
     for field in ("params", "embedding_params"):
         broken = jax.tree.map(lambda x: x.at[0].set(jnp.nan), getattr(context, field))
         choice, _, info = select_active(case, context._replace(**{field: broken}))
+        if field == UNREAD.get(case[1]):
+            assert_same((choice, info), select_active(case, context)[::2])
+            continue
         assert choice.task_id == -1
         assert np.isnan(choice.task).all()
         with pytest.raises(errors.SelectionError, match="NaN") as raised:

@@ -41,6 +41,21 @@ def test_a_small_run_writes_its_rows(tmp_path):
         assert row["embedding"] in screen.getvalue()
 
 
+@pytest.mark.parametrize("width", [64, 256])
+def test_memory_of_the_exact_kernel_follows_the_widths_not_the_parameters(width):
+    # From the first width to the second the parameters become 5.5 times as many, and
+    # the numbers of a point 2.6 times.
+    points, float_bytes = 50, 4
+    exact, explicit = (
+        embeddings.measure(name, width, points, rank=1, repeats=1)
+        for name in ("network_gradient", "loss_gradient")
+    )
+    assert exact.temporary_bytes < 1.2 * points * exact.numbers * float_bytes
+    assert exact.temporary_bytes < 0.03 * points * exact.parameters * float_bytes
+    # what it would be with gradients that are as long as the parameters
+    assert explicit.temporary_bytes >= points * explicit.parameters * float_bytes
+
+
 def test_sizes_below_one_are_refused(capsys):
     with pytest.raises(SystemExit) as exit_info:
         embeddings.main(["embeddings", "--points", "0"])

@@ -14,16 +14,15 @@ from ml_collections import ConfigDict
 ROUNDS = 2
 
 CONFIG_FILE = """
-from ml_collections import ConfigDict
+from experiments.configs import common
+
+TASK_NAMES = ("mug left", "mug right", "faucet open", "faucet close")
 
 def get_config(string):
-    setting, *options = string.split(",")
-    return ConfigDict(dict(
-        suite="metaworld", setting=setting, method="amf", seed=0, rounds=2,
-        preset=options[0] if options else "fast", attempts=10, results_dir="",
-        training=dict(schedule="cosine", steps=100),
-        task_names=("mug left", "mug right", "faucet open", "faucet close"),
-    )).lock()
+    config = common.neural("metaworld", string, ("8-8-0-0",), TASK_NAMES)
+    config.rounds = 2
+    config.attempts = 10
+    return config.lock()
 """
 
 

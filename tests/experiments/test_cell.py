@@ -11,7 +11,7 @@ import jax
 import pytest
 
 from amf_jax import errors
-from experiments import build, cell, results
+from experiments import build, cell, methods, results
 from experiments.configs import loading
 
 ROUNDS = 4
@@ -93,7 +93,7 @@ def test_the_file_holds_a_header_and_a_record_per_round(active):
     path, _ = active
     assert path.parts[-4:] == ("integrator", "6", "amf", "seed0.jsonl")
     header, *records = without_seconds(path)
-    assert header.keys() == {"config", "versions", "seed"}
+    assert header.keys() == {"config", "versions", "seed", "method"}
     assert header["seed"] == 0
     assert header["config"]["selection"]["criterion"] == "entropy"
     assert [record["round"] for record in records] == list(range(ROUNDS + 1))
@@ -194,6 +194,29 @@ def test_a_finished_run_is_left_as_it_is(finished, monkeypatch):
     before = finished.read_bytes(), finished.stat().st_mtime_ns
     assert cell.run_cell(config(finished.parents[3])) == finished
     assert (finished.read_bytes(), finished.stat().st_mtime_ns) == before
+
+
+def test_the_header_says_what_the_method_stood_for(finished):
+    assert results.read(finished).header["method"] == {
+        "selector": "uniform",
+        "forgetting": "none",
+        "strength": None,
+        "criterion": None,
+        "weights": "self_normalised",
+        "embedding": "last_layer_gradient",
+        "condition_on_history": True,
+        "embedding_policy": "pretrained",
+    }
+
+
+def test_results_of_a_method_that_meant_something_else_are_kept(stopped, monkeypatch):
+    before = results_file(stopped).read_bytes()
+    monkeypatch.setitem(methods.METHODS, "uniform", methods.Method("uniform"))
+    with pytest.raises(
+        errors.ResultsError, match="method.forgetting: 'none', 'adaptive_prior'"
+    ):
+        cell.run_cell(config(stopped))
+    assert results_file(stopped).read_bytes() == before
 
 
 def test_another_seed_is_another_run(finished, tmp_path):

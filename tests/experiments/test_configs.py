@@ -1,6 +1,7 @@
 """Configs: every string that is documented parses, every mistake is named."""
 
 import pytest
+from absl import flags
 
 from amf_jax import errors
 from experiments.configs import integrator, loading, metaworld
@@ -108,6 +109,32 @@ def test_unknown_strings_are_refused_with_the_nearest_one(cell, error, message):
 def test_unknown_fields_and_wrong_types_are_refused(field, value, error, message):
     with pytest.raises(error, match=message):
         loading.load("metaworld:8-8-0-0", {field: value})
+
+
+@pytest.mark.parametrize(
+    ("cell", "field", "value"),
+    [
+        ("metaworld:8-8-0-0", "allocation", (0, 0, 8, 8)),
+        ("metaworld:8-8-0-0", "task_names", ("a", "b", "c", "d")),
+        ("metaworld:8-8-0-0", "setting", "0-0-8-8"),
+        ("integrator:6", "demonstrated_tasks", 7),
+        ("integrator:6", "preset", "paper"),
+    ],
+)
+def test_what_goes_with_the_setting_cannot_be_overridden(cell, field, value):
+    with pytest.raises(errors.InvalidArgumentError, match=f"{field} cannot be overr"):
+        loading.load(cell, {field: value})
+
+
+def test_the_setting_may_be_repeated():
+    overrides = {"allocation": (8, 8, 0, 0), "suite": "metaworld"}
+    assert loading.load("metaworld:8-8-0-0", overrides).allocation == (8, 8, 0, 0)
+
+
+def test_what_goes_with_the_setting_cannot_be_overridden_on_a_command_line():
+    argv = ["run", "--config=metaworld:8-8-0-0", "--config.allocation=(0, 0, 8, 8)"]
+    with pytest.raises(errors.InvalidArgumentError, match="allocation cannot be over"):
+        loading.parse(argv, flags.FlagValues(), "run")
 
 
 def test_what_the_method_decides_can_be_overridden():

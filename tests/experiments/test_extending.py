@@ -7,8 +7,15 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments import build, figures
+from amf_jax import errors, selectors
+from amf_jax.selectors.registry import Entry
+from experiments import build, cell, figures, methods, results
+from experiments.builders import neural
 from experiments.configs import loading
+from experiments.figures import curves, data, style, suites
+from experiments.figures.comparisons import Comparison
+from experiments.figures.estimates import MEAN
+from experiments.runs import ResultsWarning
 from tests import problems
 from tests.experiments import figure_results
 
@@ -24,7 +31,12 @@ def example(about):
 
 @pytest.mark.parametrize("source", EXAMPLES)
 def test_no_example_takes_thirty_lines(source):
-    assert sum(bool(line.strip()) for line in source.splitlines()) < 30
+    assert len(source.splitlines()) < 30
+
+
+@pytest.mark.parametrize("source", EXAMPLES)
+def test_no_example_is_wider_than_the_code(source):
+    assert max(map(len, source.splitlines())) <= 88
 
 
 def run(source):
@@ -51,16 +63,73 @@ def test_the_figure_of_the_page_is_drawn_by_one_registry_line(monkeypatch, tmp_p
     assert len(figure.axes[0].get_lines()) == 2
 
 
-def test_the_suite_of_the_page_runs_by_one_registry_line(monkeypatch, tmp_path):
+@pytest.fixture
+def reach(monkeypatch, tmp_path):
+    """Registers the suite of the page; returns the config of a small cell."""
     file = tmp_path / "reach.py"
-    file.write_text(example("A point that reaches"))
-    monkeypatch.setitem(build.SUITES, "reach", run(file.read_text())["build"])
-    overrides = {
+    file.write_text(example("A point that moves"))
+    entry = build.Entry(run(file.read_text())["build"], neural.check)
+    monkeypatch.setitem(build.SUITES, "reach", entry)
+    small = {
         "rounds": 3,
+        "attempts": 2,
+        "training.batch_size": 32,
         "training.pretraining_steps": 200,
         "training.finetuning_steps": 200,
+        "results_dir": str(tmp_path / "results"),
     }
-    built = build.build(loading.load(f"{file}:8-0", overrides))
-    records = built.tuner.run()
+
+    def config(**overrides):
+        return loading.load(f"{file}:8-0", small | overrides)
+
+    return config
+
+
+def test_the_suite_of_the_page_runs_by_one_registry_line(reach, quick_compile):
+    records = build.build(reach()).tuner.run()
     assert [record["task"] for record in records] == [None, 0, 1, 1]
-    assert records[-1]["success"][1] > records[0]["success"][1]
+    assert records[-1]["success"] == [1.0, 1.0]
+    assert records[0]["success"][1] < 1.0
+
+
+def test_a_config_of_the_page_is_checked(reach):
+    with pytest.raises(errors.UnknownNameError, match="Did you mean 'plain'"):
+        build.build(reach(**{"selection.weights": "plane"}))
+
+
+@pytest.fixture
+def worst_first(monkeypatch):
+    """Registers the selector of the page."""
+    entry = Entry(run(example("Worst first"))["worst_first"], needs_model=False)
+    monkeypatch.setitem(selectors.SELECTORS, "worst_first", entry)
+
+
+def test_the_selector_of_the_page_is_run_and_drawn_by_one_registry_line(
+    reach, worst_first, quick_compile, tmp_path
+):
+    config = reach(method="worst_first", rounds=1, warm_start_rounds=0)
+    run_of = results.read(cell.run_cell(config))
+    assert run_of.records[1]["task"] == 1  # which pre-training did not show
+    assert run_of.header["method"]["selector"] == "worst_first"
+    assert run_of.header["method"]["forgetting"] == "adaptive_prior"
+
+    suite = suites.METAWORLD._replace(name="reach")
+    source = data.Source(tmp_path / "results", "make it")
+    for method in ("amf", "uniform"):  # the same run under names that have a look
+        path = results.path(source.results_dir, "reach", "8-0", method, 0)
+        results.write(path, run_of.header, run_of.records)
+    comparison = Comparison("the page", ("worst_first", "uniform", "amf"))
+    runs = data.load(source, suite, ("8-0",), comparison)["8-0"]
+    axes = style.new_figure(3.0, 2.0).subplots()
+    with pytest.warns(ResultsWarning, match="only one seed"):
+        curves.method_curves(axes, runs, suites.SUCCESS, MEAN)
+    labels = [line.get_label() for line in axes.get_lines()]
+    assert labels == ["AMF", "Uniform", "Worst first"]
+    colours = [line.get_color() for line in axes.get_lines()]
+    assert colours[2] not in {look.colour for look in style.METHODS.values()}
+    assert len(set(colours)) == 3
+
+
+def test_an_unlisted_selector_is_suggested_for_a_typo(worst_first):
+    with pytest.raises(errors.UnknownNameError, match="Did you mean 'worst_first'"):
+        methods.get("worst_frist")

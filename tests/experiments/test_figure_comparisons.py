@@ -50,7 +50,7 @@ def area_points(axes):
 @pytest.mark.parametrize(
     ("name", "methods", "panels"),
     [
-        ("figure5", comparisons.ESTIMATORS.methods, 2),
+        ("figure5_metaworld", comparisons.ESTIMATORS.methods, 2),
         ("figure14", comparisons.REBALANCING.methods, 3),
     ],
 )
@@ -83,7 +83,7 @@ def test_figure12_tells_tasks_of_pretraining_from_new_ones(make, folder):
 
 
 def test_figure13_shows_success_and_mixing_of_amf(make, folder):
-    figure = make("figure13", folder)
+    figure = make("figure13_metaworld", folder)
     rounds = np.arange(ROUNDS + 1)
     for axes, task, before in zip(figure.axes, TASKS, (8, 8, 0, 0), strict=True):
         assert axes.get_title() == f"{task}\n{before} pre-training demonstrations"
@@ -99,7 +99,7 @@ def test_figure13_needs_a_mixing(tmp_path):
     for seed in (0, 1):
         save(tmp_path, "metaworld", "8-8-0-0", "amf", seed, records)
     with pytest.raises(NoResultsError, match="amf with an adaptive prior"):
-        figures.make("figure13", tmp_path)
+        figures.make("figure13_metaworld", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -161,10 +161,24 @@ def lightness(colour):
 
 def test_every_method_has_a_look_of_its_own():
     assert set(methods.METHODS) <= set(style.METHODS)
-    looks = list(style.METHODS.values())
+    looks = [*style.METHODS.values(), style.look("my_own_rule")]
     for field in ("name", "colour"):
         assert len({getattr(look, field) for look in looks}) == len(looks)
     assert len({(look.marker, look.dashes) for look in looks}) == len(looks)
+
+
+def test_a_method_without_a_look_is_drawn_last_and_named_by_its_key():
+    look = style.look("my_own_rule")
+    assert look.name == style.method_name("my_own_rule") == "My own rule"
+    assert lightness(look.colour) < min(
+        lightness(listed.colour) for listed in style.METHODS.values()
+    )
+    assert style.ordered(["b_rule", "uniform", "a_rule", "amf"]) == [
+        "amf",
+        "uniform",
+        "b_rule",
+        "a_rule",
+    ]
 
 
 @pytest.mark.parametrize("comparison", compared(), ids=lambda one: one.title)

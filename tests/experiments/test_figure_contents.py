@@ -74,7 +74,7 @@ def test_main_without_adaptive_prior_says_so(make, tmp_path):
 
 
 def test_figure4_compares_mismatch_with_the_even_setting_there_is(make, folder):
-    figure = make("figure4", folder)
+    figure = make("figure4_metaworld", folder)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == ["Mismatch [8, 8, 0, 0]", "No mismatch [4, 4, 4, 4]"]
     for axes in figure.axes:
@@ -222,7 +222,7 @@ def test_too_few_weights_are_an_error():
 
 
 def test_interquartile_mean_pools_seeds_and_tasks(make, folder):
-    figure = make("figure4", folder, estimate=IQM)
+    figure = make("figure4_metaworld", folder, estimate=IQM)
     for axes in figure.axes:
         check_curves(axes, BASELINES, IQM_OFFSET)
     assert "Interquartile mean" in figure.get_supxlabel()

@@ -23,10 +23,10 @@ LAYOUTS = (
     "main",
     "figure2",
     "figure3",
-    "figure5",
+    "figure5_metaworld",
     "figure7",
     "figure12",
-    "figure13",
+    "figure13_metaworld",
     "figure17",
     "figure19",
     "figure20",
@@ -114,7 +114,7 @@ def test_missing_methods_are_named_with_the_command_that_runs_them(tmp_path):
     save_metaworld(tmp_path, "8-8-0-0", ("amf", "last_layer"))
     save_metaworld(tmp_path, "4-4-4-4", ("amf", "dropout"))
     with pytest.warns(ResultsWarning, match="no results of") as caught:
-        figure = figures.make("figure5", tmp_path)
+        figure = figures.make("figure5_metaworld", tmp_path)
     (warning,) = caught
     others = "prior_entropy, uniform_adaptive_prior"
     assert (
@@ -122,7 +122,7 @@ def test_missing_methods_are_named_with_the_command_that_runs_them(tmp_path):
         f"{others}); metaworld 4-4-4-4 (amf_network_gradient, amf_projected_gradient, "
         f"last_layer, {others}): left out."
     ) in str(warning.message)
-    assert str(warning.message).endswith(figures.FIGURES["figure5"].command)
+    assert str(warning.message).endswith(figures.FIGURES["figure5_metaworld"].command)
     check_curves(panel(figure, "Mismatch [8, 8, 0, 0]"), ("amf", "last_layer"))
     check_curves(panel(figure, "No mismatch [4, 4, 4, 4]"), ("amf", "dropout"))
 
@@ -155,9 +155,9 @@ def test_missing_results_name_the_command_that_makes_them(tmp_path, capsys):
 
 def test_command_draws_and_prints_notices(folder, tmp_path, capsys):
     options = [f"--results_dir={folder}", f"--output={tmp_path}"]
-    assert command.main(["figure4", *options]) == 0
+    assert command.main(["figure4_metaworld", *options]) == 0
     captured = capsys.readouterr()
-    assert captured.out.strip() == str(tmp_path / "figure4.png")
+    assert captured.out.strip() == str(tmp_path / "figure4_metaworld.png")
     assert captured.err == ""
     assert command.main(["figure9", *options]) == 0
     assert "note: no results of metaworld 0-8-8-0" in capsys.readouterr().err
@@ -170,7 +170,7 @@ def test_command_draws_the_interquartile_mean(folder, tmp_path, monkeypatch):
     )
     page = Image.new("RGB", (1, 1))
     options = [f"--results_dir={folder}", f"--output={tmp_path}"]
-    assert command.main(["figure4", *options, "--iqm"]) == 0
+    assert command.main(["figure4_metaworld", *options, "--iqm"]) == 0
     (figure,) = drawn
     assert figure.get_supxlabel().startswith(
         "Interquartile mean and 90 % stratified bootstrap interval over 2 seeds"
@@ -190,7 +190,7 @@ def test_all_draws_what_has_results(tmp_path, capsys, monkeypatch):
         "figure2",
         "figure7",
     ]
-    assert "note: figure4: no results of metaworld" in captured.err
+    assert "note: figure4_metaworld: no results of metaworld" in captured.err
     empty = tmp_path / "empty"
     assert command.main(["all", f"--results_dir={empty}"]) == 1
     assert "no figure has any results" in capsys.readouterr().err
@@ -208,7 +208,7 @@ def test_mixed_presets_are_noted(tmp_path):
 def test_output_below_a_file_is_an_error(folder, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultsError, match="output: cannot write"):
-        figures.draw("figure4", folder, tmp_path / "file" / "figures")
+        figures.draw("figure4_metaworld", folder, tmp_path / "file" / "figures")
 
 
 def test_one_seed_is_drawn_without_band_and_noted(tmp_path, capsys):

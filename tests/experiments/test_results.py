@@ -148,6 +148,26 @@ def test_another_config_is_refused_naming_the_fields(tmp_path):
     assert "attempts" not in message
 
 
+def test_a_method_that_stood_for_something_else_is_refused(tmp_path):
+    path = place(tmp_path, 0)
+    method = {"selector": "amf", "weights": "plain", "strength": None}
+    results.write(path, header() | {"method": method}, rounds(0))
+    config = CONFIG | {"seed": 0}
+    results.require_same_config(path, config, method)
+    results.require_same_config(path, config)
+    with pytest.raises(ResultsError, match=r"method\.weights: 'plain', 'off'\. Use"):
+        results.require_same_config(path, config, method | {"weights": "off"})
+
+
+def test_what_only_one_file_says_of_its_method_is_not_compared(tmp_path):
+    path = place(tmp_path, 0)
+    config, method = CONFIG | {"seed": 0}, {"selector": "amf", "weights": "plain"}
+    results.write(path, header(), rounds(0))  # as before there was such a field
+    results.require_same_config(path, config, method)
+    results.write(path, header() | {"method": method}, rounds(0))
+    results.require_same_config(path, config, method | {"new": 1})
+
+
 def test_check_writable_makes_the_folder_and_leaves_nothing(tmp_path):
     folder = tmp_path / "a" / "b"
     results.check_writable(folder)

@@ -36,6 +36,20 @@ def test_collect_refuses_seeds_of_several_configs(tmp_path):
         collect(tmp_path, "metaworld", "8-8-0-0", "amf")
 
 
+def test_collect_refuses_seeds_whose_method_stood_for_different_things(tmp_path):
+    results.write(place(tmp_path, 0), header(0), rounds(0))  # does not say
+    for seed, weights in ((1, "plain"), (2, "plain")):
+        one = header(seed) | {"method": {"weights": weights}}
+        results.write(place(tmp_path, seed), one, rounds(0))
+    assert len(collect(tmp_path, "metaworld", "8-8-0-0", "amf")) == 3
+    other = header(3) | {"method": {"weights": "off"}}
+    results.write(place(tmp_path, 3), other, rounds(0))
+    with pytest.raises(
+        ResultsError, match=r"\(seed 1, seed 3\): method\.weights: 'plain', 'off'"
+    ):
+        collect(tmp_path, "metaworld", "8-8-0-0", "amf")
+
+
 def test_collect_refuses_a_file_under_another_seed(tmp_path):
     results.write(place(tmp_path, 1), header(0), rounds(0))
     with pytest.raises(ResultsError, match=r"seed1\.jsonl holds the results of seed 0"):

@@ -1,6 +1,7 @@
 """Sweeps over cells that take no time: what is run, retried, skipped and reported."""
 
 import io
+import itertools
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from experiments import sweep, worker
+from experiments import planning, sweep, worker
 from experiments.configs import loading, sweeps
 from tests.experiments import fake_cells
 
@@ -238,6 +239,11 @@ def test_a_worker_that_cannot_start_is_an_error_not_a_loop(run_sweep, capsys):
         ("--config.overrides.attempts=x", "'attempts' cannot be 'x'"),
         ("--config.overrides.trainer.steps=1", "'trainer.steps'"),
         ("--config.overrides={'preset': 'paper'}", "preset cannot be overridden"),
+        ("--config.overrides.attempts=-1", "attempts must be at least 0, got -1"),
+        ("--config.overrides.selection.weights=plane", "Did you mean 'plain'?"),
+        ("--config.overrides.training.schedule=cosin", "Did you mean 'cosine'?"),
+        ("--config.overrides.forgetting.strength=0.1", "go with 'adaptive_prior'"),
+        ("--config.methods=amf_no_histroy", "Did you mean 'amf_no_history'?"),
         ("--config.cells=metawrld:8-8-0-0", "Did you mean 'metaworld'?"),
         ("--config.methods=amf,amf", "a second time"),
         ("--config.seds=2", "Did you mean 'seeds'?"),
@@ -255,6 +261,57 @@ def test_mistakes_are_one_line_before_anything_runs(
     assert message in error
     assert error.startswith("error: ") and error.count("\n") == 1
     assert output == "" and diary() == []
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (
+            ["--config.cells=integrator:6", "--config.methods=amf,dropout"],
+            "method='dropout' is about embeddings of a neural policy",
+        ),
+        (
+            ["--config.cells=integrator:6", "--config.methods=learning_progress"],
+            "method='learning_progress' looks at success rates",
+        ),
+        (
+            ["--config.cells=integrator:6", "--config.methods=amf_deterministic"],
+            "needs a finite task set",
+        ),
+        (
+            ["--config.methods=learning_progress", "--config.overrides.attempts=0"],
+            "attempts must be at least 1",
+        ),
+        (
+            ["--config.methods=uniform", "--config.overrides.selection.weights=off"],
+            "selection.weights='off' does not go with method='uniform'",
+        ),
+        (
+            ["--config.methods=dropout", "--config.overrides.selection.dropout_rate=1"],
+            "dropout rate must lie between 0 and 1",
+        ),
+    ],
+)
+def test_cells_that_must_fail_are_not_even_planned(
+    run_sweep, diary, capsys, arguments, message
+):
+    code, output = run_sweep(fake_cells.run, *arguments, "--dry-run=true")
+    error = capsys.readouterr().err
+    assert code == 2
+    assert message in error
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert output == "" and diary() == []
+
+
+def test_a_sweep_is_checked_once_per_cell_and_method(run_sweep, monkeypatch):
+    checked = []
+    monkeypatch.setattr(
+        "experiments.build.check",
+        lambda config: checked.append((config.setting, config.method)),
+    )
+    arguments = ["--config.methods=amf,uniform", "--config.seeds=5", "--dry-run=true"]
+    assert run_sweep(fake_cells.run, *arguments)[0] == 0
+    assert checked == [("8-8-0-0", "amf"), ("8-8-0-0", "uniform")]
 
 
 def test_results_of_another_config_stop_the_sweep_before_it_starts(
@@ -284,7 +341,8 @@ def test_overrides_reach_every_cell(run_sweep, tmp_path, arguments):
         path = tmp_path / "metaworld" / "8-8-0-0" / "amf" / f"seed{seed}.jsonl"
         config = json.loads(path.read_text().splitlines()[0])["config"]
         assert config["attempts"] == 3
-        assert config["training"] == {"schedule": "constant", "steps": 100}
+        assert config["training"]["schedule"] == "constant"
+        assert config["training"]["batch_size"] == 256  # as before
 
 
 def test_included_sweeps_add_what_is_not_there_yet(run_sweep, tmp_path, monkeypatch):
@@ -330,13 +388,23 @@ def test_paper_preset_is_an_option_of_every_cell(run_sweep, tmp_path):
     assert json.loads(path.read_text().splitlines()[0])["config"]["preset"] == "paper"
 
 
+@pytest.mark.parametrize("preset", ["fast", "paper"])
 @pytest.mark.parametrize("name", sweeps.SWEEPS)
-def test_named_sweeps_can_be_planned_and_drawn(name):
+def test_named_sweeps_can_be_planned_and_drawn(tmp_path, name, preset):
     config = sweeps.get_config(name)
     assert set(config.figures) <= set(sweep.figures.FIGURES)
-    for spec in config.cells:
-        for preset in ("", ",paper"):
-            assert loading.load(spec + preset).setting == spec.partition(":")[2]
+    config.seeds, config.preset, config.results_dir = 1, preset, str(tmp_path)
+    planned = planning.plan(config)
+    kinds = [(f"{c.suite}:{c.setting}", c.method) for c in map(_planned, planned)]
+    own = itertools.product(config.cells, config.methods)
+    assert set(kinds) >= set(own)
+    assert len(set(kinds)) == len(kinds)
+    assert {c.preset for c in map(_planned, planned)} == {preset}
+    assert not any(entry.records for entry in planned)
+
+
+def _planned(entry):
+    return entry.cell.config
 
 
 def test_help_names_every_sweep(capsys):

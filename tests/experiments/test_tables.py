@@ -222,6 +222,7 @@ def test_csv_holds_plain_numbers():
     assert rows[2]["improvement"] == rows[2]["improvement_high"] == ""
     assert float(rows[2]["demos_to_threshold"]) == np.inf
     assert rows[0]["baseline"] == "uniform"
+    assert [row["told_more"] for row in rows] == ["no", "yes", "no"]
 
 
 def test_overview_ranks_what_has_no_room_side_by_side():
