@@ -59,6 +59,14 @@ _SELECTORS = (
     "rebalancing",
     "learning_progress",
 )
+_BASIC_SELECTORS = (
+    "amf",
+    "amf_paper",
+    "uniform_adaptive_prior",
+    "uniform",
+    "rebalancing",
+)
+_LITERAL = ("amf", "amf_paper", "amf_plain", "amf_validation_copy", "amf_no_history")
 _CRITERIA = ("amf", "amf_entropy", "prior_entropy", "uniform_adaptive_prior")
 _WEIGHTS = (
     "amf",
@@ -76,13 +84,17 @@ _ESTIMATORS = (
     "prior_entropy",
     "uniform_adaptive_prior",
 )
-_FORGETTING = (
+_PAPER_ESTIMATORS = ("amf", "last_layer", "dropout", "uniform_adaptive_prior")
+_REGULARISERS = (
     "amf",
     "amf_no_prior",
     "amf_l2",
     "amf_l2_strong",
     "amf_ewc",
     "amf_ewc_strong",
+)
+_FORGETTING = (
+    *_REGULARISERS,
     "amf_closed_form",
     "amf_gate",
     "amf_prequential",
@@ -90,7 +102,42 @@ _FORGETTING = (
 )
 _GP_ABLATIONS = ("amf", "prior_entropy", "amf_unweighted", "amf_plain", "uniform")
 _NN_ALL = tuple(
-    dict.fromkeys(_SELECTORS + _CRITERIA + _WEIGHTS + _ESTIMATORS + _FORGETTING)
+    dict.fromkeys(
+        _SELECTORS + _LITERAL + _CRITERIA + _WEIGHTS + _ESTIMATORS + _FORGETTING
+    )
+)
+_INTEGRATOR_FIGURES = (
+    "figure2",
+    "figure7",
+    "ablation_criterion_integrator",
+    "ablation_weights_integrator",
+)
+_METAWORLD_FIGURES = (
+    "main",
+    "figure4_metaworld",
+    "figure5_metaworld",
+    "figure9",
+    "figure12",
+    "figure13_metaworld",
+    "figure14",
+    "figure17",
+    "figure18",
+    "figure20",
+    "ablation_criterion",
+    "ablation_weights",
+    "all_selectors",
+    "all_forgetting",
+)
+_KITCHEN_FIGURES = (
+    "figure4_kitchen",
+    "figure5_kitchen",
+    "figure8",
+    "figure12_kitchen",
+    "figure13",
+    "figure14_kitchen",
+    "figure15",
+    "figure16",
+    "figure20_kitchen",
 )
 
 SWEEPS = {
@@ -106,34 +153,22 @@ SWEEPS = {
         _INTEGRATOR,
         _GP_ABLATIONS,
         10,
-        (
-            "figure2",
-            "figure7",
-            "ablation_criterion_integrator",
-            "ablation_weights_integrator",
-        ),
+        _INTEGRATOR_FIGURES,
     ),
     "evidence_metaworld": Sweep(
         "the committed Metaworld results: mismatch, its reverse, and none",
         _METAWORLD,
         _NN_ALL,
         8,
-        (
-            "main",
-            "figure4",
-            "figure5",
-            "figure9",
-            "figure12",
-            "figure13",
-            "figure14",
-            "figure17",
-            "figure18",
-            "figure20",
-            "ablation_criterion",
-            "ablation_weights",
-            "all_selectors",
-            "all_forgetting",
-        ),
+        _METAWORLD_FIGURES,
+    ),
+    "evidence_kitchen": Sweep(
+        "the committed kitchen results: mismatch, its reverse, and none",
+        _KITCHEN,
+        _BASIC_SELECTORS,
+        8,
+        _KITCHEN_FIGURES,
+        ("figure5_kitchen", "figure12_kitchen"),
     ),
     "figure2": Sweep(
         "return and entropy of AMF-GP, and its gain by number of demonstrated tasks",
@@ -154,14 +189,35 @@ SWEEPS = {
         _SKEWED + _EVEN,
         _NN_BASELINES,
         10,
-        ("figure4",),
+        ("figure4_metaworld",),
+    ),
+    "figure4_kitchen": Sweep(
+        "the same in the kitchen",
+        _KITCHEN_SKEWED + _KITCHEN_EVEN,
+        _NN_BASELINES,
+        10,
+        ("figure4_kitchen",),
     ),
     "figure5_metaworld": Sweep(
         "estimates of uncertainty: gradients, features, dropout",
         _SKEWED + _EVEN,
         _ESTIMATORS,
         10,
-        ("figure5",),
+        ("figure5_metaworld",),
+    ),
+    "figure5_kitchen": Sweep(
+        "estimates of uncertainty in the kitchen: gradients, features, dropout",
+        _KITCHEN_SKEWED + _KITCHEN_EVEN,
+        _PAPER_ESTIMATORS,
+        10,
+        ("figure5_kitchen",),
+    ),
+    "figure8": Sweep(
+        "success of AMF-NN in the kitchen for several pre-training allocations",
+        _KITCHEN_ALL,
+        _NN_BASELINES,
+        10,
+        ("figure8",),
     ),
     "figure9": Sweep(
         "success of AMF-NN for several pre-training allocations",
@@ -175,7 +231,21 @@ SWEEPS = {
         _SKEWED + _EVEN,
         _FORGETTING,
         10,
-        ("figure12", "figure13"),
+        ("figure12", "figure13_metaworld"),
+    ),
+    "figure12_kitchen": Sweep(
+        "ways not to forget in the kitchen: adaptive prior, L2, EWC, none",
+        _KITCHEN_SKEWED + _KITCHEN_EVEN,
+        _REGULARISERS,
+        10,
+        ("figure12_kitchen",),
+    ),
+    "figure13": Sweep(
+        "success and mixing weight of each kitchen task",
+        _KITCHEN_SKEWED,
+        ("amf",),
+        10,
+        ("figure13",),
     ),
     "figure14": Sweep(
         "AMF against rules that are told the pre-training counts or the success so far",
@@ -183,6 +253,27 @@ SWEEPS = {
         _SELECTORS,
         10,
         ("figure14",),
+    ),
+    "figure14_kitchen": Sweep(
+        "AMF in the kitchen against rebalancing that knows the pre-training counts",
+        _KITCHEN,
+        ("amf", "rebalancing", "uniform_adaptive_prior"),
+        10,
+        ("figure14_kitchen",),
+    ),
+    "figure15": Sweep(
+        "success and demonstrations of each kitchen task under mismatch",
+        _KITCHEN_SKEWED,
+        _NN_BASELINES,
+        10,
+        ("figure15",),
+    ),
+    "figure16": Sweep(
+        "success and demonstrations of each kitchen task without mismatch",
+        _KITCHEN_EVEN,
+        _NN_BASELINES,
+        10,
+        ("figure16",),
     ),
     "figure17": Sweep(
         "success and demonstrations of each task under mismatch",
@@ -204,6 +295,13 @@ SWEEPS = {
         ("amf",),
         10,
         ("figure20",),
+    ),
+    "figure20_kitchen": Sweep(
+        "importance weights between the tasks of the kitchen under mismatch",
+        _KITCHEN_SKEWED,
+        ("amf",),
+        10,
+        ("figure20_kitchen",),
     ),
     "ablation_criterion": Sweep(
         "look-ahead against the uncertainty before a demonstration",
@@ -236,11 +334,11 @@ SWEEPS = {
         ("ablation_weights_integrator",),
     ),
     "all_state": Sweep(
-        "everything that needs states only: all methods on both suites",
-        _ALLOCATIONS,
+        "everything that needs states only: all methods on all suites",
+        _ALLOCATIONS + _KITCHEN_ALL,
         _NN_ALL,
         10,
-        ("figure2", "figure4", "figure5", "figure9", "figure12", "figure14"),
+        _INTEGRATOR_FIGURES + _METAWORLD_FIGURES + _KITCHEN_FIGURES,
         ("evidence_integrator",),
     ),
 }

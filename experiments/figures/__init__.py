@@ -31,7 +31,7 @@ from experiments.figures import (
 )
 from experiments.figures.data import Source
 from experiments.figures.estimates import MEAN, Estimate
-from experiments.figures.suites import INTEGRATOR, METAWORLD
+from experiments.figures.suites import INTEGRATOR, KITCHEN, METAWORLD
 
 
 class Entry(NamedTuple):
@@ -70,56 +70,102 @@ FIGURES = {
         studies.draw_figure3,
         _study("figure3"),
     ),
-    "figure4": Entry(
-        "success with and without a mismatch in pre-training",
+    "figure4_metaworld": Entry(
+        "success on Metaworld with and without a mismatch in pre-training",
         partial(
             success.draw_contrast, suite=METAWORLD, comparison=comparisons.BASELINES
         ),
         _sweep("figure4_metaworld"),
     ),
-    "figure5": Entry(
-        "success by uncertainty estimator",
+    "figure4_kitchen": Entry(
+        "success in the kitchen with and without a mismatch in pre-training",
+        partial(success.draw_contrast, suite=KITCHEN, comparison=comparisons.BASELINES),
+        _sweep("figure4_kitchen"),
+    ),
+    "figure5_metaworld": Entry(
+        "success on Metaworld by uncertainty estimator (the paper's figure 11)",
         partial(
             success.draw_contrast, suite=METAWORLD, comparison=comparisons.ESTIMATORS
         ),
         _sweep("figure5_metaworld"),
+    ),
+    "figure5_kitchen": Entry(
+        "success in the kitchen by uncertainty estimator",
+        partial(
+            success.draw_contrast,
+            suite=KITCHEN,
+            comparison=comparisons.PAPER_ESTIMATORS,
+        ),
+        _sweep("figure5_kitchen"),
     ),
     "figure7": Entry(
         "returns and entropies of AMF-GP for every number of demonstrated tasks",
         integrator.draw_figure7,
         _sweep("figure7"),
     ),
+    "figure8": Entry(
+        "success in the kitchen for every pre-training allocation",
+        partial(success.draw_settings, suite=KITCHEN, comparison=comparisons.BASELINES),
+        _sweep("figure8"),
+    ),
     "figure9": Entry(
-        "success for every pre-training allocation",
+        "success on Metaworld for every pre-training allocation",
         partial(
             success.draw_settings, suite=METAWORLD, comparison=comparisons.BASELINES
         ),
         _sweep("figure9"),
     ),
     "figure12": Entry(
-        "forgetting: regularisers and adaptive priors, on seen and new tasks",
+        "forgetting on Metaworld: regularisers and priors, on seen and new tasks",
         partial(forgetting.draw, suite=METAWORLD),
         _sweep("figure12"),
     ),
+    "figure12_kitchen": Entry(
+        "forgetting in the kitchen: regularisers and the adaptive prior",
+        partial(forgetting.draw_regularisers, suite=KITCHEN),
+        _sweep("figure12_kitchen"),
+    ),
     "figure13": Entry(
-        "success and mixing weight of each task for AMF",
+        "success and mixing weight of each task for AMF in the kitchen",
+        partial(tasks.draw_mixing, suite=KITCHEN),
+        _sweep("figure13"),
+    ),
+    "figure13_metaworld": Entry(
+        "success and mixing weight of each task for AMF on Metaworld",
         partial(tasks.draw_mixing, suite=METAWORLD),
         _sweep("figure12"),
     ),
     "figure14": Entry(
-        "success against privileged rebalancing of demonstrations",
+        "success on Metaworld against privileged rebalancing of demonstrations",
         partial(
             success.draw_compared, suite=METAWORLD, comparison=comparisons.REBALANCING
         ),
         _sweep("figure14"),
     ),
+    "figure14_kitchen": Entry(
+        "success in the kitchen against privileged rebalancing of demonstrations",
+        partial(
+            success.draw_compared, suite=KITCHEN, comparison=comparisons.PRIVILEGED
+        ),
+        _sweep("figure14_kitchen"),
+    ),
+    "figure15": Entry(
+        "success and demonstrations of each kitchen task under mismatch",
+        partial(tasks.draw_mismatch, suite=KITCHEN, comparison=comparisons.BASELINES),
+        _sweep("figure15"),
+    ),
+    "figure16": Entry(
+        "success and demonstrations of each kitchen task without mismatch",
+        partial(tasks.draw_even, suite=KITCHEN, comparison=comparisons.BASELINES),
+        _sweep("figure16"),
+    ),
     "figure17": Entry(
-        "success and demonstrations of each task under mismatch",
+        "success and demonstrations of each Metaworld task under mismatch",
         partial(tasks.draw_mismatch, suite=METAWORLD, comparison=comparisons.BASELINES),
         _sweep("figure17"),
     ),
     "figure18": Entry(
-        "success and demonstrations of each task without mismatch",
+        "success and demonstrations of each Metaworld task without mismatch",
         partial(tasks.draw_even, suite=METAWORLD, comparison=comparisons.BASELINES),
         _sweep("figure18"),
     ),
@@ -129,9 +175,14 @@ FIGURES = {
         _study("figure19"),
     ),
     "figure20": Entry(
-        "importance weights between tasks",
+        "importance weights between the tasks of Metaworld",
         partial(weights.draw, suite=METAWORLD),
         _sweep("figure20"),
+    ),
+    "figure20_kitchen": Entry(
+        "importance weights between the tasks of the kitchen",
+        partial(weights.draw, suite=KITCHEN),
+        _sweep("figure20_kitchen"),
     ),
     "figure21": Entry(
         "pre-training density, criterion and return per task",

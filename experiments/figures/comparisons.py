@@ -40,9 +40,18 @@ ESTIMATORS = Comparison(
         "uniform_adaptive_prior",
     ),
 )
+#: Those of the paper's figure 5, and uniform choice.
+PAPER_ESTIMATORS = Comparison(
+    "uncertainty estimators", ("amf", "last_layer", "dropout", "uniform_adaptive_prior")
+)
 REBALANCING = Comparison(
     "does AMF rebalance the demonstrations?",
     ("amf", "rebalancing", "round_robin", "uniform_adaptive_prior", "uniform"),
+)
+#: The paper's figure 14.
+PRIVILEGED = Comparison(
+    "does AMF rebalance the demonstrations?",
+    ("amf", "rebalancing", "uniform_adaptive_prior"),
 )
 SELECTORS = Comparison(
     "all selection rules",

@@ -4,23 +4,36 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.figures import comparisons, curves, data, style
+from experiments.figures.comparisons import Comparison
 from experiments.figures.data import Source
 from experiments.figures.suites import SUCCESS, Suite
 
-#: One row of panels each: ten curves in one panel hide each other.
-ROWS = (comparisons.REGULARISERS, comparisons.PRIORS)
-
 
 def draw(source: Source, suite: Suite) -> Figure:
-    """Success over all tasks, over those of pre-training, and over the others."""
+    """Regularisers above variants of the prior: ten curves would hide each other."""
+    return _draw(source, suite, (comparisons.REGULARISERS, comparisons.PRIORS))
+
+
+def draw_regularisers(source: Source, suite: Suite) -> Figure:
+    """The paper's figure: the adaptive prior against L2, EWC and nothing."""
+    return _draw(source, suite, (comparisons.REGULARISERS,))
+
+
+def _draw(source: Source, suite: Suite, rows: tuple[Comparison, ...]) -> Figure:
+    """Success over all tasks, over those of pre-training, and over the others.
+
+    A row of panels for each comparison.
+    """
+    methods = dict.fromkeys(m for comparison in rows for m in comparison.methods)
+    everything = Comparison("forgetting", tuple(methods))
     settings = data.contrast(source, suite)
-    panels = data.load(source, suite, settings, comparisons.FORGETTING)
+    panels = data.load(source, suite, settings, everything)
     columns = [(s, *part) for s in panels for part in _parts(s)]
-    figure = style.new_figure(3.2 * len(columns) + 0.4, 6.8)
+    figure = style.new_figure(3.2 * len(columns) + 0.4, 2.8 * len(rows) + 1.2)
     grid = figure.subplots(
-        len(ROWS), len(columns), sharex=True, sharey=True, squeeze=False
+        len(rows), len(columns), sharex=True, sharey=True, squeeze=False
     )
-    for row, comparison in zip(grid, ROWS, strict=True):
+    for row, comparison in zip(grid, rows, strict=True):
         for axes, (setting, _, tasks) in zip(row, columns, strict=True):
             runs = panels[setting]
             shown = {m: runs[m] for m in comparison.methods if m in runs}
@@ -29,6 +42,7 @@ def draw(source: Source, suite: Suite) -> Figure:
         row[0].set_ylabel(f"Success rate\n{comparison.title}")
     for axes, (setting, title, _) in zip(grid[0], columns, strict=True):
         axes.set_title(f"{suite.setting_title(setting)}\n{title}")
+    for axes in grid[:-1].flat:
         axes.set_xlabel("")
     lines = [line for axes in grid.flat for line in axes.get_lines()]
     style.heading(figure, f"{suite.title}: forgetting", lines, columns=5)

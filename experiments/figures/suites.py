@@ -25,8 +25,8 @@ class Suite(NamedTuple):
       name: as in configs and in the paths of results.
       title: as in headings.
       settings: all there are.
-      mismatch: those whose pre-training leaves out tasks; a figure with room for one
-        shows the first.
+      mismatch: those whose pre-training leaves out tasks, to be compared; a figure with
+        room for one shows the first.
       even: those whose pre-training shows all tasks alike; figures show the first that
         has results.
       setting_title: what a setting is, as the title of a panel.
@@ -73,6 +73,15 @@ METAWORLD = Suite(
     settings=("8-8-0-0", "0-8-8-0", "0-0-8-8", "2-2-2-2", "4-4-4-4"),
     mismatch=("8-8-0-0", "0-0-8-8"),
     even=("4-4-4-4", "2-2-2-2"),
+    setting_title=allocation_title,
+    measures=(SUCCESS,),
+)
+KITCHEN = Suite(
+    name="kitchen",
+    title="Kitchen",
+    settings=("8-8-0-0-0", "0-8-8-0-0", "0-0-8-8-0", "0-0-0-8-8", "3-3-3-3-3"),
+    mismatch=("8-8-0-0-0", "0-0-0-8-8"),
+    even=("3-3-3-3-3",),
     setting_title=allocation_title,
     measures=(SUCCESS,),
 )

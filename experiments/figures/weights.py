@@ -1,4 +1,4 @@
-"""Figure 20: importance weights between the tasks of Metaworld."""
+"""Figure 20: importance weights between tasks."""
 
 import numpy as np
 from matplotlib.figure import Figure

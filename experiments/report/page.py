@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments import figures, tables
-from experiments.report.claims import CLAIMS, Claim, verdict
+from experiments.report.claims import CLAIMS, Claim, verdicts
 from experiments.report.rule import STATED
 from experiments.report.scores import Evidence, Finding
 from experiments.results import Run
@@ -35,13 +35,7 @@ def page(evidence: Evidence, figures_dir: Path) -> str:
         " Only [the reasons and limits](#reasons-and-limits) are written by hand, in"
         " [experiments/report/findings.md](experiments/report/findings.md).",
         "## What the paper says, and what holds here",
-        _rows(
-            ("", "claim", "here"),
-            [
-                (str(number), claim.title, f"**{verdict(found)}**")
-                for number, (claim, found) in enumerate(judged, start=1)
-            ],
-        ),
+        _overview(judged),
         STATED,
         *(
             part
@@ -61,6 +55,23 @@ def page(evidence: Evidence, figures_dir: Path) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+def _overview(judged: Sequence[tuple[Claim, Sequence[Finding]]]) -> str:
+    """A row per claim, a column per suite that any claim is about."""
+    given = [verdicts(found) for _, found in judged]
+    suites = sorted({suite for by_suite in given for suite in by_suite})
+    rows = [
+        (
+            str(number),
+            claim.title,
+            *(f"**{by_suite[s]}**" if s in by_suite else "" for s in suites),
+        )
+        for number, ((claim, _), by_suite) in enumerate(
+            zip(judged, given, strict=True), start=1
+        )
+    ]
+    return _rows(("", "claim", *(suite.capitalize() for suite in suites)), rows)
+
+
 def _rows(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -78,7 +89,11 @@ def _claim(number: int, claim: Claim, found: Sequence[Finding]) -> list[str]:
         for finding in found
     ]
     parts = [
-        f"### {number}. {claim.title}: {verdict(found)}",
+        f"### {number}. {claim.title}",
+        "; ".join(
+            f"{suite.capitalize()}: **{given}**"
+            for suite, given in verdicts(found).items()
+        ),
         inspect.cleandoc(claim.findings.__doc__ or ""),
         _rows(("statement", "setting", "estimate", "seeds", "verdict"), rows),
     ]

@@ -29,7 +29,8 @@ round.
 * **A = B** holds if the interval lies within ±{MARGIN} and does not hold if it lies
   beyond on one side.
 * Otherwise, and with fewer than {MIN_SEEDS} seeds, a statement is undecided.
-* A claim holds if all its statements hold, and does not hold if one of them does not.
+* A claim holds on a suite if all its statements there hold, and does not hold if one of
+  them does not.
 
 Lines without a verdict are shown, not judged. The rule, the margin and the statements
 are in [experiments/report/](experiments/report)."""
