@@ -61,6 +61,7 @@ def finetune(
     *,
     batch_size: int = 256,
     penalty: Callable[[Any], Any] | None = None,
+    batch_loss: Callable | None = None,
 ) -> FineTuned:
     """Behaviour cloning on minibatches drawn uniformly from all recorded steps.
 
@@ -78,26 +79,30 @@ def finetune(
       batch_size: examples per step.
       penalty: `(params) -> gradient` of a penalty on the parameters, added to that of
         the loss before the optimizer sees it; the trace holds the loss alone.
+      batch_loss: as in `Policy.batch_loss`; None averages `loss` over the batch.
     """
     valid = valid_steps(demos).ravel()
     total = valid.sum()
     ranks = jnp.cumsum(valid)
     horizon = demos.step_mask.shape[1]
     steps = jnp.where(total > 0, jnp.asarray(steps, jnp.int32), 0)
+    # What unused rows hold is multiplied by zero in a batch loss, and may be NaN.
+    tasks = jnp.where(demos.demo_mask[:, None], demos.tasks, 0.0)
+
+    def cloning(params, loss_key, row, time):
+        observations, actions = demos.observations[row, time], demos.actions[row, time]
+        if batch_loss is not None:
+            return batch_loss(params, loss_key, observations, actions, tasks, row)
+        return losses.behaviour_cloning(
+            loss, params, loss_key, observations, actions, tasks[row]
+        )
 
     def step(i, carry):
         params, opt_state, trace = carry
         batch_key, loss_key = jax.random.split(jax.random.fold_in(key, i))
         index = _draw(batch_key, ranks, total, batch_size)
         row, time = index // horizon, index % horizon
-        value, gradient = jax.value_and_grad(losses.behaviour_cloning, argnums=1)(
-            loss,
-            params,
-            loss_key,
-            demos.observations[row, time],
-            demos.actions[row, time],
-            demos.tasks[row],
-        )
+        value, gradient = jax.value_and_grad(cloning)(params, loss_key, row, time)
         if penalty is not None:
             gradient = optax.tree.add(gradient, penalty(params))
         direction, opt_state = optimizer.update(gradient, opt_state, params)

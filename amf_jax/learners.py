@@ -140,6 +140,7 @@ def gradient_learner(
             training.steps,
             batch_size=training.batch_size,
             penalty=penalty,
+            batch_loss=policy.batch_loss,
         )
 
     def penalty(key, anchor, demos: Demonstrations):

@@ -35,6 +35,10 @@ class Policy(NamedTuple):
         policy with each hidden unit dropped with probability `rate`, a Python number.
         The key alone decides which: it draws one network, the same for every input.
         None for a policy without dropout.
+      batch_loss: `(params, key, observations [B, S], actions [B, A], tasks [N, D],
+        rows [B]) -> scalar`, the mean of `loss` over a batch of examples that share a
+        few task vectors: example b is of task `tasks[rows[b]]`. None where there is
+        nothing to save by it.
     """
 
     loss: Callable[..., Array]
@@ -44,3 +48,4 @@ class Policy(NamedTuple):
     last_layer: Callable[..., tuple[Array, Array]] | None = None
     layer_gradients: Callable[..., tuple] | None = None
     stochastic: Callable[..., Array] | None = None
+    batch_loss: Callable[..., Array] | None = None

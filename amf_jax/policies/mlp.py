@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from amf_jax import errors
 from amf_jax.embeddings import ElementwiseGradient, FactoredGradient
@@ -35,9 +35,34 @@ class MLP(nn.Module):
 
     def embed(self, inputs: Float[Array, "*batch I"]) -> Float[Array, "*batch d"]:
         """Activations that enter the head."""
-        for dense, norm in zip(self.hidden, self.norms, strict=True):
+        return self._finish(self.hidden[0](inputs))
+
+    def _finish(self, outputs: Float[Array, "*batch k"]) -> Float[Array, "*batch d"]:
+        """From the output of the first dense layer to what enters the head."""
+        inputs = self.dropout(nn.relu(self.norms[0](outputs)))
+        for dense, norm in zip(self.hidden[1:], self.norms[1:], strict=True):
             inputs = self.dropout(nn.relu(norm(dense(inputs))))
         return inputs
+
+    def shared(
+        self,
+        states: Float[Array, "B S"],
+        tasks: Float[Array, "N D"],
+        rows: Int[Array, " B"],
+    ) -> Float[Array, "B A"]:
+        """The output for inputs `[states, tasks[rows]]`, without repeating the tasks.
+
+        Each task goes through the first layer once instead of once per example; where
+        tasks are wide and few, that is most of the layer's work.
+        """
+        first = self.hidden[0].variables["params"]
+        split = states.shape[-1]
+        projected = tasks @ first["kernel"][split:]
+        # A product instead of indexing: its gradient is one as well, not a scatter.
+        chosen = jax.nn.one_hot(rows, tasks.shape[0], dtype=projected.dtype) @ projected
+        outputs = states @ first["kernel"][:split] + chosen
+        bias = jnp.broadcast_to(first["bias"], outputs.shape)
+        return self.head(self._finish(outputs + bias))
 
     def __call__(self, inputs: Float[Array, "*batch I"]) -> Float[Array, "*batch A"]:
         return self.head(self.embed(inputs))
@@ -104,11 +129,13 @@ def policy(
     widths = [width for hidden in features for width in (hidden, hidden)]
     kinds = (FactoredGradient, ElementwiseGradient) * len(features)
 
-    def inputs(observations, tasks):
+    def normalise(observations):
         shape = observations.shape
         centred = observations - jnp.broadcast_to(mean, shape)
-        normalised = centred / jnp.broadcast_to(std, shape)
-        return jnp.concatenate([normalised, tasks], axis=-1)
+        return centred / jnp.broadcast_to(std, shape)
+
+    def inputs(observations, tasks):
+        return jnp.concatenate([normalise(observations), tasks], axis=-1)
 
     def init(key):
         return module.init(key, jnp.zeros((mean.shape[0] + task_size,), mean.dtype))
@@ -119,6 +146,13 @@ def policy(
 
     def loss(params, key, observation, action, task):
         return jnp.sum((act(params, key, observation, task) - action) ** 2)
+
+    def batch_loss(params, key, observations, actions, tasks, rows):
+        del key
+        outputs = module.apply(
+            params, normalise(observations), tasks, rows, method=MLP.shared
+        )
+        return jnp.sum((outputs - actions) ** 2, axis=-1).mean()
 
     def log_likelihood(params, observations, actions, tasks):
         means = act(params, None, observations, tasks)
@@ -161,4 +195,5 @@ def policy(
         last_layer,
         layer_gradients,
         stochastic,
+        batch_loss,
     )

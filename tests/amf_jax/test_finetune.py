@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from amf_jax import demonstrations, finetune
+from amf_jax.policies import mlp
 from tests import problems
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -19,6 +20,7 @@ def train(loss, params, demos, steps, *, optimizer=IDENTITY, **options):
     key = options.pop("key", jax.random.key(0))
     batch_size = options.pop("batch_size", 8)
     penalty = options.pop("penalty", None)
+    batch_loss = options.pop("batch_loss", None)
 
     @jax.jit
     def run(key, params, opt_state, demos, steps):
@@ -33,6 +35,7 @@ def train(loss, params, demos, steps, *, optimizer=IDENTITY, **options):
             steps,
             batch_size=batch_size,
             penalty=penalty,
+            batch_loss=batch_loss,
         )
 
     return run(key, params, optimizer.init(params), demos, steps)
@@ -158,6 +161,22 @@ def test_masked_entries_are_never_drawn():
     other = train(policy.loss, params, spoiled, 30)
     assert_trees_equal(clean, other)
     assert np.isfinite(other.losses).all()
+
+
+def test_a_batch_loss_trains_as_the_loss_of_each_example_does():
+    policy = mlp.policy(jnp.zeros(3), jnp.ones(3), 2, 2, features=(6, 5))
+    demos = problems.tiny_demos(0, (0, 1, 0), capacity=5)
+    spoiled = demos._replace(
+        tasks=jnp.where(demos.demo_mask[:, None], demos.tasks, jnp.nan)
+    )
+    params = jax.jit(policy.init)(jax.random.key(1))
+    each = train(policy.loss, params, demos, 10)
+    batch = train(policy.loss, params, spoiled, 10, batch_loss=policy.batch_loss)
+    jax.tree.map(
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4),
+        each._replace(opt_state=None, losses=each.losses[::2]),
+        batch._replace(opt_state=None, losses=batch.losses[::2]),  # 10 of 20 are NaN
+    )
 
 
 def test_padding_changes_nothing():

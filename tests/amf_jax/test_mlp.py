@@ -76,3 +76,24 @@ def test_standard_deviations_must_be_positive(std):
         mlp.policy(MEAN, STD, 2, 2, likelihood_std=std)
     with pytest.raises(errors.InvalidArgumentError, match="observation_std"):
         mlp.policy(MEAN, jnp.array([1.0, std, 1.0]), 2, 2)
+
+
+def test_a_batch_that_shares_tasks_has_the_mean_loss_of_its_examples():
+    policy = mlp.policy(MEAN, STD, 2, 2, features=FEATURES)
+    params = jax.jit(policy.init)(jax.random.key(0))
+    observations, actions, tasks = examples()
+    rows = jnp.arange(len(observations)) % 3  # tasks 0, 1, 2, 0, 1, ...
+
+    def mean(params):
+        each = jax.vmap(policy.loss, in_axes=(None, None, 0, 0, 0))
+        return each(params, None, observations, actions, tasks[rows]).mean()
+
+    def shared(params):
+        return policy.batch_loss(params, None, observations, actions, tasks[:4], rows)
+
+    expected, actual = (jax.jit(jax.value_and_grad(f))(params) for f in (mean, shared))
+    jax.tree.map(
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6),
+        expected,
+        actual,
+    )
