@@ -9,6 +9,8 @@ from typing import NamedTuple
 from ml_collections import ConfigDict, config_dict
 
 from amf_jax import errors
+from experiments import comparisons
+from experiments.comparisons import Comparison
 
 
 class Sweep(NamedTuple):
@@ -47,64 +49,26 @@ _KITCHEN_ALL = _cells(
     "kitchen", "8-8-0-0-0", "0-8-8-0-0", "0-0-8-8-0", "0-0-0-8-8", "3-3-3-3-3"
 )
 
-_GP_METHODS = ("amf", "uniform")
-_NN_METHODS = ("amf", "uniform_adaptive_prior")
-_NN_BASELINES = ("amf", "uniform_adaptive_prior", "uniform")
-_SELECTORS = (
-    "amf",
-    "amf_paper",
-    "uniform_adaptive_prior",
-    "uniform",
-    "round_robin",
-    "rebalancing",
-    "learning_progress",
-)
-_BASIC_SELECTORS = (
+_KITCHEN_BASELINES = (
     "amf",
     "amf_paper",
     "uniform_adaptive_prior",
     "uniform",
     "rebalancing",
 )
-_LITERAL = ("amf", "amf_paper", "amf_plain", "amf_validation_copy", "amf_no_history")
-_CRITERIA = ("amf", "amf_entropy", "prior_entropy", "uniform_adaptive_prior")
-_WEIGHTS = (
-    "amf",
-    "amf_unweighted",
-    "amf_plain",
-    "amf_deterministic",
-    "uniform_adaptive_prior",
-)
-_ESTIMATORS = (
-    "amf",
-    "amf_network_gradient",
-    "amf_projected_gradient",
-    "last_layer",
-    "dropout",
-    "prior_entropy",
-    "uniform_adaptive_prior",
-)
-_PAPER_ESTIMATORS = ("amf", "last_layer", "dropout", "uniform_adaptive_prior")
-_REGULARISERS = (
-    "amf",
-    "amf_no_prior",
-    "amf_l2",
-    "amf_l2_strong",
-    "amf_ewc",
-    "amf_ewc_strong",
-)
-_FORGETTING = (
-    *_REGULARISERS,
-    "amf_closed_form",
-    "amf_gate",
-    "amf_prequential",
-    "amf_mixing_network",
-)
-_GP_ABLATIONS = ("amf", "prior_entropy", "amf_unweighted", "amf_plain", "uniform")
-_NN_ALL = tuple(
-    dict.fromkeys(
-        _SELECTORS + _LITERAL + _CRITERIA + _WEIGHTS + _ESTIMATORS + _FORGETTING
-    )
+
+
+def _methods(*parts: Comparison) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(method for part in parts for method in part.methods))
+
+
+_NN_ALL = _methods(
+    comparisons.SELECTORS,
+    comparisons.LITERAL,
+    comparisons.CRITERIA,
+    comparisons.WEIGHTS,
+    comparisons.ESTIMATORS,
+    comparisons.FORGETTING,
 )
 _INTEGRATOR_FIGURES = (
     "figure2",
@@ -144,14 +108,14 @@ SWEEPS = {
     "main": Sweep(
         "active against uniform choice on Metaworld under mismatch",
         _SKEWED,
-        _NN_METHODS,
+        comparisons.MAIN_JOB.methods,
         6,
         ("main",),
     ),
     "evidence_integrator": Sweep(
         "the committed integrator results: every number of demonstrated tasks",
         _INTEGRATOR,
-        _GP_ABLATIONS,
+        _methods(comparisons.CRITERIA_GP, comparisons.WEIGHTS_GP),
         10,
         _INTEGRATOR_FIGURES,
     ),
@@ -165,7 +129,7 @@ SWEEPS = {
     "evidence_kitchen": Sweep(
         "the committed kitchen results: mismatch, its reverse, and none",
         _KITCHEN,
-        _BASIC_SELECTORS,
+        _KITCHEN_BASELINES,
         8,
         _KITCHEN_FIGURES,
         ("figure5_kitchen", "figure12_kitchen"),
@@ -173,70 +137,70 @@ SWEEPS = {
     "figure2": Sweep(
         "return and entropy of AMF-GP, and its gain by number of demonstrated tasks",
         _INTEGRATOR,
-        _GP_METHODS,
+        comparisons.GAUSSIAN_PROCESS.methods,
         10,
         ("figure2",),
     ),
     "figure7": Sweep(
         "return and entropy of AMF-GP for every number of demonstrated tasks",
         _INTEGRATOR,
-        _GP_METHODS,
+        comparisons.GAUSSIAN_PROCESS.methods,
         10,
         ("figure7",),
     ),
     "figure4_metaworld": Sweep(
         "success of AMF-NN with and without mismatch, from states",
         _SKEWED + _EVEN,
-        _NN_BASELINES,
+        comparisons.BASELINES.methods,
         10,
         ("figure4_metaworld",),
     ),
     "figure4_kitchen": Sweep(
         "the same in the kitchen",
         _KITCHEN_SKEWED + _KITCHEN_EVEN,
-        _NN_BASELINES,
+        comparisons.BASELINES.methods,
         10,
         ("figure4_kitchen",),
     ),
     "figure5_metaworld": Sweep(
         "estimates of uncertainty: gradients, features, dropout",
         _SKEWED + _EVEN,
-        _ESTIMATORS,
+        comparisons.ESTIMATORS.methods,
         10,
         ("figure5_metaworld",),
     ),
     "figure5_kitchen": Sweep(
         "estimates of uncertainty in the kitchen: gradients, features, dropout",
         _KITCHEN_SKEWED + _KITCHEN_EVEN,
-        _PAPER_ESTIMATORS,
+        comparisons.PAPER_ESTIMATORS.methods,
         10,
         ("figure5_kitchen",),
     ),
     "figure8": Sweep(
         "success of AMF-NN in the kitchen for several pre-training allocations",
         _KITCHEN_ALL,
-        _NN_BASELINES,
+        comparisons.BASELINES.methods,
         10,
         ("figure8",),
     ),
     "figure9": Sweep(
         "success of AMF-NN for several pre-training allocations",
         _ALLOCATIONS,
-        _NN_BASELINES,
+        comparisons.BASELINES.methods,
         10,
         ("figure9",),
     ),
     "figure12": Sweep(
         "ways not to forget: adaptive prior, L2, EWC, none",
         _SKEWED + _EVEN,
-        _FORGETTING,
+        comparisons.FORGETTING.methods,
         10,
         ("figure12", "figure13_metaworld"),
     ),
     "figure12_kitchen": Sweep(
         "ways not to forget in the kitchen: adaptive prior, L2, EWC, none",
         _KITCHEN_SKEWED + _KITCHEN_EVEN,
-        _REGULARISERS,
+        comparisons.REGULARISERS.methods,
         10,
         ("figure12_kitchen",),
     ),
@@ -250,42 +214,42 @@ SWEEPS = {
     "figure14": Sweep(
         "AMF against rules that are told the pre-training counts or the success so far",
         _METAWORLD,
-        _SELECTORS,
+        comparisons.SELECTORS.methods,
         10,
         ("figure14",),
     ),
     "figure14_kitchen": Sweep(
         "AMF in the kitchen against rebalancing that knows the pre-training counts",
         _KITCHEN,
-        ("amf", "rebalancing", "uniform_adaptive_prior"),
+        comparisons.PRIVILEGED.methods,
         10,
         ("figure14_kitchen",),
     ),
     "figure15": Sweep(
         "success and demonstrations of each kitchen task under mismatch",
         _KITCHEN_SKEWED,
-        _NN_BASELINES,
+        comparisons.BASELINES.methods,
         10,
         ("figure15",),
     ),
     "figure16": Sweep(
         "success and demonstrations of each kitchen task without mismatch",
         _KITCHEN_EVEN,
-        _NN_BASELINES,
+        comparisons.BASELINES.methods,
         10,
         ("figure16",),
     ),
     "figure17": Sweep(
         "success and demonstrations of each task under mismatch",
         _SKEWED,
-        _NN_BASELINES,
+        comparisons.BASELINES.methods,
         10,
         ("figure17",),
     ),
     "figure18": Sweep(
         "success and demonstrations of each task without mismatch",
         _EVEN,
-        _NN_BASELINES,
+        comparisons.BASELINES.methods,
         10,
         ("figure18",),
     ),
@@ -306,7 +270,7 @@ SWEEPS = {
     "ablation_criterion": Sweep(
         "look-ahead against the uncertainty before a demonstration",
         _METAWORLD,
-        _CRITERIA,
+        comparisons.CRITERIA.methods,
         10,
         ("ablation_criterion", "ablation_criterion_integrator"),
         ("ablation_criterion_integrator",),
@@ -314,14 +278,14 @@ SWEEPS = {
     "ablation_criterion_integrator": Sweep(
         "the same for Gaussian processes",
         _INTEGRATOR,
-        ("amf", "prior_entropy", "uniform"),
+        comparisons.CRITERIA_GP.methods,
         10,
         ("ablation_criterion_integrator",),
     ),
     "ablation_weights": Sweep(
         "self-normalised importance weights against others and none",
         _METAWORLD,
-        _WEIGHTS,
+        comparisons.WEIGHTS.methods,
         10,
         ("ablation_weights", "ablation_weights_integrator"),
         ("ablation_weights_integrator",),
@@ -329,7 +293,7 @@ SWEEPS = {
     "ablation_weights_integrator": Sweep(
         "the same for Gaussian processes",
         _INTEGRATOR,
-        ("amf", "amf_unweighted", "amf_plain", "uniform"),
+        comparisons.WEIGHTS_GP.methods,
         10,
         ("ablation_weights_integrator",),
     ),

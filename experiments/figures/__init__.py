@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from amf_jax.errors import ResultsError, UnknownNameError
+from experiments import comparisons
 from experiments.figures import (
     areas,
-    comparisons,
     forgetting,
     integrator,
     main_job,

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.comparisons import Comparison
 from experiments.figures import curves, data, style
-from experiments.figures.comparisons import Comparison
 from experiments.figures.data import Runs, Source
 from experiments.figures.estimates import Estimate
 from experiments.figures.suites import Measure, Suite

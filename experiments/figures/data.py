@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from amf_jax.errors import ResultsError
+from experiments.comparisons import Comparison
 from experiments.figures import style
-from experiments.figures.comparisons import Comparison
 from experiments.figures.estimates import MEAN, Estimate
 from experiments.figures.suites import Suite
 from experiments.results import Run

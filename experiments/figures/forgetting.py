@@ -3,8 +3,9 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.figures import comparisons, curves, data, style
-from experiments.figures.comparisons import Comparison
+from experiments import comparisons
+from experiments.comparisons import Comparison
+from experiments.figures import curves, data, style
 from experiments.figures.data import Source
 from experiments.figures.suites import SUCCESS, Suite
 

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.comparisons import GAUSSIAN_PROCESS
 from experiments.figures import curves, data, style
-from experiments.figures.comparisons import GAUSSIAN_PROCESS
 from experiments.figures.data import Panels, Runs, Source
 from experiments.figures.estimates import Estimate
 from experiments.figures.suites import ENTROPY, INTEGRATOR, RETURN

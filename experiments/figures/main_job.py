@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from experiments.figures import comparisons, curves, data, style
+from experiments import comparisons
+from experiments.figures import curves, data, style
 from experiments.figures.data import Runs, Source
 from experiments.figures.estimates import Estimate
 from experiments.figures.suites import METAWORLD

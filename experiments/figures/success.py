@@ -4,8 +4,8 @@ import math
 
 from matplotlib.figure import Figure
 
+from experiments.comparisons import Comparison
 from experiments.figures import curves, data, style
-from experiments.figures.comparisons import Comparison
 from experiments.figures.data import Panels, Source
 from experiments.figures.suites import Suite
 

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.comparisons import Comparison
 from experiments.figures import curves, data, style
-from experiments.figures.comparisons import Comparison
 from experiments.figures.data import Runs, Source
 from experiments.figures.suites import SUCCESS, Suite
 from experiments.runs import values

@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from amf_jax.errors import ResultsError
+from experiments.comparisons import Comparison
 from experiments.figures import data, style
-from experiments.figures.comparisons import Comparison
 from experiments.figures.data import Source
 from experiments.figures.suites import Suite
 from experiments.figures.tasks import task_names

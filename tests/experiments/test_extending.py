@@ -11,9 +11,9 @@ from amf_jax import errors, selectors
 from amf_jax.selectors.registry import Entry
 from experiments import build, cell, figures, methods, results
 from experiments.builders import neural
+from experiments.comparisons import Comparison
 from experiments.configs import loading
 from experiments.figures import curves, data, style, suites
-from experiments.figures.comparisons import Comparison
 from experiments.figures.estimates import MEAN
 from experiments.runs import ResultsWarning
 from tests import problems

@@ -2,8 +2,8 @@ import matplotlib.colors
 import numpy as np
 import pytest
 
-from experiments import figures, methods
-from experiments.figures import comparisons, curves, style
+from experiments import comparisons, figures, methods
+from experiments.figures import curves, style
 from experiments.figures.data import NoResultsError
 from experiments.figures.estimates import IQM
 from tests.experiments import figure_results

@@ -1,4 +1,7 @@
-"""Which methods are compared with which: few enough to tell their curves apart."""
+"""Which methods are compared with which: few enough to tell their curves apart.
+
+Sweeps run them, and figures draw them.
+"""
 
 from typing import NamedTuple
 
@@ -52,6 +55,10 @@ REBALANCING = Comparison(
 PRIVILEGED = Comparison(
     "does AMF rebalance the demonstrations?",
     ("amf", "rebalancing", "uniform_adaptive_prior"),
+)
+LITERAL = Comparison(
+    "what the paper's letter changes",
+    ("amf", "amf_paper", "amf_plain", "amf_validation_copy", "amf_no_history"),
 )
 SELECTORS = Comparison(
     "all selection rules",
