@@ -148,10 +148,13 @@ def policy(
         return jnp.sum((act(params, key, observation, task) - action) ** 2)
 
     def batch_loss(params, key, observations, actions, tasks, rows):
-        del key
-        outputs = module.apply(
-            params, normalise(observations), tasks, rows, method=MLP.shared
-        )
+        # Sharing costs a product with one column per task vector, shared or not.
+        if len(tasks) < min(len(observations), task_size):
+            outputs = module.apply(
+                params, normalise(observations), tasks, rows, method=MLP.shared
+            )
+        else:
+            outputs = act(params, key, observations, tasks[rows])
         return jnp.sum((outputs - actions) ** 2, axis=-1).mean()
 
     def log_likelihood(params, observations, actions, tasks):

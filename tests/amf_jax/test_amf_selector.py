@@ -385,6 +385,7 @@ def test_deterministic_weights_need_no_likelihood():
             "trajectory_samples=None",
         ),
         (dict(blocks_at_a_time=-1), errors.InvalidArgumentError, "blocks_at_a_time"),
+        (dict(weight_tolerance=1.0), errors.InvalidArgumentError, "weight_tolerance"),
         (dict(log_likelihood=None), errors.InvalidArgumentError, "log_likelihood"),
         (
             dict(log_likelihood=None, weights="plain"),

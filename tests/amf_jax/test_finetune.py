@@ -164,8 +164,11 @@ def test_masked_entries_are_never_drawn():
 
 
 def test_a_batch_loss_trains_as_the_loss_of_each_example_does():
-    policy = mlp.policy(jnp.zeros(3), jnp.ones(3), 2, 2, features=(6, 5))
+    policy = mlp.policy(jnp.zeros(3), jnp.ones(3), 6, 2, features=(6, 5))
     demos = problems.tiny_demos(0, (0, 1, 0), capacity=5)
+    demos = demos._replace(
+        tasks=jnp.tile(demos.tasks, (1, 3))
+    )  # wider than they are many
     spoiled = demos._replace(
         tasks=jnp.where(demos.demo_mask[:, None], demos.tasks, jnp.nan)
     )

@@ -78,10 +78,14 @@ def test_standard_deviations_must_be_positive(std):
         mlp.policy(MEAN, jnp.array([1.0, std, 1.0]), 2, 2)
 
 
-def test_a_batch_that_shares_tasks_has_the_mean_loss_of_its_examples():
-    policy = mlp.policy(MEAN, STD, 2, 2, features=FEATURES)
+@pytest.mark.parametrize(("num_tasks", "shared_layer"), [(4, True), (9, False)])
+def test_a_batch_that_shares_tasks_has_the_mean_loss_of_its_examples(
+    num_tasks, shared_layer
+):
+    policy = mlp.policy(MEAN, STD, 5, 2, features=FEATURES)
     params = jax.jit(policy.init)(jax.random.key(0))
-    observations, actions, tasks = examples()
+    observations, actions, _ = examples()
+    tasks = jax.random.normal(jax.random.key(1), (num_tasks, 5))
     rows = jnp.arange(len(observations)) % 3  # tasks 0, 1, 2, 0, 1, ...
 
     def mean(params):
@@ -89,7 +93,7 @@ def test_a_batch_that_shares_tasks_has_the_mean_loss_of_its_examples():
         return each(params, None, observations, actions, tasks[rows]).mean()
 
     def shared(params):
-        return policy.batch_loss(params, None, observations, actions, tasks[:4], rows)
+        return policy.batch_loss(params, None, observations, actions, tasks, rows)
 
     expected, actual = (jax.jit(jax.value_and_grad(f))(params) for f in (mean, shared))
     jax.tree.map(
@@ -97,3 +101,6 @@ def test_a_batch_that_shares_tasks_has_the_mean_loss_of_its_examples():
         expected,
         actual,
     )
+    # more task vectors than their width: sharing would cost more than it saves
+    program = str(jax.make_jaxpr(shared)(params))
+    assert (f"{len(rows)},{num_tasks}]" in program) == shared_layer
