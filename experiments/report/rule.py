@@ -13,7 +13,7 @@ from experiments.statistics import CONFIDENCE, Summary
 MARGIN = 0.03
 
 #: A bootstrap over fewer seeds is not trusted with a verdict.
-MIN_SEEDS = 8
+MIN_SEEDS = 6
 
 STATED = f"""\
 A statement compares two methods by the mean over seeds of a paired difference (the same
