@@ -29,7 +29,7 @@ def absorb(
     demos: Demonstrations,
     first: Int[Array, ""] | int,
     last: Int[Array, ""] | int,
-    offset: int = 0,
+    offset: Int[Array, ""] | int = 0,
 ) -> Posterior:
     """Conditions on demonstrations `first` to `last - 1`, each under its own task.
 
@@ -45,6 +45,17 @@ def absorb(
         return gp.condition(embedding.kernel, held, points, steps[row], start)
 
     return jax.lax.fori_loop(first, last, append, posterior)
+
+
+def own_scale(embedding: Embedding, params, key, demos: Demonstrations) -> Array:
+    """Mean of `k(x, x)` over the recorded steps, each under its own task."""
+    rows = jnp.arange(demos.demo_mask.shape[0])
+    points = jax.vmap(
+        lambda row: embed_demonstration(embedding, params, key, demos, row)
+    )(rows)
+    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), points)
+    mass = valid_steps(demos).ravel().astype(demos.actions.dtype)
+    return mean_diagonal(embedding, flat, mass)
 
 
 def mean_diagonal(embedding: Embedding, points, weights) -> Array:

@@ -20,6 +20,7 @@ from amf_jax.embeddings.base import (
     embed_demonstration,
     embed_relabelled,
     linear_diagonal,
+    linear_features,
     linear_kernel,
 )
 from amf_jax.embeddings.factors import (
@@ -61,6 +62,7 @@ __all__ = [
     "last_layer_feature",
     "last_layer_gradient",
     "linear_diagonal",
+    "linear_features",
     "linear_kernel",
     "loss_gradient",
     "make",

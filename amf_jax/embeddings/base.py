@@ -24,11 +24,19 @@ class Embedding(NamedTuple):
       kernel: `(points [n], points [m]) -> [n, m]`.
       diagonal: `(points [n]) -> [n]`, the kernel of each point with itself. None for a
         kernel that gives no variance of a single point: what needs one refuses it.
+      features: `(points [n]) -> [n, P]`, vectors whose inner products are the kernel.
+        None where there are none, or none short enough to be written out.
     """
 
     embed: Callable[..., Points]
     kernel: Callable[[Points, Points], Array]
     diagonal: Callable[[Points], Array] | None
+    features: Callable[[Points], Array] | None = None
+
+
+def linear_features(x: Float[Array, "n P"]) -> Float[Array, "n P"]:
+    """Explicit embeddings are their own features."""
+    return x
 
 
 def linear_kernel(x: Float[Array, "n P"], y: Float[Array, "m P"]) -> Array:

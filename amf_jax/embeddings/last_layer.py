@@ -7,10 +7,12 @@ from amf_jax.embeddings.base import (
     Embedding,
     batched,
     linear_diagonal,
+    linear_features,
     linear_kernel,
 )
 from amf_jax.embeddings.factors import (
     FactoredGradient,
+    explicit,
     factored_diagonal,
     factored_kernel,
 )
@@ -42,7 +44,7 @@ def last_layer_gradient(
 
         return batched(one, (observations, actions, tasks), microbatch_size)
 
-    return Embedding(embed, factored_kernel, factored_diagonal)
+    return Embedding(embed, factored_kernel, factored_diagonal, explicit)
 
 
 def last_layer_feature(
@@ -81,4 +83,4 @@ def last_layer_feature(
 
         return batched(one, (observations, actions, tasks), microbatch_size)
 
-    return Embedding(embed, linear_kernel, linear_diagonal)
+    return Embedding(embed, linear_kernel, linear_diagonal, linear_features)

@@ -10,6 +10,7 @@ from amf_jax.embeddings.base import (
     Embedding,
     batched,
     linear_diagonal,
+    linear_features,
     linear_kernel,
 )
 
@@ -46,7 +47,7 @@ def loss_gradient(
 
         return batched(one, (observations, actions, tasks), microbatch_size)
 
-    return Embedding(embed, linear_kernel, linear_diagonal)
+    return Embedding(embed, linear_kernel, linear_diagonal, linear_features)
 
 
 def _partition(params, parameter_filter: Callable[[str], bool] | None):

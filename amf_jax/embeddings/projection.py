@@ -13,6 +13,7 @@ from amf_jax.embeddings.base import (
     Embedding,
     batched,
     linear_diagonal,
+    linear_features,
     linear_kernel,
 )
 from amf_jax.embeddings.factors import FactoredGradient, LayerGradient
@@ -78,7 +79,7 @@ def projected_gradient(
 
         return batched(one, examples, microbatch_size)
 
-    return Embedding(embed, linear_kernel, linear_diagonal)
+    return Embedding(embed, linear_kernel, linear_diagonal, linear_features)
 
 
 def _draw(layers: Sequence[LayerGradient], rank: int, seed: int) -> list[LayerGradient]:

@@ -10,6 +10,7 @@ from amf_jax.embeddings.base import (
     Embedding,
     batched,
     linear_diagonal,
+    linear_features,
     linear_kernel,
 )
 
@@ -75,4 +76,4 @@ def dropout(
 
         return batched(one, (observations, tasks), microbatch_size)
 
-    return Embedding(embed, linear_kernel, linear_diagonal)
+    return Embedding(embed, linear_kernel, linear_diagonal, linear_features)

@@ -7,28 +7,35 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from amf_jax import criteria, errors, history, importance
+from amf_jax import cost, criteria, errors, history, importance
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax.candidates import Candidates, Optimiser, enumerate_tasks
 from amf_jax.demonstrations import Demonstrations
-from amf_jax.embeddings import Embedding, embed_demonstration, embed_relabelled
+from amf_jax.embeddings import Embedding
+from amf_jax.features import FeaturePosterior
 from amf_jax.posterior import Posterior
-from amf_jax.selectors import options
+from amf_jax.selectors import options, weighting
 from amf_jax.selectors.base import Context, Selector, SelectorInfo, pick
+from amf_jax.selectors.feature_path import feature_path
+from amf_jax.selectors.gram_path import gram_path
 from amf_jax.selectors.pairs import Pairs, pair, per_task
+from amf_jax.selectors.sizes import sizes_of
 
 
 class AmfState(NamedTuple):
     """What carries from round to round.
 
     Attributes:
-      posterior: conditioned on the history and on earlier rounds' demonstrations.
+      posterior: conditioned on the history and on earlier rounds' demonstrations; a
+        `Posterior` on the path by kernels, a `FeaturePosterior` on that by features.
       num_conditioned: rows of `context.demos` that the posterior already holds.
+      num_history: steps that `history` has room for; those at hand come behind.
       scaled: whether the kernel's scale has been set.
     """
 
-    posterior: Posterior
+    posterior: Posterior | FeaturePosterior
     num_conditioned: Int[Array, ""]
+    num_history: Int[Array, ""]
     scaled: Bool[Array, ""]
 
 
@@ -46,6 +53,7 @@ def amf(
     trajectory_samples: int | None = None,
     weight_tolerance: float | None = 0.0,
     optimiser: Optimiser | None = None,
+    path: str | None = None,
     blocks_at_a_time: int | None = None,
 ) -> Selector:
     """Active multi-task fine-tuning (eqs. 1-4 and appendix C).
@@ -87,6 +95,10 @@ def amf(
         skipped; `info.pruned_weight` holds that of the evaluation tasks.
       optimiser: how candidates are searched. None enumerates the evaluation tasks, and
         takes every demonstration to be of one of them.
+      path: how the sums are computed: "gram" by kernels between all points that count,
+        or "feature" by second moments of explicit embeddings, linear in their number
+        (variance criterion, embeddings with `features`). None takes the one that is
+        predicted to cost less, see `amf_jax.cost`. The scores are the same.
       blocks_at_a_time: candidate blocks scored at once; None fits the cache. The scores
         are the same for every value.
 
@@ -106,90 +118,55 @@ def amf(
         noise_variance, trajectory_samples, weight_tolerance, blocks_at_a_time
     )
     options.check_diagonal(embedding, criterion, normalise_kernel)
+    options.check_path(path, embedding, criterion)
     rule = criteria.CRITERIA[criterion]
     embedding = _with_shared_key(embedding)
     search = enumerate_tasks() if optimiser is None else optimiser
+    routes = {"gram": gram_path(embedding, rule, blocks_at_a_time)}
+    if embedding.features is not None and criterion == "variance":
+        routes["feature"] = feature_path(embedding, blocks_at_a_time)
+
+    def plan(context: Context) -> tuple[str, float]:
+        """The path of a selection, and its predicted multiply-adds."""
+        sizes = sizes_of(
+            embedding,
+            context,
+            trajectory_samples,
+            condition_on_history,
+            weight_tolerance is not None,
+        )
+        name = cost.choose(path, sizes, "feature" in routes)
+        return name, cost.multiply_adds(name, sizes)
 
     def init(context: Context, history_demos: Demonstrations | None = None) -> AmfState:
-        demos, params = context.demos, context.embedding_params
+        route = routes[plan(context)[0]]
+        held = context.demos.step_mask.size if condition_on_history else 0
         known = 0 if history_demos is None else history_demos.step_mask.size
-        held = demos.step_mask.size if condition_on_history else 0
-        posterior = history.prior(
-            embedding, params, demos, known + held, noise_variance
+        posterior = route.empty(context, known + held, noise_variance)
+        state = AmfState(
+            posterior,
+            num_conditioned=jnp.int32(0),
+            num_history=jnp.int32(known),
+            scaled=jnp.asarray(not normalise_kernel),
         )
-        scaled = jnp.asarray(not normalise_kernel)
         if history_demos is None:
-            return AmfState(posterior, jnp.int32(0), scaled)
+            return state
         if not frozen_embeddings:
             raise errors.InvalidArgumentError(
                 "history needs frozen_embeddings=True: its rows are embedded once"
             )
-        key = _frozen_key()
-        rows = history_demos.demo_mask.shape[0]
+        params, key = context.embedding_params, _frozen_key()
         if normalise_kernel:
-            points = jax.vmap(
-                lambda row: embed_demonstration(
-                    embedding, params, key, history_demos, row
-                )
-            )(jnp.arange(rows))
-            flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), points)
-            mass = demonstrations_lib.valid_steps(history_demos).ravel()
-            scale = history.mean_diagonal(
-                embedding, flat, mass.astype(posterior.scale.dtype)
-            )
+            scale = history.own_scale(embedding, params, key, history_demos)
             posterior = posterior._replace(scale=scale)
-        posterior = history.absorb(
-            embedding, posterior, params, key, history_demos, 0, rows
-        )
-        return AmfState(posterior, jnp.int32(0), jnp.asarray(True))
-
-    def absorb(state: AmfState, context: Context, key) -> AmfState:
-        """Brings the posterior up to date with the demonstrations at hand."""
-        count = demonstrations_lib.count(context.demos)
-        offset = state.posterior.mask.shape[0] - context.demos.step_mask.size
-        posterior = history.absorb(
-            embedding,
-            state.posterior,
-            context.embedding_params,
-            key,
-            context.demos,
-            state.num_conditioned,
-            count,
-            offset,
-        )
-        return state._replace(posterior=posterior, num_conditioned=count)
-
-    def weigh(context: Context, sample: Demonstrations, candidates: Candidates):
-        """Importance weights of the sampled demonstrations for some tasks."""
-        if weights == "deterministic":
-            own = importance.deterministic(
-                candidates.task_ids, sample.task_ids, sample.demo_mask
-            )
-            return own.astype(context.tasks.dtype)
-        if weights == "off":
-            same = importance.uniform(candidates.tasks.shape[0], sample.demo_mask)
-            return same.astype(context.tasks.dtype)
-
-        assert log_likelihood is not None  # checked when the selector was built
-
-        def likelihoods(tasks):
-            return importance.trajectory_log_likelihoods(
-                log_likelihood, context.params, sample, tasks, likelihood_clip
-            )
-
-        total = likelihoods(candidates.tasks)
-        if finite_tasks:  # the demonstrations' tasks are among the candidates
-            own = total[context.demos.task_ids]
-        else:
-            own = likelihoods(context.demos.tasks)
-        log_weights = importance.log_importance_weights(
-            total, own, context.demos.demo_mask
-        )
-        estimate = importance.ESTIMATORS[weights]
-        return estimate(log_weights, sample.demo_mask)
+        rows = history_demos.demo_mask.shape[0]
+        posterior = route.absorb(posterior, params, key, history_demos, 0, rows)
+        return state._replace(posterior=posterior, scaled=jnp.asarray(True))
 
     def select(key, state: AmfState, context: Context):
-        sample_key, embed_key, search_key = jax.random.split(key, 3)
+        name, predicted = plan(context)
+        route = routes[name]
+        sample_key, search_key, embed_key = jax.random.split(key, 3)
         if frozen_embeddings:  # what earlier rounds solved stays comparable
             embed_key = _frozen_key()
         params = context.embedding_params
@@ -198,42 +175,71 @@ def amf(
         sample, rows = demonstrations_lib.subsample(
             sample_key, context.demos, trajectory_samples
         )
-        steps = demonstrations_lib.valid_steps(sample)
         num_tasks = context.tasks.shape[0]
 
-        def paired(candidates: Candidates, candidate_weights) -> Pairs:
-            points = embed_relabelled(
-                embedding, params, embed_key, sample, candidates.tasks
+        def weigh(candidates: Candidates):
+            return weighting.weigh(
+                weights,
+                log_likelihood,
+                likelihood_clip,
+                finite_tasks,
+                context,
+                sample,
+                candidates,
             )
-            return pair(points, steps, candidate_weights, weight_tolerance)
+
+        def paired(tasks, task_weights) -> Pairs:
+            return pair(
+                embedding,
+                params,
+                embed_key,
+                sample,
+                tasks,
+                task_weights,
+                weight_tolerance,
+            )
 
         evaluated = Candidates(jnp.arange(num_tasks, dtype=jnp.int32), context.tasks)
-        evaluation_weights = weigh(context, sample, evaluated)
-        visited = paired(evaluated, evaluation_weights)
-        occupancy = _occupancy(visited, context.task_weights)
+        evaluation_weights = weigh(evaluated)
+        visited = paired(context.tasks, evaluation_weights)
+        visited_view = route.view(visited)
+        share = context.task_weights[visited.order // rows.shape[0]]
+        occupancy = route.occupancy(visited_view, share * visited.weights)
         if not frozen_embeddings:  # what was solved belongs to other embeddings
             noise = state.posterior.noise_variance
             state = init(context)
             posterior = state.posterior._replace(noise_variance=noise)
             state = state._replace(posterior=posterior)
         if normalise_kernel:
-            state = _set_scale(embedding, state, occupancy)
+            scale = jnp.where(
+                state.scaled, state.posterior.scale, route.mean_diagonal(occupancy)
+            )
+            posterior = state.posterior._replace(scale=scale)
+            state = state._replace(posterior=posterior, scaled=jnp.asarray(True))
         if condition_on_history:
-            state = absorb(state, context, embed_key)
+            count = demonstrations_lib.count(context.demos)
+            posterior = route.absorb(
+                state.posterior,
+                params,
+                embed_key,
+                context.demos,
+                state.num_conditioned,
+                count,
+                state.num_history,
+            )
+            state = state._replace(posterior=posterior, num_conditioned=count)
+        given, score = route.scorer(state.posterior, occupancy)
+        state = state._replace(posterior=given)
 
         def objective(candidates: Candidates) -> Float[Array, " K"]:
-            blocks = paired(candidates, weigh(context, sample, candidates))
-            values = rule.score(
-                embedding,
-                state.posterior,
-                blocks.points,
-                blocks.steps,
-                occupancy,
-                count=blocks.num_kept,
-                blocks_at_a_time=blocks_at_a_time,
-            )
-            recorded = blocks.steps.any(axis=-1)
-            weighted = jnp.where(recorded, blocks.weights * values, 0.0)
+            if finite_tasks:  # the candidates are the evaluation tasks
+                blocks, view = visited, visited_view
+            else:
+                blocks = paired(candidates.tasks, weigh(candidates))
+                view = route.view(blocks)
+            recorded = demonstrations_lib.valid_steps(sample).any(axis=-1)
+            counts = recorded[blocks.order % rows.shape[0]]
+            weighted = jnp.where(counts, blocks.weights * score(view), 0.0)
             return rule.sign * per_task(blocks, weighted, candidates.tasks.shape[0])
 
         candidates, scores = search(search_key, objective, context.tasks)
@@ -250,21 +256,12 @@ def amf(
                 evaluation_weights.sum(axis=-1)
                 - per_task(visited, visited.weights, num_tasks)
             ),
+            path=jnp.int32(cost.PATHS.index(name)),
+            multiply_adds=jnp.asarray(predicted, scores.dtype),
         )
         return pick(scores, candidates.task_ids, candidates.tasks), state, info
 
     return Selector(init, select)
-
-
-def _occupancy(visited: Pairs, task_weights: Float[Array, " C"]) -> criteria.Occupancy:
-    """The pairs of the evaluation tasks as weighted points, step by step."""
-    num_demos, horizon = visited.order.size // task_weights.size, visited.steps.shape[1]
-    mass = task_weights[visited.order // num_demos] * visited.weights
-    return criteria.Occupancy(
-        points=jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), visited.points),
-        weights=jnp.where(visited.steps, mass[:, None], 0.0).ravel(),
-        num_weighted=None if visited.num_kept is None else visited.num_kept * horizon,
-    )
 
 
 def _with_shared_key(embedding: Embedding) -> Embedding:
@@ -279,14 +276,3 @@ def _with_shared_key(embedding: Embedding) -> Embedding:
 def _frozen_key():
     """Of all embeddings that are compared with those of other rounds."""
     return jax.random.key(0)
-
-
-def _set_scale(
-    embedding: Embedding, state: AmfState, occupancy: criteria.Occupancy
-) -> AmfState:
-    """Sets the kernel's scale from the occupancy, unless it is set already."""
-    scale = history.mean_diagonal(embedding, occupancy.points, occupancy.weights)
-    posterior = state.posterior._replace(
-        scale=jnp.where(state.scaled, state.posterior.scale, scale)
-    )
-    return state._replace(posterior=posterior, scaled=jnp.asarray(True))

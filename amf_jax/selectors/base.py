@@ -59,6 +59,8 @@ class SelectorInfo(NamedTuple):
       importance_weights: `W[c, i]` of demonstration i for evaluation task c.
       jitter: largest diagonal term that conditioning on the history needed.
       pruned_weight: importance weight of each evaluation task that was skipped.
+      path: index in `cost.PATHS` of how the sums were computed; -1 if there are none.
+      multiply_adds: predicted cost of that path.
     """
 
     scores: Float[Array, " K"]
@@ -67,6 +69,8 @@ class SelectorInfo(NamedTuple):
     importance_weights: Float[Array, "C N"]
     jitter: Float[Array, ""]
     pruned_weight: Float[Array, " C"]
+    path: Int[Array, ""]
+    multiply_adds: Float[Array, ""]
 
 
 class Selector(NamedTuple):
@@ -144,4 +148,6 @@ def empty_info(context: Context, num_candidates: int) -> SelectorInfo:
         importance_weights=jnp.full((num_tasks, capacity), jnp.nan, dtype),
         jitter=jnp.zeros((), dtype),
         pruned_weight=jnp.full((num_tasks,), jnp.nan, dtype),
+        path=jnp.int32(-1),
+        multiply_adds=jnp.full((), jnp.nan, dtype),
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from amf_jax import criteria, errors, importance
+from amf_jax import cost, criteria, errors, importance
 from amf_jax.embeddings import Embedding
 
 
@@ -51,6 +51,17 @@ def check_diagonal(
         raise errors.InvalidArgumentError(
             "normalise_kernel=True divides by the mean of embedding.diagonal, which is"
             " None; use an embedding with a diagonal or normalise_kernel=False"
+        )
+
+
+def check_path(path: str | None, embedding: Embedding, criterion: str) -> None:
+    """Raises if the path is unknown or cannot be taken."""
+    if path is not None and path not in cost.PATHS:
+        raise errors.UnknownNameError("path", path, cost.PATHS)
+    if path == "feature" and (criterion != "variance" or embedding.features is None):
+        raise errors.InvalidArgumentError(
+            f"path='feature' needs criterion='variance', got {criterion!r}, and an"
+            " embedding with features; use path='gram' or None"
         )
 
 

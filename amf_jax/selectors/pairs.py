@@ -1,57 +1,78 @@
 """Pairs of a task and a demonstration: the blocks of a selection, and which count."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from amf_jax.demonstrations import Demonstrations, valid_steps
+from amf_jax.embeddings import Embedding
+
 
 class Pairs(NamedTuple):
     """P = K N demonstrations, each relabelled with a task.
 
     Attributes:
-      points: pytree of the embedded steps, leaves `[P, H, ...]`.
-      steps: which steps are recorded.
       weights: importance weight of each pair; 0 where it is skipped.
       order: where a pair stands among all, task by task.
       num_kept: how many leading pairs are not skipped; None skips none.
+      points: `(order [b]) -> (points, steps)` embeds the H steps of some pairs; the
+        leaves of `points` are `[b, H, ...]`; `steps [b, H]` says what is recorded.
     """
 
-    points: Any
-    steps: Bool[Array, "P H"]
     weights: Float[Array, " P"]
     order: Int[Array, " P"]
     num_kept: Int[Array, ""] | None
+    points: Callable[[Array], tuple[Any, Array]]
 
 
 def pair(
-    points: Any,
-    steps: Bool[Array, "N H"],
+    embedding: Embedding,
+    params,
+    key,
+    demos: Demonstrations,
+    tasks: Float[Array, "K D"],
     weights: Float[Array, "K N"],
     tolerance: float | None,
 ) -> Pairs:
     """Pairs in the order of their tasks, or those that are not skipped first.
 
     Args:
-      points: of every recorded step under every task, leaves `[K N H, ...]`.
-      steps: which steps are recorded.
+      embedding: of steps.
+      params: as in `Embedding.embed`.
+      key: the same for all points, which are compared with each other.
+      demos: to relabel, without padding.
+      tasks: to relabel them with.
       weights: importance weights.
       tolerance: pairs of at most this share of their task's largest weight are skipped;
         None skips none. A weight that is NaN is never skipped: it must be noticed.
     """
-    num_tasks, (rows, horizon) = weights.shape[0], steps.shape
-    points = jax.tree.map(lambda x: x.reshape(-1, horizon, *x.shape[1:]), points)
-    steps = jnp.broadcast_to(steps, (num_tasks, rows, horizon)).reshape(-1, horizon)
-    order = jnp.arange(num_tasks * rows)
+    rows, steps = weights.shape[1], valid_steps(demos)
+
+    def points(order: Int[Array, " b"]) -> tuple[Any, Bool[Array, "b H"]]:
+        row, task = order % rows, tasks[order // rows]
+        recorded = steps[row]
+        repeated = jnp.broadcast_to(task[:, None], (*recorded.shape, task.shape[-1]))
+        flat = [
+            array.reshape(-1, array.shape[-1])
+            for array in (demos.observations[row], demos.actions[row], repeated)
+        ]
+        embedded = embedding.embed(params, key, *flat)
+        shaped = jax.tree.map(
+            lambda leaf: leaf.reshape(*recorded.shape, *leaf.shape[1:]), embedded
+        )
+        return shaped, recorded
+
+    order = jnp.arange(weights.size, dtype=jnp.int32)
     if tolerance is None:
-        return Pairs(points, steps, weights.ravel(), order, None)
+        return Pairs(weights.ravel(), order, None, points)
     largest = weights.max(axis=-1, keepdims=True)
     skipped = (weights <= tolerance * largest).ravel()
-    order = jnp.argsort(skipped, stable=True)
-    points, steps = jax.tree.map(lambda x: x[order], (points, steps))
+    order = jnp.argsort(skipped, stable=True).astype(jnp.int32)
     kept = jnp.where(skipped, 0.0, weights.ravel())[order]
-    return Pairs(points, steps, kept, order, (~skipped).sum())
+    return Pairs(kept, order, (~skipped).sum(), points)
 
 
 def per_task(pairs: Pairs, values: Float[Array, " P"], num_tasks: int) -> Array:

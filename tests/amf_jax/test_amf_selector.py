@@ -16,9 +16,9 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 @functools.cache
-def build(**options):
+def build(path="gram", **options):
     """A selector and its jitted `select`, compiled once for all tests."""
-    selector = selectors.amf(EMBEDDING, POLICY.log_likelihood, **options)
+    selector = selectors.amf(EMBEDDING, POLICY.log_likelihood, path=path, **options)
     return selector, jax.jit(selector.select)
 
 
@@ -147,21 +147,27 @@ def transcription(context, candidate_tasks, candidate_ids, criterion, weights, h
 
 
 @pytest.mark.parametrize(
-    ("criterion", "weights", "history"),
+    ("path", "criterion", "weights", "history"),
     [
-        ("variance", "self_normalised", True),
-        ("variance", "self_normalised", False),
-        ("entropy", "self_normalised", True),
-        ("entropy", "deterministic", False),
-        ("prior_entropy", "off", True),
-        ("prior_entropy", "plain", False),
+        ("gram", "variance", "self_normalised", True),
+        ("gram", "variance", "self_normalised", False),
+        ("feature", "variance", "self_normalised", True),
+        ("feature", "variance", "deterministic", False),
+        ("gram", "entropy", "self_normalised", True),
+        ("gram", "entropy", "deterministic", False),
+        ("gram", "prior_entropy", "off", True),
+        ("gram", "prior_entropy", "plain", False),
     ],
 )
-def test_scores_are_those_of_appendix_c(criterion, weights, history):
+def test_scores_are_those_of_appendix_c(path, criterion, weights, history):
     with jax.enable_x64(True):
         context = problems.tiny_context(dtype=jnp.float64)
         choice, _, info = select_once(
-            context, criterion=criterion, weights=weights, condition_on_history=history
+            context,
+            path=path,
+            criterion=criterion,
+            weights=weights,
+            condition_on_history=history,
         )
         scores, evaluation = transcription(
             context, context.tasks, range(3), criterion, weights, history
@@ -430,7 +436,7 @@ def test_what_needs_a_diagonal_refuses_an_embedding_without(options, message):
 def test_the_variance_form_needs_no_diagonal():
     context = problems.tiny_context()
     selector = selectors.amf(
-        WITHOUT_DIAGONAL, POLICY.log_likelihood, normalise_kernel=False
+        WITHOUT_DIAGONAL, POLICY.log_likelihood, normalise_kernel=False, path="gram"
     )
     state = selector.init(context)
     _, _, info = jax.jit(selector.select)(jax.random.key(0), state, context)

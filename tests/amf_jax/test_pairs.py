@@ -15,20 +15,36 @@ POLICY = problems.tiny_policy()
 EMBEDDING = embeddings.last_layer_gradient(POLICY.last_layer)
 STEPS = jnp.array([[True, True], [True, False], [False, False]])
 WEIGHTS = jnp.array([[0.5, 0.0, 0.0], [0.04, 0.9, 0.0]])
-POINTS = jnp.arange(12.0)[:, None]  # 2 tasks x 3 demonstrations x 2 steps
+DEMOS = problems.tiny_demos(task_ids=(0, 1, 0), horizon=2)._replace(
+    step_mask=STEPS, demo_mask=jnp.array([True, True, False])
+)
+TASKS = problems.tiny_tasks(num_tasks=2)
+
+
+def paired(weights, tolerance):
+    """Pairs whose points are the task and the observation of each step."""
+
+    def embed(params, key, observations, actions, tasks):
+        return jnp.concatenate([tasks, observations], axis=-1)
+
+    embedding = embeddings.Embedding(embed, None, None)
+    return pair(embedding, None, None, DEMOS, TASKS, weights, tolerance)
 
 
 def test_pairs_that_count_come_first_in_the_order_of_their_tasks():
-    pairs = pair(POINTS, STEPS, WEIGHTS, 0.0)
+    pairs = paired(WEIGHTS, 0.0)
     assert int(pairs.num_kept) == 3
     assert pairs.order[:3].tolist() == [0, 3, 4]
-    assert pairs.points[:3, :, 0].tolist() == [[0, 1], [6, 7], [8, 9]]
-    assert pairs.steps[:3].tolist() == [[True, True], [True, True], [True, False]]
+    points, steps = pairs.points(pairs.order[:3])
+    for i, (task, row) in enumerate([(0, 0), (1, 0), (1, 1)]):
+        np.testing.assert_array_equal(points[i, :, :2], np.stack(2 * [TASKS[task]]))
+        np.testing.assert_array_equal(points[i, :, 2:], DEMOS.observations[row])
+    assert steps.tolist() == [[True, True], [True, True], [True, False]]
     np.testing.assert_allclose(pairs.weights, [0.5, 0.04, 0.9, 0, 0, 0], rtol=1e-6)
 
 
 def test_the_tolerance_is_a_share_of_the_tasks_largest_weight():
-    pairs = pair(POINTS, STEPS, WEIGHTS, 0.05)  # .04 is at most .05 x .9
+    pairs = paired(WEIGHTS, 0.05)  # .04 is at most .05 x .9
     assert int(pairs.num_kept) == 2
     np.testing.assert_allclose(pairs.weights, [0.5, 0.9, 0, 0, 0, 0], rtol=1e-6)
     np.testing.assert_allclose(
@@ -37,22 +53,22 @@ def test_the_tolerance_is_a_share_of_the_tasks_largest_weight():
 
 
 def test_without_a_tolerance_every_pair_stays_where_it_is():
-    pairs = pair(POINTS, STEPS, WEIGHTS, None)
+    pairs = paired(WEIGHTS, None)
     assert pairs.num_kept is None
     assert pairs.order.tolist() == list(range(6))
     np.testing.assert_array_equal(pairs.weights, WEIGHTS.ravel())
 
 
 def test_a_weight_that_is_not_a_number_is_never_skipped():
-    pairs = pair(POINTS, STEPS, WEIGHTS.at[0].set(jnp.nan), 0.5)
+    pairs = paired(WEIGHTS.at[0].set(jnp.nan), 0.5)
     assert int(pairs.num_kept) == 4  # the whole first task, and one of the second
     assert np.isnan(pairs.weights[:3]).all()
 
 
-def scores(context, *, scale=1.0, **options):
+def scores(context, *, scale=1.0, path="gram", **options):
     policy = problems.tiny_policy(likelihood_std=scale)
     selector = selectors.amf(
-        EMBEDDING, policy.log_likelihood, noise_variance=0.3, **options
+        EMBEDDING, policy.log_likelihood, noise_variance=0.3, path=path, **options
     )
     state = jax.jit(selector.init)(context)
     _, _, info = jax.jit(selector.select)(jax.random.key(0), state, context)

@@ -12,6 +12,7 @@ import scipy.stats
 
 from amf_jax import candidates, embeddings, errors, selectors
 from amf_jax import demonstrations as demonstrations_lib
+from amf_jax.features import FeaturePosterior
 from amf_jax.posterior import Posterior
 from amf_jax.selectors import Selector
 from tests import problems
@@ -44,7 +45,9 @@ OPTIONS = {
         "entropy": dict(criterion="entropy"),
         "deterministic": dict(weights="deterministic"),
         "off": dict(weights="off"),
-        "feature": dict(embedding=embeddings.last_layer_feature(POLICY.last_layer)),
+        "feature": dict(
+            embedding=embeddings.last_layer_feature(POLICY.last_layer), path="gram"
+        ),
         "dropout": dict(embedding=DROPOUT),
     },
     "prior_entropy": {
@@ -173,7 +176,7 @@ def rows(demos, start, stop):
 
 
 def holds_posterior(node):
-    return isinstance(node, Posterior)
+    return isinstance(node, Posterior | FeaturePosterior)
 
 
 def with_noise(state, value):

@@ -1,0 +1,165 @@
+"""Selection in the space of explicit embeddings: linear in the number of points.
+
+Where the kernel is an inner product of embeddings of width P, every sum over points is
+a P x P matrix that grows with nothing. With the second moments
+
+    G = sum_h phi(h) phi(h)'         of the history, and
+    S = sum_x w_x phi(x) phi(x)'     of the occupancy,
+
+the posterior covariance is `k(x, y) = noise phi(x)' (noise I + G)^-1 phi(y)`, and the
+expected reduction of the variance (eq. 4) by a block B with embeddings Phi is
+
+    score(B) = tr[(Psi Psi' + noise I)^-1 Psi S~ Psi'],
+
+where Psi and S~ are Phi and S whitened by the history. That is the same number as
+`criteria.expected_variance_reduction` gives by kernels between all pairs of points; it
+takes P^2 multiply-adds a point instead of one per pair of points.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.linalg import cho_solve, solve_triangular
+from jaxtyping import Array, Bool, Float
+
+from amf_jax.posterior import safe_cholesky
+
+
+class FeaturePosterior(NamedTuple):
+    """What conditioning leaves behind: P x P numbers, whatever it is conditioned on.
+
+    Attributes:
+      second_moment: `G`, in the units of the embeddings. Adding to it conditions.
+      noise_variance: observation noise of the expert, in units of the scaled kernel.
+      scale: what the kernel is divided by.
+      jitter: the largest diagonal term that a factor needed so far (0 if none).
+    """
+
+    second_moment: Float[Array, "P P"]
+    noise_variance: Float[Array, ""]
+    scale: Float[Array, ""]
+    jitter: Float[Array, ""]
+
+
+class Whitener(NamedTuple):
+    """The history as a change of coordinates: `psi = sqrt(noise / scale) L^-1 phi`.
+
+    Attributes:
+      factor: `L`, the lower factor of `noise I + G / scale`.
+      root: `sqrt(noise / scale)`.
+    """
+
+    factor: Float[Array, "P P"]
+    root: Float[Array, ""]
+
+
+def empty(width: int, noise_variance, scale=1.0, dtype=jnp.float32) -> FeaturePosterior:
+    """The prior: a posterior conditioned on nothing, for embeddings of that width."""
+    return FeaturePosterior(
+        second_moment=jnp.zeros((width, width), dtype),
+        noise_variance=jnp.asarray(noise_variance, dtype),
+        scale=jnp.asarray(scale, dtype),
+        jitter=jnp.zeros((), dtype),
+    )
+
+
+def second_moment(
+    features: Float[Array, "n P"], weights: Float[Array, " n"]
+) -> Float[Array, "P P"]:
+    """`sum_x w_x phi(x) phi(x)'`.
+
+    Example:
+      >>> phi = jnp.array([[1.0, 2.0], [5.0, 5.0]])
+      >>> print(second_moment(phi, jnp.array([1.0, 0.0])))
+      [[1. 2.]
+       [2. 4.]]
+    """
+    return features.T @ (weights[:, None] * features)
+
+
+def condition(
+    posterior: FeaturePosterior, features: Float[Array, "n P"], mask: Bool[Array, " n"]
+) -> FeaturePosterior:
+    """Conditions on noisy values at n further points, those of the mask alone."""
+    weights = mask.astype(posterior.second_moment.dtype)
+    more = second_moment(jnp.where(mask[:, None], features, 0.0), weights)
+    return posterior._replace(second_moment=posterior.second_moment + more)
+
+
+def factor(posterior: FeaturePosterior) -> tuple[Whitener, FeaturePosterior]:
+    """The change of coordinates, and the posterior that remembers any jitter.
+
+    In single precision, `noise I + G / scale` loses directions of the noise's size once
+    `G / scale` has eigenvalues of ten million times the noise.
+    """
+    eye = jnp.eye(posterior.second_moment.shape[0], dtype=posterior.scale.dtype)
+    precision = posterior.second_moment / posterior.scale
+    lower, jitter = safe_cholesky(precision + posterior.noise_variance * eye)
+    root = jnp.sqrt(posterior.noise_variance / posterior.scale)
+    kept = posterior._replace(jitter=jnp.maximum(posterior.jitter, jitter))
+    return Whitener(lower, root), kept
+
+
+def whiten(whitener: Whitener, features: Float[Array, "n P"]) -> Float[Array, "n P"]:
+    """`psi` of each point: inner products of these are posterior covariances."""
+    solved = solve_triangular(whitener.factor, features.T, lower=True)
+    return whitener.root * solved.T
+
+
+def whiten_moment(
+    whitener: Whitener, moment: Float[Array, "P P"]
+) -> Float[Array, "P P"]:
+    """The second moment of whitened points, from that of the points."""
+    return whiten(whitener, whiten(whitener, moment).T)
+
+
+def variance(
+    posterior: FeaturePosterior, features: Float[Array, "n P"]
+) -> Float[Array, " n"]:
+    """Posterior variance of each point, in units of the scaled kernel.
+
+    Example:
+      One observation of a point with prior variance 1, noise variance 1:
+
+      >>> point = jnp.array([[1.0]])
+      >>> held = condition(empty(1, noise_variance=1.0), point, jnp.array([True]))
+      >>> print(variance(held, point).round(3))
+      [0.5]
+    """
+    whitener, _ = factor(posterior)
+    return jnp.sum(whiten(whitener, features) ** 2, axis=-1)
+
+
+def expected_variance_reduction(
+    whitener: Whitener,
+    blocks: Float[Array, "b H P"],
+    block_mask: Bool[Array, "b H"],
+    moment: Float[Array, "P P"],
+    noise_variance: Float[Array, ""],
+) -> Float[Array, " b"]:
+    """Expected drop of posterior variance that each block brings (eq. 4).
+
+    Args:
+      whitener: of the history.
+      blocks: embeddings of each block.
+      block_mask: which of its steps are recorded.
+      moment: `S~`, whitened, of the occupancy.
+      noise_variance: observation noise.
+    """
+    horizon, width = blocks.shape[1:]
+    psi = whiten(
+        whitener, jnp.where(block_mask[..., None], blocks, 0.0).reshape(-1, width)
+    )
+    towards = (psi @ moment).reshape(-1, horizon, width)
+    psi = psi.reshape(-1, horizon, width)
+    eye = jnp.eye(horizon, dtype=psi.dtype)
+    lower, _ = safe_cholesky(_inner(psi, psi) + noise_variance * eye[None])
+    solved = jax.vmap(lambda low, right: cho_solve((low, True), right))(
+        lower, _inner(towards, psi)
+    )
+    return jnp.trace(solved, axis1=-2, axis2=-1)
+
+
+def _inner(x: Float[Array, "b H P"], y: Float[Array, "b H P"]) -> Array:
+    return jnp.einsum("bhp,bgp->bhg", x, y)

@@ -1,0 +1,27 @@
+"""The two ways to compute a selection: by kernels between points, or by features."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Path(NamedTuple):
+    """How the sums of a criterion over pairs of points are computed.
+
+    Attributes:
+      empty: `(context, rows, noise_variance) -> posterior` conditioned on nothing, with
+        room for as many steps.
+      absorb: `(posterior, params, key, demos, first, last, offset) -> posterior`,
+        conditioned on demonstrations `first` to `last - 1` under their own tasks.
+      view: `(pairs) -> view` of pairs of a task and a demonstration.
+      occupancy: `(view, mass [P]) -> occupancy` of the pairs of the evaluation tasks.
+      mean_diagonal: `(occupancy) -> scalar`, weighted mean of `k(x, x)`.
+      scorer: `(posterior, occupancy) -> (posterior, score)`, where `score(view)` is the
+        criterion of every pair as a candidate block, and 0 for those that are skipped.
+    """
+
+    empty: Callable[..., Any]
+    absorb: Callable[..., Any]
+    view: Callable[..., Any]
+    occupancy: Callable[..., Any]
+    mean_diagonal: Callable[..., Any]
+    scorer: Callable[..., tuple[Any, Callable[..., Any]]]

@@ -1,0 +1,56 @@
+"""Importance weights of the demonstrations at hand, by the name of an option."""
+
+from collections.abc import Callable
+
+from jaxtyping import Array, Float
+
+from amf_jax import importance
+from amf_jax.candidates import Candidates
+from amf_jax.demonstrations import Demonstrations
+from amf_jax.selectors.base import Context
+
+
+def weigh(
+    mode: str,
+    log_likelihood: Callable | None,
+    clip: tuple[float, float] | None,
+    finite_tasks: bool,
+    context: Context,
+    sample: Demonstrations,
+    candidates: Candidates,
+) -> Float[Array, "K M"]:
+    """Weights `W[k, i]` of the sampled demonstrations for some tasks (eq. 3).
+
+    Args:
+      mode: a key of `importance.MODES`.
+      log_likelihood: as in `Policy.log_likelihood`, for the modes that need it.
+      clip: bounds of trajectory log-likelihoods, or None.
+      finite_tasks: whether the candidates are the evaluation tasks, and every
+        demonstration is of one of them.
+      context: of the round.
+      sample: M demonstrations out of `context.demos`.
+      candidates: the K tasks.
+    """
+    dtype = context.tasks.dtype
+    if mode == "deterministic":
+        return importance.deterministic(
+            candidates.task_ids, sample.task_ids, sample.demo_mask
+        ).astype(dtype)
+    if mode == "off":
+        num_tasks = candidates.tasks.shape[0]
+        return importance.uniform(num_tasks, sample.demo_mask).astype(dtype)
+
+    assert log_likelihood is not None  # checked when the selector was built
+
+    def likelihoods(tasks):
+        return importance.trajectory_log_likelihoods(
+            log_likelihood, context.params, sample, tasks, clip
+        )
+
+    total = likelihoods(candidates.tasks)
+    if finite_tasks:  # the demonstrations' tasks are among the candidates
+        own = total[context.demos.task_ids]
+    else:
+        own = likelihoods(context.demos.tasks)
+    log_weights = importance.log_importance_weights(total, own, context.demos.demo_mask)
+    return importance.ESTIMATORS[mode](log_weights, sample.demo_mask)
