@@ -57,6 +57,6 @@ def warm_start(selector: Selector, rounds: int, sample_tasks=None) -> Selector:
 
 
 def _missing(leaf):
-    """NaN where a float would be, zero elsewhere: diagnostics of no selection."""
-    fill = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.floating) else 0
+    """NaN where a float would be, -1 elsewhere: diagnostics of no selection."""
+    fill = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.floating) else -1
     return jnp.full(leaf.shape, fill, leaf.dtype)

@@ -30,6 +30,8 @@ def counting_selector():
             importance_weights=jnp.ones((3, 6)),
             jitter=jnp.float32(0.25),
             pruned_weight=jnp.zeros(3),
+            path=jnp.int32(1),
+            multiply_adds=jnp.float32(7.0),
         )
         choice = Choice(jnp.int32(1), context.tasks[1])
         return choice, Calls(state.count + 1), info
@@ -61,7 +63,9 @@ def test_the_selector_is_untouched_until_it_decides():
     )
     assert [int(state.inner.count) for _, state, _ in outputs] == [0, 0, 1, 2]
     for _, _, info in outputs[:2]:
-        assert all(np.isnan(leaf).all() for leaf in info)
+        assert info.path == -1
+        rest = info._replace(path=jnp.nan)
+        assert all(np.isnan(leaf).all() for leaf in rest)
     inner = counting_selector()
     for index in (2, 3):
         _, _, expected = inner.select(
