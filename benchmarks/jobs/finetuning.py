@@ -1,0 +1,108 @@
+"""A fine-tuning round of the MLP: AdamW on minibatches of 256."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from amf_jax import finetune
+from amf_jax.demonstrations import Demonstrations
+from benchmarks import limits, peers, problems
+from benchmarks.jobs.base import Bench, close, compare, compiled
+from benchmarks.rows import Row
+from benchmarks.timing import compile_program
+
+ROUND_STEPS, BATCH_SIZE = 3000, 256
+_LEARNING_RATE, _WEIGHT_DECAY = 1e-3, 1e-4
+#: Steps after which both sides' losses are compared, where all examples are the same.
+_CHECKED_STEPS = 5
+
+
+def run(bench: Bench) -> Iterator[Row]:
+    """A window of steps, scaled to a round."""
+    window = 30 if bench.quick else 300
+    sizes = dataclasses.replace(problems.PAPER, tasks=4, observation=18, action=4)
+    if bench.quick:
+        sizes = dataclasses.replace(sizes, hidden=32)
+    problem = problems.selection(sizes)
+    demos, params = problem.context.demos, problem.context.params
+    program = compile_program(_trainer(problem), params, demos, jnp.int32(window))
+
+    def torch(demos: Demonstrations, steps: int) -> peers.Peer:
+        return peers.peer(
+            "PyTorch, loop",
+            "torch_finetuning",
+            lambda module: module.loop(
+                params,
+                demos,
+                steps=steps,
+                batch_size=BATCH_SIZE,
+                learning_rate=_LEARNING_RATE,
+                weight_decay=_WEIGHT_DECAY,
+            ),
+            asked=bench.peers,
+        )
+
+    # On a single step all minibatches are alike, and so must be what is learnt.
+    single = demos._replace(
+        step_mask=jnp.zeros_like(demos.step_mask).at[0, 0].set(True)
+    )
+    reference = torch(single, _CHECKED_STEPS)
+
+    def same_training(ours, theirs) -> str | None:
+        del ours, theirs  # of different minibatches
+        assert reference.call is not None
+        trained = program.compiled(params, single, jnp.int32(_CHECKED_STEPS))
+        last = np.asarray(trained.losses)[np.isfinite(trained.losses)][-1]
+        return close(1e-3)(last, reference.call())
+
+    shapes = _matmul_shapes(sizes)
+    row = Row(
+        "finetuning",
+        flops=ROUND_STEPS * sum(2.0 * m * k * n for m, k, n in shapes),
+        limit_seconds=ROUND_STEPS * limits.matmuls(shapes, bench.seconds / 4),
+        note=(
+            f"{ROUND_STEPS} times the mean step of a window of {window}; the limit is"
+            " the time of matmuls of the same shapes"
+        ),
+    )
+    yield from compare(
+        bench,
+        compiled(row, program),
+        program.call,
+        [torch(demos, window)],
+        same_training,
+        factor=ROUND_STEPS / window,
+    )
+
+
+def _trainer(problem: problems.Problem) -> Callable:
+    policy, optimizer = problem.policy, finetune.adamw_direction(_WEIGHT_DECAY)
+
+    def train(params, demos, steps) -> finetune.FineTuned:
+        return finetune.finetune(
+            policy.loss,
+            optimizer,
+            finetune.cosine(_LEARNING_RATE),
+            jax.random.key(0),
+            params,
+            optimizer.init(params),
+            demos,
+            steps,
+            batch_size=BATCH_SIZE,
+            batch_loss=policy.batch_loss,
+        )
+
+    return train
+
+
+def _matmul_shapes(sizes: problems.Sizes) -> list[tuple[int, int, int]]:
+    """Of one step `[m, k] @ [k, n]`: forward, and backward for weights and inputs."""
+    widths = [sizes.observation + sizes.task, sizes.hidden, sizes.hidden, sizes.action]
+    layers = list(zip(widths[:-1], widths[1:], strict=True))
+    forward = [(BATCH_SIZE, inner, outer) for inner, outer in layers]
+    weights = [(inner, BATCH_SIZE, outer) for inner, outer in layers]
+    inputs = [(BATCH_SIZE, outer, inner) for inner, outer in layers[1:]]
+    return forward + weights + inputs
