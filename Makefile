@@ -12,9 +12,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# The benchmarks' peers have an environment of their own, so that nothing else waits for
+# PyTorch. BENCH holds further options of both targets, such as BENCH=--quick.
+PEERS := .venv-peers
+PEERS_READY := $(PEERS)/.ready
+BENCH ?=
+
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' \
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' \
 	    $(MAKEFILE_LIST)
 
 .PHONY: setup
@@ -48,6 +54,25 @@ figures: setup ## Redraw every figure from the result files
 report: setup ## Rewrite RESULTS.md from evidence/
 	@$(BIN)/python -m experiments.report
 
+.PHONY: bench
+bench: setup ## Measure speed and memory on this machine (under 10 minutes)
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+.PHONY: bench-peers
+bench-peers: $(PEERS_READY) ## The same beside PyTorch, activeft and bmdal_reg
+	@$(PEERS)/bin/python -m benchmarks --peers $(BENCH)
+
+$(PEERS_READY): setup.cfg pyproject.toml Makefile
+	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer is needed' >&2; exit 1; }
+	@rm -f $@
+	@echo 'Installing packages into $(PEERS) (PyTorch is large)'
+	@$(PYTHON) -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install \
+	    --editable '.[experiments,metaworld,peers]'
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install \
+	    --no-deps activeft==0.1.1 bmdal_reg==3.0.2
+	@touch $@
+
 .PHONY: test
 test: setup ## Run the tests (WORKERS=2 processes)
 	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal
@@ -57,10 +82,11 @@ check: setup ## Check format, lint, types and the examples in docstrings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --doctest-modules amf_jax experiments benchmarks
+	$(BIN)/python -m pytest --doctest-modules amf_jax experiments benchmarks \
+	    --ignore=benchmarks/peers
 
 .PHONY: clean
 clean: ## Remove .venv, builds and caches; results/ and evidence/ stay
-	rm -rf $(VENV) build dist *.egg-info .coverage .hypothesis .mypy_cache \
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info .coverage .hypothesis .mypy_cache \
 	    .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
