@@ -55,7 +55,7 @@ report: setup ## Rewrite RESULTS.md from evidence/
 	@$(BIN)/python -m experiments.report
 
 .PHONY: bench
-bench: setup ## Measure speed and memory on this machine (under 10 minutes)
+bench: setup ## Measure speed and memory on this machine
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 .PHONY: bench-peers
