@@ -129,12 +129,15 @@ def _interrupted_by(stop: Path) -> Iterator[None]:
                 return
 
     watcher = threading.Thread(target=watch, daemon=True)
+    # What a script starts in its background ignores SIGINT and would miss the file.
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     watcher.start()
     try:
         yield
     finally:
         done.set()
         watcher.join()
+        signal.signal(signal.SIGINT, previous)
 
 
 def _detach(cores: list[int]) -> None:

@@ -106,7 +106,7 @@ def finish_round(config: ConfigDict) -> None:
     """Is in round 1 until Ctrl-C, then finishes it."""
     try:
         write(config, 0)
-        _sleep(200.0)  # a busy machine may take a minute to tell that it has started
+        _sleep(60.0)
     except KeyboardInterrupt:
         write(config, 1)
         raise

@@ -85,6 +85,25 @@ def test_ctrl_c_lets_the_round_finish_and_starts_nothing_new(ray_pool, tmp_path)
     assert not cells[1].results.exists()
 
 
+def test_a_process_that_ignores_ctrl_c_hears_the_stop_file(tmp_path, monkeypatch):
+    """As processes do that a script has started in its background."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fake.py").write_text(fake_cells.CONFIG_FILE)
+    spec = f"{tmp_path}/fake.py:8-8-0-0"
+    config = loading.load(spec, {"results_dir": str(tmp_path), "seed": 0})
+    path = fake_cells.folder(config) / "seed0.jsonl"
+    cell = worker.Cell(config, path, path.with_suffix(".log"))
+    stop = tmp_path / "stop"
+    stop.touch()
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        work = worker.work_on(fake_cells.finish_round, cell, str(tmp_path), stop)
+        assert list(work) == [("started", ""), ("interrupted", "")]
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
 def test_ctrl_c_before_there_is_a_cluster_ends_the_sweep(
     ray_pool, tmp_path, monkeypatch
 ):
