@@ -17,7 +17,7 @@ and the path by features
     2 P^3                              factoring and whitening the moments.
 
 Where pairs of little weight are skipped, a demonstration is taken to count for one
-task: K N and C N become N.
+task: K N and C N become N. With equal weights none is.
 """
 
 from typing import NamedTuple

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from amf_jax.demonstrations import Demonstrations
 
@@ -53,13 +53,33 @@ def embed_relabelled(
     embedding: Embedding, params, key, demos: Demonstrations, tasks: Float[Array, "K D"]
 ) -> Points:
     """Points of every recorded state under every task: K * N * H, tasks leading."""
-    shape = (tasks.shape[0], *demos.step_mask.shape)
-    arrays = (demos.observations, demos.actions, tasks[:, None, None])
+    rows = jnp.tile(jnp.arange(demos.demo_mask.shape[0]), tasks.shape[0])
+    repeated = jnp.repeat(tasks, demos.demo_mask.shape[0], axis=0)
+    points = embed_pairs(embedding, params, key, demos, rows, repeated)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), points)
+
+
+def embed_pairs(
+    embedding: Embedding,
+    params,
+    key,
+    demos: Demonstrations,
+    rows: Int[Array, " b"],
+    tasks: Float[Array, "b D"],
+) -> Points:
+    """Points of some demonstrations, each under a task of its own.
+
+    Returns:
+      Leaves `[b, H, ...]`.
+    """
+    shape = (rows.shape[0], demos.step_mask.shape[1])
+    repeated = jnp.broadcast_to(tasks[:, None], (*shape, tasks.shape[-1]))
     flat = [
-        jnp.broadcast_to(array, (*shape, array.shape[-1])).reshape(-1, array.shape[-1])
-        for array in arrays
+        array.reshape(-1, array.shape[-1])
+        for array in (demos.observations[rows], demos.actions[rows], repeated)
     ]
-    return embedding.embed(params, key, *flat)
+    points = embedding.embed(params, key, *flat)
+    return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), points)
 
 
 def embed_demonstration(

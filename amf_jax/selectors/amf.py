@@ -133,7 +133,7 @@ def amf(
             context,
             trajectory_samples,
             condition_on_history,
-            weight_tolerance is not None,
+            skips=weight_tolerance is not None and weights != "off",
         )
         name = cost.choose(path, sizes, "feature" in routes)
         return name, cost.multiply_adds(name, sizes)

@@ -11,7 +11,7 @@ from amf_jax import features
 from amf_jax.demonstrations import valid_steps
 from amf_jax.embeddings import Embedding, embed_demonstration
 from amf_jax.features import FeaturePosterior
-from amf_jax.selectors.pairs import Pairs
+from amf_jax.selectors.pairs import Pairs, chunks
 from amf_jax.selectors.paths import Path
 
 # Steps embedded and multiplied at a time: enough to keep a matmul busy.
@@ -68,7 +68,7 @@ def feature_path(embedding: Embedding, blocks_at_a_time: int | None) -> Path:
         return explicit(flat).reshape(*steps.shape, -1), steps
 
     def occupancy(pairs: Pairs, mass: Float[Array, " P"]) -> Moment:
-        order, size, chunks = _chunks(pairs, blocks_at_a_time)
+        order, size, number = chunks(pairs, _STEPS_AT_A_TIME, blocks_at_a_time)
         mass = jnp.pad(mass, (0, order.size - mass.size))
 
         def add(i, total: Moment):
@@ -80,7 +80,7 @@ def feature_path(embedding: Embedding, blocks_at_a_time: int | None) -> Path:
         phi, _ = jax.eval_shape(functools.partial(embed, pairs), order[:1])
         width = phi.shape[-1]
         blank = Moment(jnp.zeros((width, width), mass.dtype), jnp.zeros((), mass.dtype))
-        return jax.lax.fori_loop(0, chunks, add, blank)
+        return jax.lax.fori_loop(0, number, add, blank)
 
     def mean_diagonal(moment: Moment):
         total = jnp.trace(moment.second_moment)
@@ -92,7 +92,7 @@ def feature_path(embedding: Embedding, blocks_at_a_time: int | None) -> Path:
         whitened = features.whiten_moment(whitener, moment.second_moment)
 
         def score(pairs: Pairs) -> Float[Array, " P"]:
-            order, size, chunks = _chunks(pairs, blocks_at_a_time)
+            order, size, number = chunks(pairs, _STEPS_AT_A_TIME, blocks_at_a_time)
 
             def add(i, values):
                 phi, steps = embed(pairs, _slice(order, i, size))
@@ -102,22 +102,13 @@ def feature_path(embedding: Embedding, blocks_at_a_time: int | None) -> Path:
                 return jax.lax.dynamic_update_slice_in_dim(values, new, i * size, 0)
 
             blank = jnp.zeros(order.shape, moment.mass.dtype)
-            values = jax.lax.fori_loop(0, chunks, add, blank)[: pairs.order.size]
+            values = jax.lax.fori_loop(0, number, add, blank)[: pairs.order.size]
             count = pairs.order.size if pairs.num_kept is None else pairs.num_kept
             return jnp.where(jnp.arange(values.size) < count, values, 0.0)
 
         return posterior, score
 
     return Path(empty, absorb, lambda pairs: pairs, occupancy, mean_diagonal, scorer)
-
-
-def _chunks(pairs: Pairs, blocks_at_a_time: int | None):
-    """Pairs in whole chunks, the chunks' size, and how many have pairs that count."""
-    total = pairs.order.size
-    horizon = jax.eval_shape(pairs.points, pairs.order[:1])[1].shape[1]
-    size = min(total, blocks_at_a_time or max(1, _STEPS_AT_A_TIME // horizon))
-    count = total if pairs.num_kept is None else pairs.num_kept
-    return jnp.pad(pairs.order, (0, -total % size)), size, (count + size - 1) // size
 
 
 def _slice(values: Array, i, size: int) -> Array:

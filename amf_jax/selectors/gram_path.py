@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 from amf_jax import history
 from amf_jax.criteria import Criterion, Occupancy
 from amf_jax.embeddings import Embedding
-from amf_jax.selectors.pairs import Pairs
+from amf_jax.selectors.pairs import Pairs, chunks
 from amf_jax.selectors.paths import Path
 
 # Steps embedded at a time where pairs are skipped.
@@ -91,9 +91,7 @@ def _embed(pairs: Pairs) -> tuple[Any, Bool[Array, "P H"]]:
     total = pairs.order.shape[0]
     if pairs.num_kept is None:
         return pairs.points(pairs.order)
-    horizon = jax.eval_shape(pairs.points, pairs.order[:1])[1].shape[1]
-    size = min(total, max(1, _STEPS_AT_A_TIME // horizon))
-    order = jnp.pad(pairs.order, (0, -total % size))
+    order, size, number = chunks(pairs, _STEPS_AT_A_TIME)
     blank = jax.tree.map(
         lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
         jax.eval_shape(pairs.points, order),
@@ -109,6 +107,5 @@ def _embed(pairs: Pairs) -> tuple[Any, Bool[Array, "P H"]]:
             new,
         )
 
-    chunks = (pairs.num_kept + size - 1) // size
-    embedded = jax.lax.fori_loop(0, chunks, some, blank)
+    embedded = jax.lax.fori_loop(0, number, some, blank)
     return jax.tree.map(lambda leaf: leaf[:total], embedded)

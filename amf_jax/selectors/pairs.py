@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from amf_jax.demonstrations import Demonstrations, valid_steps
-from amf_jax.embeddings import Embedding
+from amf_jax.embeddings import Embedding, embed_pairs
 
 
 class Pairs(NamedTuple):
@@ -53,17 +53,7 @@ def pair(
 
     def points(order: Int[Array, " b"]) -> tuple[Any, Bool[Array, "b H"]]:
         row, task = order % rows, tasks[order // rows]
-        recorded = steps[row]
-        repeated = jnp.broadcast_to(task[:, None], (*recorded.shape, task.shape[-1]))
-        flat = [
-            array.reshape(-1, array.shape[-1])
-            for array in (demos.observations[row], demos.actions[row], repeated)
-        ]
-        embedded = embedding.embed(params, key, *flat)
-        shaped = jax.tree.map(
-            lambda leaf: leaf.reshape(*recorded.shape, *leaf.shape[1:]), embedded
-        )
-        return shaped, recorded
+        return embed_pairs(embedding, params, key, demos, row, task), steps[row]
 
     order = jnp.arange(weights.size, dtype=jnp.int32)
     if tolerance is None:
@@ -79,3 +69,24 @@ def per_task(pairs: Pairs, values: Float[Array, " P"], num_tasks: int) -> Array:
     """Sums `values` of pairs over the demonstrations of each task, `[K]`."""
     placed = jnp.zeros_like(values).at[pairs.order].set(values)
     return placed.reshape(num_tasks, -1).sum(axis=-1)
+
+
+def chunks(
+    pairs: Pairs, steps_at_a_time: int, pairs_at_a_time: int | None = None
+) -> tuple[Int[Array, " Q"], int, Array | int]:
+    """The pairs in equal chunks, for loops that end with the last that is not skipped.
+
+    Args:
+      pairs: to go through.
+      steps_at_a_time: of a chunk, about.
+      pairs_at_a_time: of a chunk; None goes by the steps.
+
+    Returns:
+      `order`, padded to whole chunks; the size of a chunk; how many hold pairs that are
+      not skipped.
+    """
+    total = pairs.order.shape[0]
+    horizon = jax.eval_shape(pairs.points, pairs.order[:1])[1].shape[1]
+    size = min(total, pairs_at_a_time or max(1, steps_at_a_time // horizon))
+    count = total if pairs.num_kept is None else pairs.num_kept
+    return jnp.pad(pairs.order, (0, -total % size)), size, (count + size - 1) // size

@@ -121,3 +121,17 @@ def test_a_kernel_without_features_has_no_path_by_features():
     embedding = EMBEDDING._replace(features=None)
     with pytest.raises(errors.InvalidArgumentError, match="embedding with features"):
         selectors.amf(embedding, POLICY.log_likelihood, path="feature")
+
+
+def test_equal_weights_are_expected_to_skip_nothing():
+    context = problems.tiny_context()
+    costs = []
+    for options in (dict(weights="off"), dict(weights="deterministic")):
+        selector = selectors.amf(EMBEDDING, None, path="gram", **options)
+        state = jax.jit(selector.init)(context)
+        _, _, info = jax.jit(selector.select)(jax.random.key(0), state, context)
+        costs.append(float(info.multiply_adds))
+    # 3 tasks x 6 rows x 3 steps, or 6 x 3; 18 rows of history; 5 inputs, 2 outputs
+    points, own = 54, 18
+    assert costs[0] == 2 * points * 18**2 + points * points * (7 + 18 + 3)
+    assert costs[1] == 2 * own * 18**2 + own * own * (7 + 18 + 3)
