@@ -16,7 +16,7 @@ Each row of the table tells
               ours before it is timed, and both are timed in turns.
 
 Examples:
-  # The whole table, in at most ten minutes, saved as benchmarks/latest.json.
+  # The whole table, saved as benchmarks/latest.json.
   python -m benchmarks
 
   # Whether everything runs, in a minute: small sizes, few calls.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -18,8 +19,10 @@ from amf_jax.selectors import Context
 #: Observation noise of the posterior, in units of the normalised kernel.
 NOISE_VARIANCE = 1.0
 
+#: Of all training, ours and the peers'.
+BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 256, 1e-3, 1e-4
+
 _FITTING_STEPS = 300
-_LEARNING_RATE = 1e-3
 _ACTION_NOISE = 0.1
 
 
@@ -117,7 +120,7 @@ def selection(sizes: Sizes, *, fitted: bool = False, seed: int = 0) -> Problem:
     demos, tasks = _demonstrations(sizes, np.random.default_rng(seed))
     params = jax.jit(policy.init)(jax.random.key(seed))
     if fitted:
-        params = _fit(policy, params, demos)
+        params = jax.jit(trainer(policy))(params, demos, _FITTING_STEPS).params
     embedding = embeddings.last_layer_gradient(policy.last_layer)
     weights = jnp.full((sizes.tasks,), 1.0 / sizes.tasks)
     return Problem(
@@ -160,21 +163,22 @@ def _demonstrations(sizes: Sizes, rng) -> tuple[Demonstrations, jax.Array]:
     return demos, tasks
 
 
-def _fit(policy: Policy, params, demos: Demonstrations):
-    optimizer = finetune.adamw_direction()
+def trainer(policy: Policy) -> Callable:
+    """`(params, demos, steps) -> FineTuned` by AdamW, from a fresh optimiser state."""
+    optimizer = finetune.adamw_direction(WEIGHT_DECAY)
 
-    @jax.jit
-    def train(params):
+    def train(params, demos: Demonstrations, steps) -> finetune.FineTuned:
         return finetune.finetune(
             policy.loss,
             optimizer,
-            finetune.cosine(_LEARNING_RATE),
-            jax.random.key(1),
+            finetune.cosine(LEARNING_RATE),
+            jax.random.key(0),
             params,
             optimizer.init(params),
             demos,
-            _FITTING_STEPS,
+            steps,
+            batch_size=BATCH_SIZE,
             batch_loss=policy.batch_loss,
-        ).params
+        )
 
-    return train(params)
+    return train

@@ -1,8 +1,8 @@
 """The registry of benchmarks: one entry each, in the order of the table."""
 
+from benchmarks import problems
 from benchmarks.jobs import (
     compilations,
-    devices,
     evaluation,
     finetuning,
     gaussian_process,
@@ -49,8 +49,7 @@ JOBS = {
     "growth_tasks": Job("one selection as tasks are added", growth.tasks),
     "growth_embedding": Job("one selection as the embedding grows", growth.embedding),
     "finetuning": Job(
-        f"a fine-tuning round: {finetuning.ROUND_STEPS} steps of"
-        f" {finetuning.BATCH_SIZE}",
+        f"a fine-tuning round: {finetuning.ROUND_STEPS} steps of {problems.BATCH_SIZE}",
         finetuning.run,
         "≥ 3 times PyTorch, ≤ 1.5 times the limit",
     ),
@@ -66,11 +65,6 @@ JOBS = {
     ),
     "compilations": Job(
         "programs that later rounds of a run compile", compilations.run, "none"
-    ),
-    "devices": Job(
-        "one selection split over devices",
-        devices.run,
-        "the same selection, work split evenly",
     ),
     "startup": Job(
         "import amf_jax in a fresh process",

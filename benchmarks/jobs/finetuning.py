@@ -1,21 +1,18 @@
 """A fine-tuning round of the MLP: AdamW on minibatches of 256."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from amf_jax import finetune
 from amf_jax.demonstrations import Demonstrations
 from benchmarks import limits, peers, problems
 from benchmarks.jobs.base import Bench, close, compare, compiled
 from benchmarks.rows import Row
 from benchmarks.timing import compile_program
 
-ROUND_STEPS, BATCH_SIZE = 3000, 256
-_LEARNING_RATE, _WEIGHT_DECAY = 1e-3, 1e-4
+ROUND_STEPS = 3000
 #: Steps after which both sides' losses are compared, where all examples are the same.
 _CHECKED_STEPS = 5
 
@@ -28,7 +25,9 @@ def run(bench: Bench) -> Iterator[Row]:
         sizes = dataclasses.replace(sizes, hidden=32)
     problem = problems.selection(sizes)
     demos, params = problem.context.demos, problem.context.params
-    program = compile_program(_trainer(problem), params, demos, jnp.int32(window))
+    program = compile_program(
+        problems.trainer(problem.policy), params, demos, jnp.int32(window)
+    )
 
     def torch(demos: Demonstrations, steps: int) -> peers.Peer:
         return peers.peer(
@@ -38,9 +37,9 @@ def run(bench: Bench) -> Iterator[Row]:
                 params,
                 demos,
                 steps=steps,
-                batch_size=BATCH_SIZE,
-                learning_rate=_LEARNING_RATE,
-                weight_decay=_WEIGHT_DECAY,
+                batch_size=problems.BATCH_SIZE,
+                learning_rate=problems.LEARNING_RATE,
+                weight_decay=problems.WEIGHT_DECAY,
             ),
             asked=bench.peers,
         )
@@ -78,31 +77,11 @@ def run(bench: Bench) -> Iterator[Row]:
     )
 
 
-def _trainer(problem: problems.Problem) -> Callable:
-    policy, optimizer = problem.policy, finetune.adamw_direction(_WEIGHT_DECAY)
-
-    def train(params, demos, steps) -> finetune.FineTuned:
-        return finetune.finetune(
-            policy.loss,
-            optimizer,
-            finetune.cosine(_LEARNING_RATE),
-            jax.random.key(0),
-            params,
-            optimizer.init(params),
-            demos,
-            steps,
-            batch_size=BATCH_SIZE,
-            batch_loss=policy.batch_loss,
-        )
-
-    return train
-
-
 def _matmul_shapes(sizes: problems.Sizes) -> list[tuple[int, int, int]]:
     """Of one step `[m, k] @ [k, n]`: forward, and backward for weights and inputs."""
     widths = [sizes.observation + sizes.task, sizes.hidden, sizes.hidden, sizes.action]
     layers = list(zip(widths[:-1], widths[1:], strict=True))
-    forward = [(BATCH_SIZE, inner, outer) for inner, outer in layers]
-    weights = [(inner, BATCH_SIZE, outer) for inner, outer in layers]
-    inputs = [(BATCH_SIZE, outer, inner) for inner, outer in layers[1:]]
+    forward = [(problems.BATCH_SIZE, inner, outer) for inner, outer in layers]
+    weights = [(inner, problems.BATCH_SIZE, outer) for inner, outer in layers]
+    inputs = [(problems.BATCH_SIZE, outer, inner) for inner, outer in layers[1:]]
     return forward + weights + inputs

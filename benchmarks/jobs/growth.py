@@ -6,16 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from amf_jax import selectors
 from benchmarks import problems
 from benchmarks.jobs.base import Bench, compiled, timed
-from benchmarks.jobs.selection import select, start
-from benchmarks.problems import NOISE_VARIANCE, Sizes
+from benchmarks.jobs.selection import active, select, start
+from benchmarks.problems import Sizes
 from benchmarks.rows import Row
 from benchmarks.timing import Program, compile_program, in_turns
-
-#: Options of `selectors.amf` that choose how scores are computed; empty: its default.
-SCORING: dict[str, Any] = {}
 
 #: Sizes from the largest down that an exponent is fitted to: small ones are overhead.
 _FITTED = 3
@@ -144,13 +140,7 @@ def _exponent(growth: Growth, measured: Sequence[tuple[int, Row]], stopped: str)
 
 def _program(sizes: Sizes, options: dict[str, Any]) -> Program:
     problem = problems.selection(sizes)
-    selector = selectors.amf(
-        problem.embedding,
-        problem.policy.log_likelihood,
-        condition_on_history=False,
-        noise_variance=NOISE_VARIANCE,
-        **{**options, **SCORING},
-    )
+    selector = active(problem, **options)
     return compile_program(select(selector), *start(selector, problem))
 
 

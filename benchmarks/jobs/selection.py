@@ -1,6 +1,7 @@
 """One selection at paper scale: dense, pruned, and with a history."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,13 +25,7 @@ _AGREEMENT = 1e-5
 def dense(bench: Bench) -> Iterator[Row]:
     """Every pair of a task and a demonstration, whatever its weight."""
     problem = problems.selection(problems.sizes(bench.quick))
-    selector = selectors.amf(
-        problem.embedding,
-        problem.policy.log_likelihood,
-        condition_on_history=False,
-        noise_variance=NOISE_VARIANCE,
-        weight_tolerance=None,
-    )
+    selector = active(problem, weight_tolerance=None)
     program = compile_program(select(selector), *start(selector, problem))
     sizes = problem.sizes
     flops = sizes.forward_flops + sizes.gram_flops(sizes.points)
@@ -55,13 +50,7 @@ def dense(bench: Bench) -> Iterator[Row]:
 def pruned(bench: Bench) -> Iterator[Row]:
     """The weights of a fitted policy; pairs that carry next to none are skipped."""
     problem = problems.selection(problems.sizes(bench.quick), fitted=True)
-    selector = selectors.amf(
-        problem.embedding,
-        problem.policy.log_likelihood,
-        condition_on_history=False,
-        noise_variance=NOISE_VARIANCE,
-        weight_tolerance=TOLERANCE,
-    )
+    selector = active(problem, weight_tolerance=TOLERANCE)
     program = compile_program(select(selector), *start(selector, problem))
     _, info = program.call()
     sizes, kept = problem.sizes, _kept(info)
@@ -88,12 +77,7 @@ def pruned(bench: Bench) -> Iterator[Row]:
 def with_history(bench: Bench) -> Iterator[Row]:
     """A round that appends its demonstration, against one that rebuilds everything."""
     problem = problems.selection(problems.sizes(bench.quick), fitted=True)
-    selector = selectors.amf(
-        problem.embedding,
-        problem.policy.log_likelihood,
-        noise_variance=NOISE_VARIANCE,
-        weight_tolerance=TOLERANCE,
-    )
+    selector = active(problem, weight_tolerance=TOLERANCE, condition_on_history=True)
     key, blank, context = start(selector, problem)
     program = compile_program(select(selector), key, blank, context)
     known = context.demos.demo_mask.at[-1].set(False)
@@ -112,6 +96,19 @@ def with_history(bench: Bench) -> Iterator[Row]:
         scores(program, key, carried, context),
         [Peer("itself, rebuilding everything", scores(program, key, anew, context))],
         close(1e-5),
+    )
+
+
+def active(
+    problem: Problem, *, condition_on_history: bool = False, **options: Any
+) -> Selector:
+    """AMF on a problem, by default with what was demonstrated left out."""
+    return selectors.amf(
+        problem.embedding,
+        problem.policy.log_likelihood,
+        condition_on_history=condition_on_history,
+        noise_variance=NOISE_VARIANCE,
+        **options,
     )
 
 
