@@ -4,6 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +14,12 @@ import numpy as np
 from benchmarks.limits import Limits
 from benchmarks.peers import Peer
 from benchmarks.rows import Row
-from benchmarks.timing import Program, Times, in_turns
+from benchmarks.timing import Program, Times, in_turns, summarise
 
 _ROOT = Path(__file__).parents[2]
 _TIMEOUT_SECONDS = 300.0
+#: A peer whose first call takes so many times what a comparison may has no second.
+_PATIENCE = 5.0
 
 
 class Bench(NamedTuple):
@@ -91,7 +94,8 @@ def compare(
     """One row per peer: results first, then times, in turns with ours.
 
     A peer that is missing leaves a row without its times and says why; one that fails
-    or comes to another result leaves an error.
+    or comes to another result leaves an error. Of a very slow one the call that gave
+    the result counts, and the row says so.
 
     Args:
       bench: what the job was told.
@@ -113,14 +117,22 @@ def compare(
             yield timed(label, alone.scaled(factor))
             named = True
             continue
+        start = time.perf_counter()
         try:
             complaint = agree(result, peer.call())
         except Exception as error:
             complaint = f"{type(error).__name__}: {error}"
+        once = time.perf_counter() - start
         if complaint is not None:
             yield Row(row.job, row.case, peer=peer.name, error=complaint)
             continue
-        alone, theirs = in_turns([ours, peer.call], bench.seconds)
+        if once > _PATIENCE * bench.seconds:
+            alone = alone or in_turns([ours], bench.seconds)[0]
+            theirs = summarise([once])
+            note = "; ".join(filter(None, (row.note, f"{peer.name}: a single call")))
+            label = dataclasses.replace(label, note=note)
+        else:
+            alone, theirs = in_turns([ours, peer.call], bench.seconds)
         yield timed(label, alone.scaled(factor), theirs.scaled(factor))
         named = True
     if not named:

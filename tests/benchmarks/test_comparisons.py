@@ -18,6 +18,7 @@ BENCH = base.Bench(
 def hurry(monkeypatch):
     """Three turns of one call each."""
     monkeypatch.setattr(base.Bench, "seconds", 1e-9)
+    monkeypatch.setattr(base, "_PATIENCE", float("inf"))
 
 
 def answer(*values):
@@ -38,6 +39,21 @@ def test_a_peer_with_the_same_result_is_timed():
     assert found.ratio is not None and found.limit_ratio is not None
     low, high = found.spread
     assert 0 < low <= found.seconds <= high
+
+
+def test_a_very_slow_peer_is_called_once(monkeypatch):
+    monkeypatch.setattr(base, "_PATIENCE", 0.0)
+    calls = []
+
+    def slow():
+        calls.append(1)
+        return np.array([1.0])
+
+    (found,) = base.compare(
+        BENCH, Row("greedy"), answer(1.0), [Peer("they", slow)], base.close(1e-6)
+    )
+    assert calls == [1]
+    assert found.peer_seconds > 0 and found.note == "they: a single call"
 
 
 @pytest.mark.parametrize(
