@@ -7,13 +7,15 @@ Costs are multiply-adds of the dense products, from shapes alone. With
 
 the path by kernels takes
 
-    E M^2                              solving the occupancy's rows,
-    B (M^2 H + H E (w + M + H))        solving each block's, and comparing all points,
+    E M^2 / 2                          solving the occupancy's rows,
+    B H M^2 / 2                        solving those of the blocks,
+    B H E (w + M + H)                  comparing all points,
 
-and the path by features
+where the second term and half of the `w + M` fall away if the blocks' points are those
+of the occupancy, as with finitely many tasks; and the path by features
 
-    E P^2                              the second moment,
-    B H (1.5 P^2 + 2 H P)              whitening and comparing each block,
+    E P^2 / 2                          the second moment,
+    B H (P^2 + 2 H P)                  whitening and comparing each block,
     2 P^3                              factoring and whitening the moments.
 
 Where pairs of little weight are skipped, a demonstration is taken to count for one
@@ -35,6 +37,7 @@ class Sizes(NamedTuple):
       history: rows that the posterior has room for; 0 if nothing is conditioned on.
       width: numbers a point holds.
       features: width of the explicit embeddings, or None.
+      own: whether the blocks are the pairs of the occupancy.
     """
 
     evaluated: int
@@ -43,25 +46,30 @@ class Sizes(NamedTuple):
     history: int
     width: int
     features: int | None
+    own: bool
 
 
 def multiply_adds(path: str, sizes: Sizes) -> float:
     """Predicted multiply-adds of one selection.
 
     Example:
-      >>> sizes = Sizes(100, 100, horizon=50, history=0, width=265, features=2313)
+      >>> sizes = Sizes(100, 100, 50, history=0, width=265, features=2313, own=True)
       >>> [f"{multiply_adds(path, sizes):.1e}" for path in PATHS]
-      ['7.9e+09', '9.3e+10']
+      ['4.6e+09', '6.6e+10']
     """
     horizon, held = sizes.horizon, sizes.history
     points, rows = sizes.evaluated * horizon, sizes.blocks * horizon
     if path == "gram":
-        own = rows * held**2 + points * held**2
-        return float(own + rows * points * (sizes.width + held + horizon))
+        compared = float(rows * points * (sizes.width + held))
+        if sizes.own:
+            solved, compared = points, compared / 2
+        else:
+            solved = points + rows
+        return solved * held**2 / 2 + compared + rows * points * horizon
     assert sizes.features is not None  # else there is no such path
     width = sizes.features
-    blocks = rows * (1.5 * width**2 + 2 * horizon * width)
-    return float(points * width**2 + blocks + 2 * width**3)
+    blocks = rows * (width**2 + 2 * horizon * width)
+    return points * width**2 / 2 + blocks + 2.0 * width**3
 
 
 def choose(path: str | None, sizes: Sizes, has_features: bool) -> str:

@@ -14,16 +14,13 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Int
 
-from amf_jax import errors
+from amf_jax import errors, reduction, tiles
 from amf_jax import posterior as gp
 from amf_jax.embeddings import Embedding
 from amf_jax.posterior import Posterior
+from amf_jax.tiles import Rows
 
 _LOG_2_PI_E = math.log(2.0 * math.pi * math.e)
-# Rows of candidate blocks scored at a time: enough to keep a matmul busy.
-_ROWS_AT_A_TIME = 256
-# Points of an occupancy that counts its own looked at together, for the same reason.
-_POINTS_AT_A_TIME = 512
 
 
 class Occupancy(NamedTuple):
@@ -49,11 +46,14 @@ class Criterion(NamedTuple):
         traced `count`, the score of blocks from that one on is not computed and is 0.
       sign: +1 if the best candidate has the largest value, -1 if the smallest.
       needs_diagonal: whether it looks at the variance of single points.
+      score_own: the same as `score` for blocks that hold the occupancy's points, in
+        their order, with less work. None where there is nothing to save.
     """
 
     score: Callable[..., Array]
     sign: float
     needs_diagonal: bool
+    score_own: Callable[..., Array] | None = None
 
 
 def entropy_of(
@@ -85,20 +85,34 @@ def expected_entropy(
     Raises:
       InvalidArgumentError: if `embedding.diagonal` is None.
     """
-    occupancy = _whole_tiles(occupancy)
-    solved = _whiten(embedding.kernel, posterior, occupancy)
-    before = gp.variance_given(
-        _prior_variance(embedding, posterior, occupancy.points), solved
-    )
+    kernel, total = embedding.kernel, occupancy.weights.size
+    size = tiles.length(total)
+    points, weights = tiles.cut((occupancy.points, occupancy.weights), size)
+    number = tiles.number(occupancy.num_weighted, total, size)
+    rows = tiles.solve(kernel, posterior, points, number)
     floor = _variance_floor(embedding, posterior, occupancy.points)
 
-    def summarise(reduction, start):
-        remaining = jnp.maximum(_tile(before, start, reduction) - reduction, 0.0)
-        weights = _tile(occupancy.weights, start, reduction)
-        return weights @ entropy_of(remaining, floor)
+    def one(block):
+        points, mask = block
+        own = gp.whiten(kernel, posterior, points)
+        prior = kernel(points, points) / posterior.scale
+        factor, _ = gp.factor_noisy(prior, own, mask, posterior.noise_variance)
+        block_rows = Rows(points, own.T)
 
-    score = _block_score(summarise, embedding, posterior, occupancy, solved)
-    return _map_blocks(score, (blocks, block_mask), count, blocks_at_a_time)
+        def add(j, total):
+            tile = tiles.at(rows, j)
+            across = tiles.covariance(kernel, posterior, block_rows, tile)
+            across = jnp.where(mask[:, None], across, 0.0)
+            halves = solve_triangular(factor, across, lower=True)
+            before = gp.variance_given(
+                _prior_variance(embedding, posterior, tile.points), tile.solved.T
+            )
+            remaining = jnp.maximum(before - jnp.sum(halves**2, axis=0), 0.0)
+            return total + weights[j] @ entropy_of(remaining, floor)
+
+        return jax.lax.fori_loop(0, number, add, jnp.zeros((), weights.dtype))
+
+    return _map_blocks(one, (blocks, block_mask), count, blocks_at_a_time)
 
 
 def expected_variance_reduction(
@@ -116,14 +130,39 @@ def expected_variance_reduction(
     The paper prints arg min over this quantity; minimising what remains means
     *maximising* the reduction.
     """
-    occupancy = _whole_tiles(occupancy)
-    solved = _whiten(embedding.kernel, posterior, occupancy)
+    return reduction.between(
+        embedding.kernel,
+        posterior,
+        blocks,
+        block_mask,
+        occupancy.points,
+        occupancy.weights,
+        num_blocks=count,
+        num_points=occupancy.num_weighted,
+        blocks_at_a_time=blocks_at_a_time,
+    )
 
-    def summarise(reduction, start):
-        return _tile(occupancy.weights, start, reduction) @ reduction
 
-    score = _block_score(summarise, embedding, posterior, occupancy, solved)
-    return _map_blocks(score, (blocks, block_mask), count, blocks_at_a_time)
+def own_variance_reduction(
+    embedding: Embedding,
+    posterior: Posterior,
+    blocks: Any,
+    block_mask: Bool[Array, "B H"],
+    occupancy: Occupancy,
+    *,
+    count: Int[Array, ""] | None = None,
+    blocks_at_a_time: int | None = None,
+) -> Float[Array, " B"]:
+    """The same where the occupancy's points are those of the blocks, in their order."""
+    return reduction.within(
+        embedding.kernel,
+        posterior,
+        blocks,
+        block_mask,
+        occupancy.weights.reshape(block_mask.shape),
+        num_blocks=count,
+        blocks_at_a_time=blocks_at_a_time,
+    )
 
 
 def prior_entropy(
@@ -156,124 +195,31 @@ def prior_entropy(
 
 CRITERIA = {
     "entropy": Criterion(expected_entropy, -1.0, needs_diagonal=True),
-    "variance": Criterion(expected_variance_reduction, 1.0, needs_diagonal=False),
+    "variance": Criterion(
+        expected_variance_reduction,
+        1.0,
+        needs_diagonal=False,
+        score_own=own_variance_reduction,
+    ),
     "prior_entropy": Criterion(prior_entropy, 1.0, needs_diagonal=True),
 }
-
-
-def _block_score(summarise, embedding, posterior, occupancy: Occupancy, solved):
-    """Sums `summarise(reduction, start)` of a block over tiles of the occupancy.
-
-    Args:
-      summarise: of the reduction at the points from `start` on, `[T] -> scalar`.
-      embedding: whose kernel it is.
-      posterior: what is known so far.
-      occupancy: in whole tiles.
-      solved: of its points, as `_whiten` gives them.
-    """
-    kernel = embedding.kernel
-
-    def one(block):
-        points, mask = block
-        own = gp.whiten(kernel, posterior, points)
-        within = kernel(points, points) / posterior.scale
-        factor, _ = gp.factor_noisy(within, own, mask, posterior.noise_variance)
-
-        def summary(tile, columns, start):
-            across = kernel(points, tile) / posterior.scale - own.T @ columns
-            across = jnp.where(mask[:, None], across, 0.0)
-            halves = solve_triangular(factor, across, lower=True)
-            return summarise(jnp.sum(halves**2, axis=0), start)
-
-        if occupancy.num_weighted is None:
-            return summary(occupancy.points, solved, 0)
-
-        def add(i, total):
-            start = i * _POINTS_AT_A_TIME
-            tile, columns = _points(occupancy, start), _columns(solved, start)
-            return total + summary(tile, columns, start)
-
-        zero = jnp.zeros((), solved.dtype)
-        return jax.lax.fori_loop(0, _tiles(occupancy), add, zero)
-
-    return one
 
 
 def _map_blocks(function, blocks, count, blocks_at_a_time: int | None):
     """`function` of every block, or of the first `count` and 0 for the others."""
     total, horizon = blocks[1].shape
-    size = blocks_at_a_time or max(1, _ROWS_AT_A_TIME // horizon)
-    size = min(size, total)
-    if count is None:
-        return jax.lax.map(function, blocks, batch_size=size)
-    blocks = jax.tree.map(lambda leaf: _pad(leaf, size), blocks)
+    size = tiles.length(total, horizon, blocks_at_a_time)
+    cut = tiles.cut(blocks, size)
     one = jax.tree.map(lambda leaf: leaf[0], blocks)
     dtype = jax.eval_shape(function, one).dtype
 
-    def some(i, scores):
-        chunk = jax.tree.map(
-            lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, i * size, size), blocks
-        )
-        new = jax.vmap(function)(chunk)
-        return jax.lax.dynamic_update_slice_in_dim(scores, new, i * size, 0)
+    def some(i, values):
+        return values.at[i].set(jax.vmap(function)(tiles.at(cut, i)))
 
-    scores = jnp.zeros((blocks[1].shape[0],), dtype)
-    chunks = (count + size - 1) // size
-    scores = jax.lax.fori_loop(0, chunks, some, scores)[:total]
-    return jnp.where(jnp.arange(total) < count, scores, 0.0)
-
-
-def _whole_tiles(occupancy: Occupancy) -> Occupancy:
-    """Pads an occupancy that counts its points to a multiple of the tile."""
-    if occupancy.num_weighted is None:
-        return occupancy
-    points, weights = jax.tree.map(
-        lambda leaf: _pad(leaf, _POINTS_AT_A_TIME),
-        (occupancy.points, occupancy.weights),
-    )
-    return Occupancy(points, weights, occupancy.num_weighted)
-
-
-def _whiten(kernel, posterior: Posterior, occupancy: Occupancy) -> Float[Array, "M E"]:
-    """The solved rows of the points that count; zero for the others."""
-    if occupancy.num_weighted is None:
-        return gp.whiten(kernel, posterior, occupancy.points)
-
-    def some(i, solved):
-        start = i * _POINTS_AT_A_TIME
-        columns = gp.whiten(kernel, posterior, _points(occupancy, start))
-        return jax.lax.dynamic_update_slice_in_dim(solved, columns, start, 1)
-
-    shape = (posterior.mask.shape[0], occupancy.weights.shape[0])
-    blank = jnp.zeros(shape, posterior.cholesky.dtype)
-    return jax.lax.fori_loop(0, _tiles(occupancy), some, blank)
-
-
-def _tiles(occupancy: Occupancy):
-    assert occupancy.num_weighted is not None
-    return (occupancy.num_weighted + _POINTS_AT_A_TIME - 1) // _POINTS_AT_A_TIME
-
-
-def _points(occupancy: Occupancy, start):
-    return jax.tree.map(
-        lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, _POINTS_AT_A_TIME),
-        occupancy.points,
-    )
-
-
-def _columns(solved, start):
-    return jax.lax.dynamic_slice_in_dim(solved, start, _POINTS_AT_A_TIME, axis=1)
-
-
-def _tile(values: Float[Array, " E"], start, like: Float[Array, " T"]):
-    """The part of `values` that starts there and is as long as `like`."""
-    return jax.lax.dynamic_slice_in_dim(values, start, like.shape[0])
-
-
-def _pad(leaf: Array, multiple: int) -> Array:
-    """Zeros appended until the leading axis is a multiple."""
-    missing = -leaf.shape[0] % multiple
-    return jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1))
+    values = jnp.zeros(cut[1].shape[:2], dtype)
+    number = tiles.number(count, total, size)
+    values = jax.lax.fori_loop(0, number, some, values)
+    return tiles.joined(values, count, total)
 
 
 def _prior_variance(embedding, posterior, points):

@@ -25,6 +25,9 @@ from jaxtyping import Array, Bool, Float
 
 from amf_jax.posterior import safe_cholesky
 
+# Columns of a symmetric matrix at work at a time: what stands below them is left out.
+_COLUMNS_AT_A_TIME = 512
+
 
 class FeaturePosterior(NamedTuple):
     """What conditioning leaves behind: P x P numbers, whatever it is conditioned on.
@@ -75,7 +78,42 @@ def second_moment(
       [[1. 2.]
        [2. 4.]]
     """
-    return features.T @ (weights[:, None] * features)
+    width = features.shape[1]
+    return mirrored(
+        add_second_moment(jnp.zeros((width, width), features.dtype), features, weights)
+    )
+
+
+def add_second_moment(
+    upper: Float[Array, "P P"],
+    features: Float[Array, "n P"],
+    weights: Float[Array, " n"],
+) -> Float[Array, "P P"]:
+    """Adds a second moment to the upper triangle of a sum, for half the work.
+
+    What is left below the diagonal is not to be used: see `mirrored`.
+    """
+    weighted = weights[:, None] * features
+    for start, end in _panels(upper.shape[0]):
+        panel = features[:, :end].T @ weighted[:, start:end]
+        upper = upper.at[:end, start:end].add(panel)
+    return upper
+
+
+def mirrored(upper: Float[Array, "P P"]) -> Float[Array, "P P"]:
+    """The symmetric matrix with this upper triangle."""
+    return jnp.triu(upper) + jnp.triu(upper, 1).T
+
+
+def half(symmetric: Float[Array, "P P"]) -> Float[Array, "P P"]:
+    """The upper triangular `R` with `R + R'` equal to a symmetric matrix.
+
+    Example:
+      >>> print(half(jnp.array([[2.0, 3.0], [3.0, 4.0]])))
+      [[1. 3.]
+       [0. 2.]]
+    """
+    return jnp.triu(symmetric) - 0.5 * jnp.diag(jnp.diagonal(symmetric))
 
 
 def condition(
@@ -135,7 +173,7 @@ def expected_variance_reduction(
     whitener: Whitener,
     blocks: Float[Array, "b H P"],
     block_mask: Bool[Array, "b H"],
-    moment: Float[Array, "P P"],
+    half_moment: Float[Array, "P P"],
     noise_variance: Float[Array, ""],
 ) -> Float[Array, " b"]:
     """Expected drop of posterior variance that each block brings (eq. 4).
@@ -144,21 +182,36 @@ def expected_variance_reduction(
       whitener: of the history.
       blocks: embeddings of each block.
       block_mask: which of its steps are recorded.
-      moment: `S~`, whitened, of the occupancy.
+      half_moment: `half` of `S~`, the whitened moment of the occupancy.
       noise_variance: observation noise.
     """
     horizon, width = blocks.shape[1:]
     psi = whiten(
         whitener, jnp.where(block_mask[..., None], blocks, 0.0).reshape(-1, width)
     )
-    towards = (psi @ moment).reshape(-1, horizon, width)
+    towards = _times_upper(psi, half_moment).reshape(-1, horizon, width)
     psi = psi.reshape(-1, horizon, width)
     eye = jnp.eye(horizon, dtype=psi.dtype)
     lower, _ = safe_cholesky(_inner(psi, psi) + noise_variance * eye[None])
+    moments = _inner(towards, psi)
     solved = jax.vmap(lambda low, right: cho_solve((low, True), right))(
-        lower, _inner(towards, psi)
+        lower, moments + moments.swapaxes(-2, -1)
     )
     return jnp.trace(solved, axis1=-2, axis2=-1)
+
+
+def _times_upper(
+    x: Float[Array, "n P"], upper: Float[Array, "P P"]
+) -> Float[Array, "n P"]:
+    """`x @ upper`, leaving out most of the zeros."""
+    panels = [x[:, :end] @ upper[:end, start:end] for start, end in _panels(len(upper))]
+    return jnp.concatenate(panels, axis=1)
+
+
+def _panels(width: int) -> list[tuple[int, int]]:
+    """First and last column of each panel, the latter excluded."""
+    starts = range(0, width, _COLUMNS_AT_A_TIME)
+    return [(start, min(start + _COLUMNS_AT_A_TIME, width)) for start in starts]
 
 
 def _inner(x: Float[Array, "b H P"], y: Float[Array, "b H P"]) -> Array:

@@ -40,8 +40,9 @@ def trajectory_log_likelihoods(
     valid = valid_steps(demos)
 
     def one(task):
-        relabelled = jnp.broadcast_to(task, (*valid.shape, task.shape[-1]))
-        steps = log_likelihood(params, demos.observations, demos.actions, relabelled)
+        # Mapped over the steps alone: a policy may share what it does with the task.
+        by_step = jax.vmap(lambda s, a: log_likelihood(params, s, a, task))
+        steps = jax.vmap(by_step)(demos.observations, demos.actions)
         return jnp.where(valid, steps, 0.0).sum(axis=-1)
 
     total = jax.vmap(one)(tasks)

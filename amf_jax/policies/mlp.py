@@ -55,14 +55,30 @@ class MLP(nn.Module):
         Each task goes through the first layer once instead of once per example; where
         tasks are wide and few, that is most of the layer's work.
         """
-        first = self.hidden[0].variables["params"]
-        split = states.shape[-1]
-        projected = tasks @ first["kernel"][split:]
+        projected = self._project(tasks, states.shape[-1])
         # A product instead of indexing: its gradient is one as well, not a scatter.
         chosen = jax.nn.one_hot(rows, tasks.shape[0], dtype=projected.dtype) @ projected
-        outputs = states @ first["kernel"][:split] + chosen
-        bias = jnp.broadcast_to(first["bias"], outputs.shape)
-        return self.head(self._finish(outputs + bias))
+        return self.head(self._finish(self._join(states, chosen)))
+
+    def relabelled(
+        self, states: Float[Array, "*batch S"], tasks: Float[Array, "*batch D"]
+    ) -> Float[Array, "*batch A"]:
+        """The output for inputs `[states, tasks]`, a layer of each.
+
+        Under `vmap`, a task that is not mapped goes through the first layer once.
+        """
+        projected = self._project(tasks, states.shape[-1])
+        return self.head(self._finish(self._join(states, projected)))
+
+    def _project(self, tasks: Float[Array, "*batch D"], split: int) -> Array:
+        """What tasks add to the output of the first layer."""
+        return tasks @ self.hidden[0].variables["params"]["kernel"][split:]
+
+    def _join(self, states: Float[Array, "*batch S"], projected: Array) -> Array:
+        """The output of the first layer, given what the tasks add to it."""
+        first = self.hidden[0].variables["params"]
+        outputs = states @ first["kernel"][: states.shape[-1]]
+        return outputs + projected + jnp.broadcast_to(first["bias"], outputs.shape)
 
     def __call__(self, inputs: Float[Array, "*batch I"]) -> Float[Array, "*batch A"]:
         return self.head(self.embed(inputs))
@@ -158,7 +174,8 @@ def policy(
         return jnp.sum((outputs - actions) ** 2, axis=-1).mean()
 
     def log_likelihood(params, observations, actions, tasks):
-        means = act(params, None, observations, tasks)
+        states = normalise(observations)
+        means = jnp.asarray(module.apply(params, states, tasks, method=MLP.relabelled))
         steps = jax.scipy.stats.norm.logpdf(actions, means, likelihood_std)
         return steps.sum(axis=-1)
 

@@ -134,6 +134,7 @@ def amf(
             trajectory_samples,
             condition_on_history,
             skips=weight_tolerance is not None and weights != "off",
+            own=finite_tasks,
         )
         name = cost.choose(path, sizes, "feature" in routes)
         return name, cost.multiply_adds(name, sizes)
@@ -228,18 +229,18 @@ def amf(
                 state.num_history,
             )
             state = state._replace(posterior=posterior, num_conditioned=count)
-        given, score = route.scorer(state.posterior, occupancy)
+        given, score, score_own = route.scorer(state.posterior, occupancy)
         state = state._replace(posterior=given)
 
         def objective(candidates: Candidates) -> Float[Array, " K"]:
             if finite_tasks:  # the candidates are the evaluation tasks
-                blocks, view = visited, visited_view
+                blocks, values = visited, score_own(visited_view)
             else:
                 blocks = paired(candidates.tasks, weigh(candidates))
-                view = route.view(blocks)
+                values = score(route.view(blocks))
             recorded = demonstrations_lib.valid_steps(sample).any(axis=-1)
             counts = recorded[blocks.order % rows.shape[0]]
-            weighted = jnp.where(counts, blocks.weights * score(view), 0.0)
+            weighted = jnp.where(counts, blocks.weights * values, 0.0)
             return rule.sign * per_task(blocks, weighted, candidates.tasks.shape[0])
 
         candidates, scores = search(search_key, objective, context.tasks)

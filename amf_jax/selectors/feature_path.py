@@ -15,7 +15,7 @@ from amf_jax.selectors.pairs import Pairs, chunks
 from amf_jax.selectors.paths import Path
 
 # Steps embedded and multiplied at a time: enough to keep a matmul busy.
-_STEPS_AT_A_TIME = 1024
+_STEPS_AT_A_TIME = 2048
 
 
 class Moment(NamedTuple):
@@ -74,13 +74,16 @@ def feature_path(embedding: Embedding, blocks_at_a_time: int | None) -> Path:
         def add(i, total: Moment):
             phi, steps = embed(pairs, _slice(order, i, size))
             weights = jnp.where(steps, _slice(mass, i, size)[:, None], 0.0).ravel()
-            more = features.second_moment(phi.reshape(weights.size, -1), weights)
-            return Moment(total.second_moment + more, total.mass + weights.sum())
+            upper = features.add_second_moment(
+                total.second_moment, phi.reshape(weights.size, -1), weights
+            )
+            return Moment(upper, total.mass + weights.sum())
 
         phi, _ = jax.eval_shape(functools.partial(embed, pairs), order[:1])
         width = phi.shape[-1]
         blank = Moment(jnp.zeros((width, width), mass.dtype), jnp.zeros((), mass.dtype))
-        return jax.lax.fori_loop(0, number, add, blank)
+        total = jax.lax.fori_loop(0, number, add, blank)
+        return total._replace(second_moment=features.mirrored(total.second_moment))
 
     def mean_diagonal(moment: Moment):
         total = jnp.trace(moment.second_moment)
@@ -90,6 +93,7 @@ def feature_path(embedding: Embedding, blocks_at_a_time: int | None) -> Path:
     def scorer(posterior: FeaturePosterior, moment: Moment):
         whitener, posterior = features.factor(posterior)
         whitened = features.whiten_moment(whitener, moment.second_moment)
+        half = features.half(whitened)
 
         def score(pairs: Pairs) -> Float[Array, " P"]:
             order, size, number = chunks(pairs, _STEPS_AT_A_TIME, blocks_at_a_time)
@@ -97,7 +101,7 @@ def feature_path(embedding: Embedding, blocks_at_a_time: int | None) -> Path:
             def add(i, values):
                 phi, steps = embed(pairs, _slice(order, i, size))
                 new = features.expected_variance_reduction(
-                    whitener, phi, steps, whitened, posterior.noise_variance
+                    whitener, phi, steps, half, posterior.noise_variance
                 )
                 return jax.lax.dynamic_update_slice_in_dim(values, new, i * size, 0)
 
@@ -106,7 +110,7 @@ def feature_path(embedding: Embedding, blocks_at_a_time: int | None) -> Path:
             count = pairs.order.size if pairs.num_kept is None else pairs.num_kept
             return jnp.where(jnp.arange(values.size) < count, values, 0.0)
 
-        return posterior, score
+        return posterior, score, score
 
     return Path(empty, absorb, lambda pairs: pairs, occupancy, mean_diagonal, scorer)
 

@@ -1,5 +1,6 @@
 """The path by kernels: any kernel and criterion, quadratic in the points that count."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -70,8 +71,8 @@ def gram_path(
         return history.mean_diagonal(embedding, occupancy.points, occupancy.weights)
 
     def scorer(posterior, occupancy: Occupancy):
-        def score(view: View) -> Float[Array, " P"]:
-            return criterion.score(
+        def score_by(rule, view: View) -> Float[Array, " P"]:
+            return rule(
                 embedding,
                 posterior,
                 view.points,
@@ -81,7 +82,9 @@ def gram_path(
                 blocks_at_a_time=blocks_at_a_time,
             )
 
-        return posterior, score
+        score = functools.partial(score_by, criterion.score)
+        score_own = functools.partial(score_by, criterion.score_own or criterion.score)
+        return posterior, score, score_own
 
     return Path(empty, absorb, view, occupancy, mean_diagonal, scorer)
 

@@ -13,6 +13,7 @@ def sizes_of(
     trajectory_samples: int | None,
     condition_on_history: bool,
     skips: bool,
+    own: bool,
 ) -> cost.Sizes:
     """Shapes of a selection; as many candidates as evaluation tasks are assumed.
 
@@ -22,6 +23,7 @@ def sizes_of(
       trajectory_samples: demonstrations that enter the sums at most; None is all.
       condition_on_history: whether the posterior also holds those at hand.
       skips: whether pairs of little weight are skipped.
+      own: whether the candidates are the evaluation tasks.
     """
     demos = context.demos
     rows, horizon = demos.step_mask.shape
@@ -35,6 +37,7 @@ def sizes_of(
         history=rows * horizon if condition_on_history else 0,
         width=sum(leaf.size for leaf in jax.tree.leaves(point)),
         features=width,
+        own=own,
     )
 
 

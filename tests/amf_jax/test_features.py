@@ -56,7 +56,7 @@ def test_the_reduction_is_what_conditioning_takes_away():
         whitener,
         blocks,
         steps,
-        features.whiten_moment(whitener, moment),
+        features.half(features.whiten_moment(whitener, moment)),
         held.noise_variance,
     )
     before = features.variance(held, visited)
@@ -86,20 +86,22 @@ def test_both_paths_give_the_same_scores(tolerance, blocks_at_a_time):
 
 
 def test_costs_are_those_of_the_documented_formulas():
-    sizes = cost.Sizes(evaluated=3, blocks=2, horizon=4, history=5, width=6, features=7)
-    # 12 points and 8 rows: 20 x 25 to solve, 8 x 12 x (6 + 5 + 4) to compare
-    assert cost.multiply_adds("gram", sizes) == 500 + 1440
-    # 12 x 49, then 8 x (73.5 + 56), then 2 x 343
-    assert cost.multiply_adds("feature", sizes) == 588 + 1036 + 686
+    sizes = cost.Sizes(
+        evaluated=3, blocks=2, horizon=4, history=5, width=6, features=7, own=False
+    )
+    # 12 points and 8 rows: 20 x 12.5 to solve, 8 x 12 x (6 + 5 + 4) to compare
+    assert cost.multiply_adds("gram", sizes) == 250 + 1440
+    # 12 x 12.5, then 8 x 12 x (5.5 + 4)
+    assert cost.multiply_adds("gram", sizes._replace(own=True)) == 150 + 912
+    # 12 x 24.5, then 8 x (49 + 56), then 2 x 343
+    assert cost.multiply_adds("feature", sizes) == 294 + 840 + 686
 
 
 @pytest.mark.parametrize(
     ("demonstrations", "expected"), [(4, "gram"), (1000, "feature")]
 )
 def test_the_cheaper_path_is_taken(demonstrations, expected):
-    sizes = cost.Sizes(
-        demonstrations, demonstrations, horizon=50, history=0, width=265, features=2313
-    )
+    sizes = cost.Sizes(demonstrations, demonstrations, 50, 0, 265, 2313, own=True)
     assert cost.choose(None, sizes, has_features=True) == expected
     assert cost.choose(None, sizes, has_features=False) == "gram"
     assert cost.choose("gram", sizes, has_features=True) == "gram"

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from amf_jax import criteria, embeddings, selectors
+from amf_jax import criteria, embeddings, selectors, tiles
 from amf_jax.selectors.pairs import pair, per_task
 from tests import problems
 
@@ -83,7 +83,7 @@ def scores(context, *, scale=1.0, path="gram", **options):
 def test_skipping_what_has_no_weight_changes_no_score(
     criterion, weights, blocks_at_a_time, tile, monkeypatch
 ):
-    monkeypatch.setattr(criteria, "_POINTS_AT_A_TIME", tile)  # several, or one
+    monkeypatch.setattr(tiles, "_POINTS_AT_A_TIME", tile)  # several, or one
     context = problems.tiny_context(task_ids=(0, 1, 0, 2, 1), capacity=7)
     options = dict(criterion=criterion, weights=weights)
     options |= dict(blocks_at_a_time=blocks_at_a_time)
