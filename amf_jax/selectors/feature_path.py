@@ -15,7 +15,7 @@ from amf_jax.selectors.pairs import Pairs, chunks
 from amf_jax.selectors.paths import Path
 
 # Steps embedded and multiplied at a time: enough to keep a matmul busy.
-_STEPS_AT_A_TIME = 2048
+_STEPS_AT_A_TIME = 1024
 
 
 class Moment(NamedTuple):

@@ -135,5 +135,5 @@ def test_equal_weights_are_expected_to_skip_nothing():
         costs.append(float(info.multiply_adds))
     # 3 tasks x 6 rows x 3 steps, or 6 x 3; 18 rows of history; 5 inputs, 2 outputs
     points, own = 54, 18
-    assert costs[0] == 2 * points * 18**2 + points * points * (7 + 18 + 3)
-    assert costs[1] == 2 * own * 18**2 + own * own * (7 + 18 + 3)
+    assert costs[0] == points * 18**2 / 2 + points**2 * ((7 + 18) / 2 + 3)
+    assert costs[1] == own * 18**2 / 2 + own**2 * ((7 + 18) / 2 + 3)
