@@ -1,10 +1,14 @@
 """Evaluating a policy on the Metaworld scene: 50 attempts at each of four tasks."""
 
+import os
+import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 
 from amf_jax.policies import mlp
@@ -41,16 +45,40 @@ def run(bench: Bench) -> Iterator[Row]:
     def one_by_one(module: ModuleType) -> Callable:
         return module.evaluate(world, act, _ENTROPY, attempts)
 
+    row = Row(
+        "evaluation",
+        limit_seconds=_physics(world, act, attempts),
+        note=(
+            "a fresh policy, which solves next to nothing; the limit is what the"
+            " simulator alone takes, divided by the cores"
+        ),
+    )
     try:
         yield from compare(
             bench,
-            Row("evaluation", note="a fresh policy, which solves next to nothing"),
+            row,
             together,
             [peers.peer("gymnasium, one by one", "gymnasium_loop", one_by_one)],
             _same_rollouts,
         )
     finally:
         suite.close()
+
+
+def _physics(world: World, act: Act, attempts: int) -> float:
+    """Seconds that the simulator alone takes for the same rollouts, on all cores."""
+    seconds, simulate = 0.0, mujoco.mj_step
+
+    def timed(*arguments) -> None:
+        nonlocal seconds
+        start = time.perf_counter()
+        simulate(*arguments)
+        seconds += time.perf_counter() - start
+
+    suite = simulation.make(world, num_threads=1)
+    with mock.patch.object(mujoco, "mj_step", timed):
+        suite.evaluate(act, _ENTROPY, attempts)
+    return seconds / len(os.sched_getaffinity(0))
 
 
 def _policy(world: World) -> Act:
