@@ -117,8 +117,40 @@ def check_room(demos: Demonstrations, extra: int) -> None:
     if held + extra > capacity:
         raise errors.CapacityError(
             f"the buffer holds {held} of {capacity} demonstrations and has no room for"
-            f" {extra} more; build it with capacity >= {held + extra}"
+            f" {extra} more; build it with capacity >= {held + extra}, or call reserve"
         )
+
+
+def reserve(demos: Demonstrations, extra: int) -> Demonstrations:
+    """A buffer with room for `extra` more, of twice the capacity as often as needed.
+
+    For loops without a known budget: n demonstrations take about log2 n capacities, so
+    that what consumes the buffer is compiled as often, and no row is copied more than
+    twice on average. Outside jit, since shapes change. See `selectors.carry_over` for
+    what a selector remembers.
+
+    Example:
+      >>> held = empty(3, horizon=5, observation_size=2, action_size=1, task_size=4)
+      >>> print(reserve(held, 3).demo_mask.shape, reserve(held, 4).demo_mask.shape)
+      (3,) (6,)
+    """
+    capacity = demos.demo_mask.shape[0]
+    needed = int(count(demos)) + extra
+    while capacity < needed:
+        capacity *= 2
+    missing = capacity - demos.demo_mask.shape[0]
+    if not missing:
+        return demos
+    horizon, observation_size = demos.observations.shape[1:]
+    blank = empty(
+        missing,
+        horizon,
+        observation_size,
+        demos.actions.shape[2],
+        demos.tasks.shape[1],
+        dtype=demos.observations.dtype,
+    )
+    return stack([demos, blank])
 
 
 def validate(

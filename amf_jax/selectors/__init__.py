@@ -6,6 +6,7 @@ from amf_jax.selectors.base import (
     Context,
     Selector,
     SelectorInfo,
+    carry_over,
     check_choice,
 )
 from amf_jax.selectors.learning_progress import learning_progress
@@ -25,6 +26,7 @@ __all__ = [
     "SelectorInfo",
     "amf",
     "amf_paper",
+    "carry_over",
     "check_choice",
     "get",
     "learning_progress",

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -87,6 +88,30 @@ class Selector(NamedTuple):
 
     init: Callable[..., Any]
     select: Callable[..., tuple[Choice, Any, SelectorInfo]]
+
+
+def carry_over(state: Any, larger: Any) -> Any:
+    """What a selector remembers, for a buffer that has grown.
+
+    Every array is written to the front of that of the larger state: rows in use stay
+    where they are, and those behind them are as fresh as in `larger`.
+
+    Args:
+      state: of the selector so far.
+      larger: from `Selector.init`, with the larger buffer in the context and, if there
+        was any, the same history.
+
+    Example:
+      >>> held, larger = jnp.array([1.0, 2.0]), jnp.zeros(4)
+      >>> print(carry_over(held, larger))
+      [1. 2. 0. 0.]
+    """
+
+    def one(old, new):
+        start = (0,) * jnp.ndim(new)
+        return jax.lax.dynamic_update_slice(new, jnp.asarray(old, new.dtype), start)
+
+    return jax.tree.map(one, state, larger)
 
 
 def check_choice(
