@@ -137,3 +137,30 @@ def test_equal_weights_are_expected_to_skip_nothing():
     points, own = 54, 18
     assert costs[0] == points * 18**2 / 2 + points**2 * ((7 + 18) / 2 + 3)
     assert costs[1] == own * 18**2 / 2 + own**2 * ((7 + 18) / 2 + 3)
+
+
+@pytest.mark.parametrize("path", cost.PATHS)
+@pytest.mark.parametrize("noise", [1.0, 0.1])
+def test_single_precision_stays_within_its_bound(path, noise):
+    """Of docs/sharp_bits.md, against the same selection in double precision."""
+    ids = (0, 1, 2, 0, 1, 2, 0, 1)
+    context = problems.tiny_context(task_ids=ids, capacity=8, horizon=20)
+
+    def scores(context):
+        selector = selectors.amf(
+            EMBEDDING, POLICY.log_likelihood, path=path, noise_variance=noise
+        )
+        state = jax.jit(selector.init)(context)
+        return jax.jit(selector.select)(jax.random.key(0), state, context)[2].scores
+
+    single = scores(context)
+    with jax.enable_x64(True):
+        double = scores(jax.tree.map(_double, context))
+    assert (single.dtype, double.dtype) == (jnp.float32, jnp.float64)
+    error = np.abs(single - double).max() / double.max()
+    assert error <= 1e-5 / noise
+
+
+def _double(leaf):
+    floating = jnp.issubdtype(leaf.dtype, jnp.floating)
+    return leaf.astype(jnp.float64) if floating else leaf
