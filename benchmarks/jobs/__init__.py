@@ -42,8 +42,11 @@ JOBS = {
         "≥ 10 times activeft's VTL, same choices",
     ),
     "growth_demonstrations": Job(
-        "one selection as demonstrations are added",
-        growth.demonstrations,
+        "one selection as demonstrations are added", growth.demonstrations
+    ),
+    "growth_features": Job(
+        "the same by the path that is linear in them",
+        growth.features,
         "time ∝ n^e with e ≤ 1.05 up to n = 2000, memory flat",
     ),
     "growth_tasks": Job("one selection as tasks are added", growth.tasks),
