@@ -3,7 +3,8 @@
 The pieces compose without the driver, in this order: `embeddings` (points of a
 Gaussian process), `posterior` (factor once, score many), `importance` (whose states a
 demonstration stands for), `criteria` (uncertainty that a demonstration would leave),
-`selectors` (which task to ask for). `learners` and `ActiveFineTuner` run the rounds;
+`selectors` (which task to ask for), `streaming` (the same from a pool that does not fit
+in memory). `learners` and `ActiveFineTuner` run the rounds;
 `mixing` and `regularisers` keep a learner from forgetting. `theory` bounds how far from
 the expert a policy can be.
 
@@ -26,6 +27,7 @@ from amf_jax import (
     posterior,
     regularisers,
     selectors,
+    streaming,
     theory,
 )
 from amf_jax.demonstrations import Demonstrations
@@ -67,5 +69,6 @@ __all__ = [
     "posterior",
     "regularisers",
     "selectors",
+    "streaming",
     "theory",
 ]

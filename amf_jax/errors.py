@@ -37,6 +37,14 @@ class CapacityError(AmfError, ValueError):
     """More demonstrations than a buffer has room for."""
 
 
+class ChangedPoolError(AmfError, RuntimeError):
+    """A pool gave other demonstrations when it was gone through again."""
+
+
+class MemoryBudgetError(AmfError, MemoryError):
+    """A request would not fit in memory; the message names what would."""
+
+
 class SelectionError(AmfError, ArithmeticError):
     """A selector could not rank the candidates: a score is not finite."""
 

@@ -116,6 +116,17 @@ def half(symmetric: Float[Array, "P P"]) -> Float[Array, "P P"]:
     return jnp.triu(symmetric) - 0.5 * jnp.diag(jnp.diagonal(symmetric))
 
 
+def mean_diagonal(second_moment: Float[Array, "P P"], mass) -> Float[Array, ""]:
+    """Weighted mean of `|phi|^2` over points of mass `mass`; 1 where there is none.
+
+    Example:
+      >>> print(mean_diagonal(jnp.diag(jnp.array([3.0, 1.0])), 2.0))
+      2.0
+    """
+    total = jnp.trace(second_moment)
+    return jnp.where((total > 0) & (mass > 0), total / mass, 1.0)
+
+
 def condition(
     posterior: FeaturePosterior, features: Float[Array, "n P"], mask: Bool[Array, " n"]
 ) -> FeaturePosterior:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from amf_jax.demonstrations import Demonstrations, valid_steps
 
@@ -52,15 +52,16 @@ def trajectory_log_likelihoods(
 def log_importance_weights(
     log_likelihoods: Float[Array, "K N"],
     own_log_likelihoods: Float[Array, "J N"],
-    own_mask: Bool[Array, " J"],
+    own_counts: Shaped[Array, " J"],
 ) -> Float[Array, "K N"]:
     """`log w[k,i] = l[k,i] - (logsumexp_j l[c_j,i] - log n)`, eq. 3.
 
     Args:
       log_likelihoods: of each demonstration under each of K tasks.
-      own_log_likelihoods: of each demonstration under the task of each demonstration j
-        at hand: the mixture that the demonstrations were drawn from.
-      own_mask: which of those J tasks belong to a demonstration at hand.
+      own_log_likelihoods: of each demonstration under each of J tasks: the mixture that
+        the demonstrations were drawn from.
+      own_counts: how many demonstrations at hand are of each of those J tasks. A mask
+        will do where each of J rows is of a task of its own.
 
     Example:
       One demonstration of each of two tasks, e^-2 times as likely under the other's:
@@ -70,10 +71,23 @@ def log_importance_weights(
       >>> print([f"{w:.3f}" for w in jnp.exp(log_weights)[0]])
       ['1.762', '0.238']
     """
-    at_hand = jnp.where(own_mask[:, None], own_log_likelihoods, -jnp.inf)
-    number = own_mask.sum(dtype=log_likelihoods.dtype)
-    mixture = logsumexp(at_hand, axis=0) - jnp.log(number)
+    counts = own_counts.astype(log_likelihoods.dtype)
+    mixture = logsumexp(own_log_likelihoods, axis=0, b=counts[:, None])
+    mixture -= jnp.log(counts.sum())
     return log_likelihoods - mixture[None, :]
+
+
+def task_counts(
+    demo_task_ids: Int[Array, " N"], mask: Bool[Array, " N"], num_tasks: int
+) -> Int[Array, " C"]:
+    """How many demonstrations at hand are of each task.
+
+    Example:
+      >>> print(task_counts(jnp.array([0, 2, 2]), jnp.array([True, True, False]), 3))
+      [1 0 1]
+    """
+    own = demo_task_ids[None, :] == jnp.arange(num_tasks)[:, None]
+    return (own & mask[None, :]).sum(axis=-1, dtype=jnp.int32)
 
 
 def self_normalised(

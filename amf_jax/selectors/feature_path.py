@@ -86,9 +86,7 @@ def feature_path(embedding: Embedding, blocks_at_a_time: int | None) -> Path:
         return total._replace(second_moment=features.mirrored(total.second_moment))
 
     def mean_diagonal(moment: Moment):
-        total = jnp.trace(moment.second_moment)
-        positive = (total > 0) & (moment.mass > 0)
-        return jnp.where(positive, total / moment.mass, 1.0)
+        return features.mean_diagonal(moment.second_moment, moment.mass)
 
     def scorer(posterior: FeaturePosterior, moment: Moment):
         whitener, posterior = features.factor(posterior)

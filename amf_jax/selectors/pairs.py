@@ -46,8 +46,7 @@ def pair(
       demos: to relabel, without padding.
       tasks: to relabel them with.
       weights: importance weights.
-      tolerance: pairs of at most this share of their task's largest weight are skipped;
-        None skips none. A weight that is NaN is never skipped: it must be noticed.
+      tolerance: as in `is_skipped`; None skips none.
     """
     rows, steps = weights.shape[1], valid_steps(demos)
 
@@ -58,11 +57,18 @@ def pair(
     order = jnp.arange(weights.size, dtype=jnp.int32)
     if tolerance is None:
         return Pairs(weights.ravel(), order, None, points)
-    largest = weights.max(axis=-1, keepdims=True)
-    skipped = (weights <= tolerance * largest).ravel()
+    skipped = is_skipped(weights, tolerance).ravel()
     order = jnp.argsort(skipped, stable=True).astype(jnp.int32)
     kept = jnp.where(skipped, 0.0, weights.ravel())[order]
     return Pairs(kept, order, (~skipped).sum(), points)
+
+
+def is_skipped(weights: Float[Array, "K N"], tolerance: float) -> Bool[Array, "K N"]:
+    """Pairs of at most this share of their task's largest weight.
+
+    A weight that is NaN is never skipped: it must be noticed.
+    """
+    return weights <= tolerance * weights.max(axis=-1, keepdims=True)
 
 
 def per_task(pairs: Pairs, values: Float[Array, " P"], num_tasks: int) -> Array:

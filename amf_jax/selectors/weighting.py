@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from jaxtyping import Array, Float
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
 
 from amf_jax import importance
 from amf_jax.candidates import Candidates
@@ -31,14 +32,10 @@ def weigh(
       sample: M demonstrations out of `context.demos`.
       candidates: the K tasks.
     """
-    dtype = context.tasks.dtype
-    if mode == "deterministic":
-        return importance.deterministic(
-            candidates.task_ids, sample.task_ids, sample.demo_mask
-        ).astype(dtype)
-    if mode == "off":
-        num_tasks = candidates.tasks.shape[0]
-        return importance.uniform(num_tasks, sample.demo_mask).astype(dtype)
+    mask = sample.demo_mask
+    if mode not in importance.ESTIMATORS:
+        ids, sampled = candidates.task_ids, sample.task_ids
+        return without_likelihoods(mode, ids, sampled, mask, context.tasks.dtype)
 
     assert log_likelihood is not None  # checked when the selector was built
 
@@ -47,10 +44,49 @@ def weigh(
             log_likelihood, context.params, sample, tasks, clip
         )
 
-    total = likelihoods(candidates.tasks)
-    if finite_tasks:  # the demonstrations' tasks are among the candidates
-        own = total[context.demos.task_ids]
+    total, demos = likelihoods(candidates.tasks), context.demos
+    if finite_tasks:  # the demonstrations' tasks are the candidates
+        own = total
+        counts = importance.task_counts(demos.task_ids, demos.demo_mask, total.shape[0])
     else:
-        own = likelihoods(context.demos.tasks)
-    log_weights = importance.log_importance_weights(total, own, context.demos.demo_mask)
-    return importance.ESTIMATORS[mode](log_weights, sample.demo_mask)
+        own, counts = likelihoods(demos.tasks), demos.demo_mask
+    log_weights = importance.log_importance_weights(total, own, counts)
+    return importance.ESTIMATORS[mode](log_weights, mask)
+
+
+def from_likelihoods(
+    mode: str,
+    log_likelihoods: Float[Array, "C N"],
+    task_ids: Int[Array, " N"],
+    mask: Bool[Array, " N"],
+) -> Float[Array, "C N"]:
+    """Weights of demonstrations, each of one of the tasks, whose likelihoods are known.
+
+    Args:
+      mode: a key of `importance.MODES`.
+      log_likelihoods: of each demonstration under each task.
+      task_ids: of the demonstrations.
+      mask: which are at hand.
+    """
+    num_tasks = log_likelihoods.shape[0]
+    if mode not in importance.ESTIMATORS:
+        ids = jnp.arange(num_tasks, dtype=jnp.int32)
+        return without_likelihoods(mode, ids, task_ids, mask, log_likelihoods.dtype)
+    counts = importance.task_counts(task_ids, mask, num_tasks)
+    log_weights = importance.log_importance_weights(
+        log_likelihoods, log_likelihoods, counts
+    )
+    return importance.ESTIMATORS[mode](log_weights, mask)
+
+
+def without_likelihoods(
+    mode: str,
+    task_ids: Int[Array, " K"],
+    demo_task_ids: Int[Array, " N"],
+    mask: Bool[Array, " N"],
+    dtype,
+) -> Float[Array, "K N"]:
+    """Weights of the modes that need no likelihood: "deterministic" and "off"."""
+    if mode == "off":
+        return importance.uniform(task_ids.shape[0], mask).astype(dtype)
+    return importance.deterministic(task_ids, demo_task_ids, mask).astype(dtype)

@@ -1,0 +1,215 @@
+"""Going through a pool of demonstrations several times, in microbatches of one shape.
+
+A pool is a function that starts to read anew at each call. Nothing of it is kept but a
+few numbers per demonstration, by which a later pass knows that it reads the same.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from amf_jax import demonstrations as demonstrations_lib
+from amf_jax import errors
+from amf_jax.demonstrations import Demonstrations
+
+#: `() -> iterator` over demonstrations, as many at a time as it likes and always the
+#: same ones in the same order. All share one horizon; leaves are NumPy or JAX arrays.
+Pool = Callable[[], Iterator[Demonstrations]]
+
+
+class Ledger(NamedTuple):
+    """What is remembered of each of N demonstrations.
+
+    Attributes:
+      task_ids: which evaluation task it is of.
+      lengths: recorded steps.
+      checksums: of its content.
+    """
+
+    task_ids: np.ndarray
+    lengths: np.ndarray
+    checksums: np.ndarray
+
+
+class Microbatch(NamedTuple):
+    """Some pairs of a demonstration and a task, padded to the size of all microbatches.
+
+    Attributes:
+      demos: relabelled with the task of each pair; surplus rows are masked.
+      rows: where the demonstration stands in the pool, of real pairs alone.
+      task_ids: index of the task, of real pairs alone.
+    """
+
+    demos: Demonstrations
+    rows: np.ndarray
+    task_ids: np.ndarray
+
+
+def first_pass(
+    pool: Pool, tasks: np.ndarray
+) -> Iterator[tuple[int, Demonstrations, Ledger]]:
+    """Reads the pool, checked against the tasks: each batch and what to remember of it.
+
+    Args:
+      pool: to read.
+      tasks: evaluation tasks `[C, D]`.
+
+    Yields:
+      How many demonstrations came before, real rows alone, their part of the ledger.
+
+    Raises:
+      DemonstrationError: as `demonstrations.validate`; also for another horizon or
+        other widths than before, and for a demonstration of none of the tasks.
+    """
+    count, sizes = 0, None
+    for batch in _batches(pool, tasks.dtype):
+        sizes = _check(batch, tasks, count, sizes)
+        batch = _real(batch)
+        lengths = batch.step_mask.sum(axis=1, dtype=np.int32)
+        yield count, batch, Ledger(batch.task_ids, lengths, _checksums(batch))
+        count += len(lengths)
+    if count == 0:
+        raise errors.DemonstrationError(
+            "the pool holds no demonstration; it must be a function that returns an"
+            " iterator over at least one"
+        )
+
+
+def again(
+    pool: Pool, dtype: np.dtype, ledger: Ledger
+) -> Iterator[tuple[int, Demonstrations]]:
+    """Reads the pool once more.
+
+    Yields:
+      How many demonstrations came before, real rows alone.
+
+    Raises:
+      ChangedPoolError: other demonstrations, or another number of them, than before.
+    """
+    known, count = ledger.checksums, 0
+    for batch in _batches(pool, dtype):
+        batch = _real(batch)
+        found = _checksums(batch)
+        expected = known[count : count + len(found)]
+        if len(expected) < len(found):
+            raise errors.ChangedPoolError(
+                f"the pool gave {len(known)} demonstrations in the first pass and more"
+                " in a later one; it must give the same ones in every pass"
+            )
+        if (found != expected).any():
+            raise errors.ChangedPoolError(
+                f"demonstration {count + int(np.argmax(found != expected))} of the pool"
+                " is not what it was in the first pass; the pool must give the same"
+                " ones in the same order, for instance from a seed of its own"
+            )
+        yield count, batch
+        count += len(found)
+    if count < len(known):
+        raise errors.ChangedPoolError(
+            f"the pool gave {len(known)} demonstrations in the first pass and {count}"
+            " in a later one; each call must return an iterator that starts anew"
+        )
+
+
+def microbatches(
+    batches: Iterator[tuple[int, Demonstrations]],
+    pairs: Callable[[int, Demonstrations], tuple[np.ndarray, np.ndarray]],
+    tasks: np.ndarray,
+    size: int,
+) -> Iterator[Microbatch]:
+    """The pairs that count, gathered into full microbatches; the last one is padded.
+
+    Args:
+      batches: of demonstrations, and how many came before.
+      pairs: `(before, batch) -> (rows, task_ids)`, those of a batch that count.
+      tasks: `[C, D]`.
+      size: pairs of a microbatch.
+    """
+    parts: list[Microbatch] = []
+    held = 0
+    for first, batch in batches:
+        rows, ids = pairs(first, batch)
+        for start, end in _cuts(len(rows), size - held, size):
+            chosen = rows[start:end]
+            relabelled = Demonstrations(*(leaf[chosen] for leaf in batch))
+            parts.append(Microbatch(relabelled, first + chosen, ids[start:end]))
+            held += end - start
+            if held == size:
+                yield _joined(parts, tasks, size)
+                parts, held = [], 0
+    if held:
+        yield _joined(parts, tasks, size)
+
+
+def _cuts(total: int, first: int, size: int) -> Iterator[tuple[int, int]]:
+    """Bounds of parts of `total`: `first` of them, then `size` at a time."""
+    start, end = 0, min(first, total)
+    while start < total:
+        yield start, end
+        start, end = end, min(end + size, total)
+
+
+def _joined(parts: list[Microbatch], tasks: np.ndarray, size: int) -> Microbatch:
+    rows = np.concatenate([part.rows for part in parts])
+    ids = np.concatenate([part.task_ids for part in parts])
+    missing = size - len(rows)
+
+    def padded(*leaves: np.ndarray) -> np.ndarray:
+        blank = np.zeros((missing, *leaves[0].shape[1:]), leaves[0].dtype)
+        return np.concatenate([*leaves, blank])
+
+    demos = Demonstrations(*map(padded, *(part.demos for part in parts)))
+    demos = demos._replace(tasks=padded(tasks[ids]), task_ids=padded(ids))
+    return Microbatch(demos, rows, ids)
+
+
+def _batches(pool: Pool, dtype: np.dtype) -> Iterator[Demonstrations]:
+    """As NumPy arrays of the types that all microbatches have."""
+    for batch in pool():
+        yield Demonstrations(
+            *(np.asarray(leaf, dtype) for leaf in batch[:2]),
+            np.asarray(batch.step_mask, bool),
+            np.asarray(batch.tasks, dtype),
+            np.asarray(batch.task_ids, np.int32),
+            np.asarray(batch.demo_mask, bool),
+        )
+
+
+def _real(batch: Demonstrations) -> Demonstrations:
+    count = int(batch.demo_mask.sum())
+    return Demonstrations(*(leaf[:count] for leaf in batch))
+
+
+def _check(batch: Demonstrations, tasks: np.ndarray, before: int, sizes):
+    """Raises for a batch that does not fit; `sizes` of those before, or None."""
+    demonstrations_lib.validate(
+        batch, task_size=tasks.shape[1], num_tasks=tasks.shape[0]
+    )
+    found = (*batch.observations.shape[1:], batch.actions.shape[-1])
+    if sizes is not None and found != sizes:
+        raise errors.DemonstrationError(
+            f"demonstration {before} has (steps, state, action) sizes {found}; those"
+            f" before it have {sizes}, and all of a pool must have the same"
+        )
+    known = tasks[np.maximum(batch.task_ids, 0)]
+    alien = (batch.task_ids < 0) | (batch.tasks != known).any(axis=1)
+    if (alien & batch.demo_mask).any():
+        row = int(np.argmax(alien & batch.demo_mask))
+        raise errors.DemonstrationError(
+            f"demonstration {before + row} has task id {int(batch.task_ids[row])} and a"
+            " task vector that is not the evaluation task's of that id; every"
+            " demonstration of a pool must be of one of the evaluation tasks"
+        )
+    return found
+
+
+def _checksums(batch: Demonstrations) -> np.ndarray:
+    """One number per demonstration, over all that is recorded of it."""
+    sums = np.zeros(len(batch.task_ids), np.uint32)
+    for row, steps in enumerate(batch.step_mask):
+        recorded = batch.observations[row][steps], batch.actions[row][steps]
+        for leaf in (*recorded, steps, batch.task_ids[row]):
+            sums[row] = zlib.crc32(leaf.tobytes(), int(sums[row]))
+    return sums

@@ -1,0 +1,192 @@
+"""Active selection from a pool that is read again and again, never held.
+
+The criterion is that of `selectors.amf` on the path by features (`features.py`), which
+needs three passes, because each needs a sum over the whole of the one before it:
+
+1. "weights": log-likelihoods `[C, N]` of all demonstrations under all tasks, and from
+   them the importance weights (eq. 3);
+2. "moments": `G` of the history and `S` of the weighted occupancy, P x P each;
+3. "scores": the value of each block, given both.
+
+Weights that are sharp leave few pairs of a task and a demonstration, and the last two
+passes embed no others. The table of likelihoods and a few more numbers for each
+demonstration are all that grows with the pool.
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from amf_jax import cost, errors, importance, problem
+from amf_jax.embeddings import Embedding
+from amf_jax.features import mean_diagonal
+from amf_jax.selectors import options
+from amf_jax.selectors.base import Choice, SelectorInfo, check_choice, pick
+from amf_jax.selectors.pairs import is_skipped
+from amf_jax.streaming import passes, steps
+from amf_jax.streaming.passes import OnProgress, Request
+from amf_jax.streaming.reading import Pool, first_pass
+
+# Steps of a microbatch: enough to keep a matmul busy.
+_STEPS_AT_A_TIME = 1024
+
+
+def select(
+    pool: Pool,
+    embedding: Embedding,
+    log_likelihood: Callable | None,
+    tasks: Any,
+    *,
+    params: Any,
+    embedding_params: Any,
+    task_weights: Any | None = None,
+    weights: str = "self_normalised",
+    condition_on_history: bool = True,
+    normalise_kernel: bool = True,
+    noise_variance: float = 1.0,
+    likelihood_clip: tuple[float, float] | None = None,
+    weight_tolerance: float | None = 0.0,
+    microbatch_size: int | None = None,
+    on_progress: OnProgress = lambda name, done, total: None,
+) -> tuple[Choice, SelectorInfo]:
+    """The task to demonstrate next, from a pool that need not fit in memory.
+
+    The choice and the scores of `selectors.amf` by the variance criterion (eq. 4), at a
+    first selection. It runs on the host and cannot be jitted; what it does to a
+    microbatch is compiled once, and not again in later selections with the same
+    functions and shapes.
+
+    Args:
+      pool: returns, each time it is called, an iterator over all demonstrations, in
+        batches of any sizes. It is called three times.
+      embedding: with `features`, of width P: memory grows with P^2.
+      log_likelihood: as in `selectors.amf`.
+      tasks: evaluation tasks `[C, D]`; every demonstration is of one of them.
+      params: of the current policy, for the importance weights.
+      embedding_params: parameters that the embeddings are taken at.
+      task_weights: probabilities of the tasks; None is uniform.
+      weights: as in `selectors.amf`.
+      condition_on_history: as in `selectors.amf`; the history is the pool.
+      normalise_kernel: as in `selectors.amf`.
+      noise_variance: as in `selectors.amf`.
+      likelihood_clip: as in `selectors.amf`.
+      weight_tolerance: as in `selectors.amf`; the last two passes cost in proportion to
+        the pairs that are not skipped.
+      microbatch_size: demonstrations at work at a time; None takes about 1024 steps.
+        The choice is the same for every size.
+      on_progress: called after each microbatch, see `OnProgress`.
+
+    Returns:
+      The choice, and diagnostics as those of `selectors.amf`.
+
+    Raises:
+      UnknownNameError: for an unknown weight mode.
+      InvalidArgumentError: for arguments out of range or that contradict each other.
+      DemonstrationError: demonstrations that are malformed or of no evaluation task.
+      ChangedPoolError: a later pass reads other demonstrations than the first.
+      SelectionError: scores that are not finite, as `selectors.check_choice`.
+    """
+    _check(
+        embedding,
+        log_likelihood,
+        weights,
+        noise_variance,
+        weight_tolerance,
+        microbatch_size,
+    )
+    tasks = problem.check_tasks(tasks, None)
+    shares = problem.check_weights(task_weights, tasks)
+    vectors = np.asarray(tasks)
+    first = first_pass(pool, vectors)
+    head = next(first)
+    if microbatch_size is None:
+        microbatch_size = max(1, _STEPS_AT_A_TIME // head[1].step_mask.shape[1])
+    width = steps.width(embedding, embedding_params, head[1])
+    request = Request(
+        pool,
+        embedding,
+        log_likelihood,
+        tasks,
+        params,
+        embedding_params,
+        microbatch_size,
+        on_progress,
+    )
+
+    first = itertools.chain([head], first)
+    table, ledger = passes.weigh(request, first, weights, likelihood_clip)
+    info = _unscored(tasks, table)
+    if not np.isfinite(table).all():  # nor would the scores be
+        check_choice(_best(info), info)
+    if weight_tolerance is not None:
+        skipped = is_skipped(jnp.asarray(table), weight_tolerance)
+        table = np.where(np.asarray(skipped), 0.0, table)
+
+    mass = np.asarray(shares, table.dtype)[:, None] * table
+    own = ledger.task_ids == np.arange(len(vectors))[:, None]
+    moments = passes.sum_moments(
+        request, ledger, own & condition_on_history, mass, width
+    )
+    kept, horizon = int((table != 0).sum()), head[1].step_mask.shape[1]
+    predicted = cost.multiply_adds(
+        "feature", cost.Sizes(kept, kept, horizon, 0, 0, width)
+    )
+    scale = 1.0
+    if normalise_kernel:
+        steps_visited = mass.sum(axis=0, dtype=np.float64) @ ledger.lengths
+        scale = mean_diagonal(steps.value(moments.occupancy), steps_visited)
+    given = steps.whiten(moments, noise_variance, scale, table.dtype)
+    info = info._replace(
+        scores=jnp.asarray(passes.score(request, ledger, table, given)),
+        jitter=given.jitter,
+        pruned_weight=info.importance_weights.sum(axis=1) - table.sum(axis=1),
+        multiply_adds=jnp.asarray(predicted, table.dtype),
+    )
+    choice = _best(info)
+    check_choice(choice, info)
+    return choice, info
+
+
+def _check(
+    embedding: Embedding,
+    log_likelihood: Callable | None,
+    weights: str,
+    noise_variance: float,
+    weight_tolerance: float | None,
+    microbatch_size: int | None,
+) -> None:
+    """Raises for options that are out of range or contradict each other."""
+    options.check_choices("variance", weights, log_likelihood, True, None)
+    options.check_ranges(noise_variance, None, weight_tolerance, None)
+    if embedding.features is None:
+        raise errors.InvalidArgumentError(
+            "embedding.features is None, but a pool is summed up in the space of"
+            " explicit embeddings; use projected_gradient instead of network_gradient"
+        )
+    if microbatch_size is not None:
+        problem.check_positive({"microbatch_size": microbatch_size})
+
+
+def _unscored(tasks: Array, table: np.ndarray) -> SelectorInfo:
+    """Diagnostics before there are scores."""
+    count, nothing = len(tasks), jnp.full((), jnp.nan, tasks.dtype)
+    weights = jnp.asarray(table)
+    return SelectorInfo(
+        scores=jnp.full((count,), jnp.nan, tasks.dtype),
+        candidates=tasks,
+        effective_sample_size=importance.effective_sample_size(weights),
+        importance_weights=weights,
+        jitter=nothing,
+        pruned_weight=jnp.full((count,), jnp.nan, tasks.dtype),
+        path=jnp.int32(cost.PATHS.index("feature")),
+        multiply_adds=nothing,
+    )
+
+
+def _best(info: SelectorInfo) -> Choice:
+    ids = jnp.arange(len(info.candidates), dtype=jnp.int32)
+    return pick(info.scores, ids, info.candidates)
