@@ -23,7 +23,6 @@ from jaxtyping import Array
 
 from amf_jax import cost, errors, importance, problem
 from amf_jax.embeddings import Embedding
-from amf_jax.features import mean_diagonal
 from amf_jax.selectors import options
 from amf_jax.selectors.base import Choice, SelectorInfo, check_choice, pick
 from amf_jax.selectors.pairs import is_skipped
@@ -100,6 +99,11 @@ def select(
     )
     tasks = problem.check_tasks(tasks, None)
     shares = problem.check_weights(task_weights, tasks)
+    if not callable(pool):
+        raise errors.InvalidArgumentError(
+            "pool must be a function that returns an iterator anew at each call, got"
+            f" {type(pool).__name__}"
+        )
     vectors = np.asarray(tasks)
     first = first_pass(pool, vectors)
     head = next(first)
@@ -132,19 +136,16 @@ def select(
         request, ledger, own & condition_on_history, mass, width
     )
     kept, horizon = int((table != 0).sum()), head[1].step_mask.shape[1]
-    predicted = cost.multiply_adds(
-        "feature", cost.Sizes(kept, kept, horizon, 0, 0, width)
-    )
-    scale = 1.0
+    sizes = cost.Sizes(kept, kept, horizon, 0, 0, features=width, own=True)
+    visited = None
     if normalise_kernel:
-        steps_visited = mass.sum(axis=0, dtype=np.float64) @ ledger.lengths
-        scale = mean_diagonal(steps.value(moments.occupancy), steps_visited)
-    given = steps.whiten(moments, noise_variance, scale, table.dtype)
+        visited = float(mass.sum(axis=0, dtype=np.float64) @ ledger.lengths)
+    given = steps.whiten(moments, noise_variance, visited, table.dtype)
     info = info._replace(
         scores=jnp.asarray(passes.score(request, ledger, table, given)),
         jitter=given.jitter,
         pruned_weight=info.importance_weights.sum(axis=1) - table.sum(axis=1),
-        multiply_adds=jnp.asarray(predicted, table.dtype),
+        multiply_adds=jnp.asarray(cost.multiply_adds("feature", sizes), table.dtype),
     )
     choice = _best(info)
     check_choice(choice, info)

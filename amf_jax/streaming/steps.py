@@ -36,7 +36,7 @@ class Sum(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Second moments of embeddings, of two occupancies of the same points.
+    """Upper triangles of second moments, of two occupancies of the same points.
 
     Attributes:
       history: `G`, of the demonstrations at hand under their own tasks.
@@ -52,13 +52,13 @@ class Whitened(NamedTuple):
 
     Attributes:
       whitener: of the history.
-      moment: `S`, whitened.
+      half_moment: `features.half` of `S`, whitened.
       noise_variance: in units of the scaled kernel.
       jitter: diagonal term that the factor needed.
     """
 
     whitener: Whitener
-    moment: Float[Array, "P P"]
+    half_moment: Float[Array, "P P"]
     noise_variance: Float[Array, ""]
     jitter: Float[Array, ""]
 
@@ -142,10 +142,11 @@ def add_moments(
     """
     phi, steps = embed(embedding, params, demos)
     flat = phi.reshape(-1, phi.shape[-1])
+    blank = jnp.zeros((flat.shape[1], flat.shape[1]), flat.dtype)
 
     def moment(weights: Float[Array, " b"]) -> Array:
         spread = jnp.where(steps, weights[:, None], 0.0).ravel()
-        return features.second_moment(flat, spread)
+        return features.add_second_moment(blank, flat, spread)
 
     return Moments(
         add(moments.history, moment(at_hand)), add(moments.occupancy, moment(mass))
@@ -159,7 +160,7 @@ def scores(
     """The expected reduction of the variance by each pair of a microbatch (eq. 4)."""
     phi, steps = embed(embedding, params, demos)
     return features.expected_variance_reduction(
-        given.whitener, phi, steps, given.moment, given.noise_variance
+        given.whitener, phi, steps, given.half_moment, given.noise_variance
     )
 
 
@@ -181,22 +182,31 @@ def embed(embedding: Embedding, params, demos: Demonstrations) -> tuple[Array, A
     return embedding.features(flat).reshape(*steps.shape, -1), steps
 
 
-def whiten(moments: Moments, noise_variance: float, scale: float, dtype) -> Whitened:
+def whiten(
+    moments: Moments, noise_variance: float, mass: float | None, dtype
+) -> Whitened:
     """What is left to do with P x P matrices: once, on the CPU, in double precision.
 
     The history of a large pool outweighs the noise by as many orders of magnitude as it
     has steps, and what single precision would lose are the directions that it knows
     least about.
+
+    Args:
+      moments: of the whole pool.
+      noise_variance: in units of the scaled kernel.
+      mass: of the occupancy, to scale the kernel by its mean diagonal; None does not.
+      dtype: floating type of what is returned.
     """
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
-        posterior = FeaturePosterior(
-            second_moment=jnp.asarray(value(moments.history)),
-            noise_variance=jnp.asarray(noise_variance, jnp.float64),
-            scale=jnp.asarray(scale, jnp.float64),
-            jitter=jnp.zeros((), jnp.float64),
+        uppers = (jnp.asarray(value(held)) for held in moments)
+        history, occupancy = map(features.mirrored, uppers)
+        noise_variance, one = (
+            jnp.asarray(x, history.dtype) for x in (noise_variance, 1)
         )
+        scale = one if mass is None else features.mean_diagonal(occupancy, mass)
+        posterior = FeaturePosterior(history, noise_variance, scale, jitter=0 * one)
         whitener, posterior = _factor(posterior)
-        moment = _whiten_moment(whitener, jnp.asarray(value(moments.occupancy)))
-        found = Whitened(whitener, moment, posterior.noise_variance, posterior.jitter)
+        half = features.half(_whiten_moment(whitener, occupancy))
+        found = Whitened(whitener, half, posterior.noise_variance, posterior.jitter)
         found = jax.tree.map(np.asarray, found)
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), found)
