@@ -3,14 +3,17 @@
     python examples/large_pool.py --help
 
 The policy was pre-trained on the first half of the tasks and fine-tuned on all. Its
-gradients have 180 000 numbers and are sketched to a few hundred; the demonstrations would
-take 800 MB, and with every task 16 GB.
+gradients have 180 000 numbers and are sketched to a few hundred. The demonstrations
+would take 800 MB.
 """
 
 import argparse
 import os
 import resource
 import time
+
+# Before JAX is imported, see "Many small factors" in docs/sharp_bits.md.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
 import jax.numpy as jnp
@@ -123,7 +126,7 @@ def main(arguments=None):
     pretrained = train(policy, policy.init(jax.random.key(0)), half)
     current = train(policy, pretrained, shown)
 
-    before, load = peak_mib(), os.getloadavg()[0]
+    before, load, spent = peak_mib(), os.getloadavg()[0], time.process_time()
     bars = Bars(console, options.demonstrations)
     with bars.progress:
         choice, info = streaming.select(
@@ -138,7 +141,9 @@ def main(arguments=None):
         )
     report(console, info)
     times = ", ".join(f"{name} {bars.seconds[name]:.0f} s" for name in PASSES)
-    console.print(f"{times}; load {load:.1f} before and {os.getloadavg()[0]:.1f} after")
+    spent = time.process_time() - spent
+    console.print(f"{times}; {spent:.0f} s of all cores together")
+    console.print(f"load {load:.1f} before, {os.getloadavg()[0]:.1f} after")
     console.print(f"peak memory {before:.0f} MiB before, {peak_mib():.0f} MiB after")
     console.print(f"demonstrate task {choice.task_id} next")
     return int(choice.task_id)
