@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from amf_jax import embeddings, greedy, posterior
 from benchmarks import peers, problems
 from benchmarks.jobs.base import Bench, compare, compiled, same_choices
 from benchmarks.peers import Peer
@@ -24,42 +24,17 @@ def choose(
     batch: int,
     noise_variance: float,
 ) -> Int[Array, " batch"]:
-    """Points in the order in which each lowers the targets' summed variance the most.
-
-    With R the covariance of points and targets given those chosen so far, and r that of
-    the points themselves, a point brings `sum_t R[x, t]^2 / (r[x, x] + noise)`; one
-    that is chosen changes both by an exact rank-one update.
-
-    Args:
-      points: embeddings of the candidates; the kernel is their inner product.
-      targets: embeddings of the points whose variance counts.
-      batch: how many to choose, each at most once.
-      noise_variance: of an observation.
-    """
-
-    def step(i, carry):
-        across, variance, columns, chosen = carry
-        gains = jnp.sum(across**2, axis=1) / (variance + noise_variance)
-        taken = jnp.zeros_like(variance, bool).at[chosen].set(True, mode="drop")
-        best = jnp.argmax(jnp.where(taken, -jnp.inf, gains))
-        column = points @ points[best] - columns.T @ columns[:, best]
-        column /= jnp.sqrt(variance[best] + noise_variance)
-        row = across[best] / jnp.sqrt(variance[best] + noise_variance)
-        return (
-            across - column[:, None] * row[None, :],
-            variance - column**2,
-            columns.at[i].set(column),
-            chosen.at[i].set(best.astype(chosen.dtype)),
-        )
-
-    count = points.shape[0]
-    carry = (
-        points @ targets.T,
-        jnp.sum(points**2, axis=1),
-        jnp.zeros((batch, count), points.dtype),
-        jnp.full((batch,), count, jnp.int32),  # out of range: not chosen yet
+    """Rows of `points` in the order in which the library chooses them."""
+    prior = posterior.empty(points, 1, noise_variance)
+    chosen = greedy.reduce_variance(
+        embeddings.linear_kernel,
+        embeddings.linear_diagonal,
+        prior,
+        points,
+        targets,
+        batch,
     )
-    return jax.lax.fori_loop(0, batch, step, carry)[-1]
+    return chosen.indices
 
 
 def run(bench: Bench) -> Iterator[Row]:
