@@ -131,9 +131,13 @@ def selection(sizes: Sizes, *, fitted: bool = False, seed: int = 0) -> Problem:
 def explicit_points(sizes: Sizes, count: int) -> np.ndarray:
     """`count` embeddings `[count, p]` of a fresh policy, of mean squared length one."""
     problem = selection(sizes)
-    demos, tasks, _, params, _, _ = problem.context
+    context = problem.context
     factored = jax.jit(embeddings.embed_relabelled, static_argnums=0)(
-        problem.embedding, params, jax.random.key(0), demos, tasks
+        problem.embedding,
+        context.embedding_params,
+        jax.random.key(0),
+        context.demos,
+        context.tasks,
     )
     chosen = np.random.default_rng(0).permutation(sizes.points)[:count]
     points = np.asarray(

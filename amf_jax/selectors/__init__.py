@@ -1,14 +1,17 @@
 """Selectors: pure rules that decide which task to demonstrate next."""
 
+from amf_jax.selectors import pending
 from amf_jax.selectors.amf import AmfState, amf
 from amf_jax.selectors.base import (
     Choice,
     Context,
+    Pending,
     Selector,
     SelectorInfo,
     carry_over,
     check_choice,
 )
+from amf_jax.selectors.batch import select_batch
 from amf_jax.selectors.learning_progress import learning_progress
 from amf_jax.selectors.presets import amf_paper, prior_entropy
 from amf_jax.selectors.rebalancing import rebalancing
@@ -22,6 +25,7 @@ __all__ = [
     "AmfState",
     "Choice",
     "Context",
+    "Pending",
     "Selector",
     "SelectorInfo",
     "amf",
@@ -31,9 +35,11 @@ __all__ = [
     "get",
     "learning_progress",
     "make",
+    "pending",
     "prior_entropy",
     "rebalancing",
     "round_robin",
+    "select_batch",
     "uniform",
     "warm_start",
 ]

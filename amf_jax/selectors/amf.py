@@ -14,8 +14,8 @@ from amf_jax.demonstrations import Demonstrations
 from amf_jax.embeddings import Embedding
 from amf_jax.features import FeaturePosterior
 from amf_jax.posterior import Posterior
-from amf_jax.selectors import options, weighting
-from amf_jax.selectors.base import Context, Selector, SelectorInfo, pick
+from amf_jax.selectors import options, pending, weighting
+from amf_jax.selectors.base import Context, Pending, Selector, SelectorInfo, pick
 from amf_jax.selectors.feature_path import feature_path
 from amf_jax.selectors.gram_path import gram_path
 from amf_jax.selectors.pairs import Pairs, pair, per_task
@@ -64,6 +64,9 @@ def amf(
     tasks:
 
         score(c') = sum_i W[c',i] sum_{c,j,t} mu(c) W[c,j] U(s_t^j, c | block(c',i))
+
+    Pending demonstrations count as if their modal blocks (`pending.stand_ins`) were at
+    hand, also with `condition_on_history=False`: nothing else can know of them.
 
     Args:
       embedding: how (state, task) pairs become points; see `amf_jax.embeddings`.
@@ -137,6 +140,9 @@ def amf(
             own=finite_tasks,
         )
         name = cost.choose(path, sizes, "feature" in routes)
+        if context.pending is not None:  # which has no say: the state is of one path
+            more = context.pending.mask.size * sizes.horizon
+            sizes = sizes._replace(history=sizes.history + more)
         return name, cost.multiply_adds(name, sizes)
 
     def init(context: Context, history_demos: Demonstrations | None = None) -> AmfState:
@@ -206,6 +212,12 @@ def amf(
         visited_view = route.view(visited)
         share = context.task_weights[visited.order // rows.shape[0]]
         occupancy = route.occupancy(visited_view, share * visited.weights)
+
+        def weigh_pending(asked: Pending):
+            if finite_tasks:
+                return evaluation_weights[asked.task_ids]
+            return weigh(Candidates(asked.task_ids, asked.tasks))
+
         if not frozen_embeddings:  # what was solved belongs to other embeddings
             noise = state.posterior.noise_variance
             state = init(context)
@@ -229,8 +241,15 @@ def amf(
                 state.num_history,
             )
             state = state._replace(posterior=posterior, num_conditioned=count)
-        given, score, score_own = route.scorer(state.posterior, occupancy)
-        state = state._replace(posterior=given)
+        posterior = state.posterior
+        if context.pending is not None:  # until delivered, no part of the state
+            expected = pending.stand_ins(
+                context.pending, sample, weigh_pending(context.pending)
+            )
+            posterior = route.extend(posterior, params, embed_key, expected)
+        given, score, score_own = route.scorer(posterior, occupancy)
+        posterior = state.posterior._replace(jitter=given.jitter)
+        state = state._replace(posterior=posterior)
 
         def objective(candidates: Candidates) -> Float[Array, " K"]:
             if finite_tasks:  # the candidates are the evaluation tasks

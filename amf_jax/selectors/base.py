@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from amf_jax import errors
 from amf_jax.demonstrations import Demonstrations
@@ -24,6 +24,20 @@ class Choice(NamedTuple):
     task: Float[Array, " D"]
 
 
+class Pending(NamedTuple):
+    """Demonstrations that were asked for but are not yet delivered; see `pending`.
+
+    Attributes:
+      task_ids: index of each task among the evaluation tasks; -1 if it is none of them.
+      tasks: their vectors; whatever where a slot is not in use.
+      mask: which of the Q slots are in use, so that no shape changes with their number.
+    """
+
+    task_ids: Int[Array, " Q"]
+    tasks: Float[Array, "Q D"]
+    mask: Bool[Array, " Q"]
+
+
 class Context(NamedTuple):
     """What a selector may look at in one round.
 
@@ -37,6 +51,8 @@ class Context(NamedTuple):
         evaluated and in the rounds to come; the first row is before any fine-tuning.
         Rollouts are information that active fine-tuning does without; None where there
         are none.
+      pending: demonstrations asked for but not yet delivered, where several experts
+        demonstrate in parallel; None is none.
     """
 
     demos: Demonstrations
@@ -45,6 +61,7 @@ class Context(NamedTuple):
     params: Any
     embedding_params: Any
     evaluations: Float[Array, "R C"] | None = None
+    pending: Pending | None = None
 
 
 class SelectorInfo(NamedTuple):

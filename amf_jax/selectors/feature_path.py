@@ -62,6 +62,9 @@ def feature_path(embedding: Embedding, blocks_at_a_time: int | None) -> Path:
 
         return jax.lax.fori_loop(first, last, add, posterior)
 
+    def extend(posterior, params, key, demos):
+        return absorb(posterior, params, key, demos, 0, demos.demo_mask.shape[0])
+
     def embed(pairs: Pairs, order) -> tuple[Array, Bool[Array, "b H"]]:
         points, steps = pairs.points(order)
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), points)
@@ -110,7 +113,9 @@ def feature_path(embedding: Embedding, blocks_at_a_time: int | None) -> Path:
 
         return posterior, score, score
 
-    return Path(empty, absorb, lambda pairs: pairs, occupancy, mean_diagonal, scorer)
+    return Path(
+        empty, absorb, extend, lambda pairs: pairs, occupancy, mean_diagonal, scorer
+    )
 
 
 def _slice(values: Array, i, size: int) -> Array:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from amf_jax import history
+from amf_jax import posterior as gp
 from amf_jax.criteria import Criterion, Occupancy
 from amf_jax.embeddings import Embedding
 from amf_jax.selectors.pairs import Pairs, chunks
@@ -56,6 +57,11 @@ def gram_path(
             embedding, posterior, params, key, demos, first, last, offset
         )
 
+    def extend(posterior, params, key, demos):
+        count, held = demos.demo_mask.shape[0], posterior.mask.shape[0]
+        roomy = gp.with_room(posterior, demos.step_mask.size)
+        return absorb(roomy, params, key, demos, 0, count, held)
+
     def view(pairs: Pairs) -> View:
         return View(pairs, *_embed(pairs))
 
@@ -86,7 +92,7 @@ def gram_path(
         score_own = functools.partial(score_by, criterion.score_own or criterion.score)
         return posterior, score, score_own
 
-    return Path(empty, absorb, view, occupancy, mean_diagonal, scorer)
+    return Path(empty, absorb, extend, view, occupancy, mean_diagonal, scorer)
 
 
 def _embed(pairs: Pairs) -> tuple[Any, Bool[Array, "P H"]]:

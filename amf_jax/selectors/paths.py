@@ -12,6 +12,8 @@ class Path(NamedTuple):
         room for as many steps.
       absorb: `(posterior, params, key, demos, first, last, offset) -> posterior`,
         conditioned on demonstrations `first` to `last - 1` under their own tasks.
+      extend: `(posterior, params, key, demos) -> posterior`, conditioned on all of them
+        as well, in room of their own.
       view: `(pairs) -> view` of pairs of a task and a demonstration.
       occupancy: `(view, mass [P]) -> occupancy` of the pairs of the evaluation tasks.
       mean_diagonal: `(occupancy) -> scalar`, weighted mean of `k(x, x)`.
@@ -23,6 +25,7 @@ class Path(NamedTuple):
 
     empty: Callable[..., Any]
     absorb: Callable[..., Any]
+    extend: Callable[..., Any]
     view: Callable[..., Any]
     occupancy: Callable[..., Any]
     mean_diagonal: Callable[..., Any]

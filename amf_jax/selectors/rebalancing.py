@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Int
 
 from amf_jax import errors
 from amf_jax.selectors.base import Choice, Context, Selector, empty_info
@@ -15,8 +16,8 @@ def rebalancing(pretraining_counts: Sequence | np.ndarray | None = None) -> Sele
 
     A privileged baseline (appendix I): it is told how many demonstrations of each task
     the policy was pre-trained on, which is unknown for most pre-trained policies and
-    which no other rule is told. It evens out the numbers of demonstrations, whatever
-    the weights of the tasks.
+    which no other rule is told. It evens out the numbers of demonstrations, pending
+    ones included, whatever the weights of the tasks.
 
     Args:
       pretraining_counts: demonstrations of each of the C evaluation tasks in the
@@ -53,10 +54,13 @@ def rebalancing(pretraining_counts: Sequence | np.ndarray | None = None) -> Sele
         return ()
 
     def select(key, state, context: Context):
-        demos, num_tasks = context.demos, context.tasks.shape[0]
-        of_task = demos.task_ids[:, None] == jnp.arange(num_tasks)[None, :]
-        held = of_task & demos.demo_mask[:, None]
-        counts = jnp.asarray(known, jnp.int32) + held.sum(axis=0, dtype=jnp.int32)
+        num_tasks = context.tasks.shape[0]
+        counts = jnp.asarray(known, jnp.int32) + _count(
+            context.demos.task_ids, context.demos.demo_mask, num_tasks
+        )
+        if context.pending is not None:
+            asked = context.pending
+            counts += _count(asked.task_ids, asked.mask, num_tasks)
         least = jnp.where(counts == counts.min(), 0.0, -jnp.inf)
         task_id = jax.random.categorical(key, least).astype(jnp.int32)
         info = empty_info(context, num_tasks)._replace(
@@ -65,3 +69,11 @@ def rebalancing(pretraining_counts: Sequence | np.ndarray | None = None) -> Sele
         return Choice(task_id, context.tasks[task_id]), state, info
 
     return Selector(init, select)
+
+
+def _count(
+    task_ids: Int[Array, " n"], mask: Bool[Array, " n"], num_tasks: int
+) -> Int[Array, " C"]:
+    """Demonstrations of each evaluation task, those of the mask alone."""
+    of_task = task_ids[:, None] == jnp.arange(num_tasks)[None, :]
+    return (of_task & mask[:, None]).sum(axis=0, dtype=jnp.int32)

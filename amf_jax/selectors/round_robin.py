@@ -9,8 +9,8 @@ from amf_jax.selectors.base import Choice, Context, Selector, empty_info
 def round_robin() -> Selector:
     """Asks for each evaluation task in turn, whatever the policy can do.
 
-    Its state is the number of rounds selected so far. Without a warm start, the first
-    is task 0.
+    Its state is the number of selections so far, pending ones included. Without a warm
+    start, the first is task 0.
     """
 
     def init(context: Context, history=None):

@@ -1,4 +1,4 @@
-"""Warm start: the first rounds ask for each task once, whatever the selector."""
+"""Warm start: the first selections ask for each task once, whatever the selector."""
 
 from typing import NamedTuple
 
@@ -7,12 +7,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from amf_jax import errors
+from amf_jax.selectors import pending
 from amf_jax.selectors.base import Choice, Context, Selector
 from amf_jax.selectors.round_robin import turn
 
 
 class WarmStartState(NamedTuple):
-    """Rounds selected so far, and the state of the selector that takes over."""
+    """Selections so far, and the state of the selector that takes over."""
 
     round: Int[Array, ""]
     inner: object
@@ -22,12 +23,14 @@ def warm_start(selector: Selector, rounds: int, sample_tasks=None) -> Selector:
     """Asks for each task in turn during the first rounds, then defers to `selector`.
 
     Importance weights need demonstrations to weigh, so that every active rule starts
-    with a few that are not its own choice (section 4.2).
+    with a few that are not its own choice (section 4.2). What is pending cannot be
+    weighed yet: the warm start lasts until the demonstrations of `rounds` selections
+    are at hand, and so to the end of a batch that begins in it.
 
     Args:
       selector: takes over after the warm start.
-      rounds: length of the warm start; the paper takes one round per task. With more
-        rounds than tasks, the tasks are gone through again.
+      rounds: length of the warm start, in selections; the paper takes one per task.
+        With more than there are tasks, these are gone through again.
       sample_tasks: `(key, count) -> [count, D]` for continuous task spaces, which are
         drawn from at random; None goes through the evaluation tasks.
     """
@@ -48,8 +51,9 @@ def warm_start(selector: Selector, rounds: int, sample_tasks=None) -> Selector:
                 choice = Choice(jnp.int32(-1), task)
             return choice, inner, info
 
+        delivered = state.round - pending.count(context.pending)
         choice, inner, info = jax.lax.cond(
-            state.round < rounds, scheduled, selector.select, key, state.inner, context
+            delivered < rounds, scheduled, selector.select, key, state.inner, context
         )
         return choice, WarmStartState(state.round + 1, inner), info
 

@@ -28,7 +28,7 @@ def selection(
       noise_variance: in units of the kernel divided by its weighted mean diagonal.
       dtype: that everything is computed in.
     """
-    demos, tasks, task_weights, params, _, _ = problem.context
+    demos, tasks, task_weights, params = problem.context[:4]
     layers: Layers = {
         name: {leaf: np.asarray(value, dtype) for leaf, value in layer.items()}
         for name, layer in params["params"].items()

@@ -21,7 +21,7 @@ def literal(problem: Problem, noise_variance: float) -> Callable[[], np.ndarray]
 
 
 def _selection(problem: Problem, noise_variance: float, score: Callable):
-    demos, tasks, task_weights, params, _, _ = problem.context
+    demos, tasks, task_weights, params = problem.context[:4]
     network = port(params)
     observations, actions = tensor(demos.observations), tensor(demos.actions)
     vectors, mu = tensor(tasks), tensor(task_weights)

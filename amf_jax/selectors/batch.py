@@ -1,0 +1,56 @@
+"""Batches: several demonstrations chosen at once, for demonstrators in parallel."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from amf_jax import errors
+from amf_jax.selectors import pending as pending_lib
+from amf_jax.selectors.base import Choice, Context, Selector, SelectorInfo
+
+
+def select_batch(
+    selector: Selector, key: Key[Array, ""], state: Any, context: Context, size: int
+) -> tuple[Choice, Any, SelectorInfo]:
+    """Selects greedily, each choice with the former ones pending.
+
+    A task may be chosen more than once. Every choice is the best one given those before
+    it; the batch need not be the best of its size (see `greedy.reduce_variance`). A
+    batch of one is a plain selection.
+
+    Args:
+      selector: any; what it makes of pending demonstrations is its own affair.
+      key: of all choices.
+      state: of the selector. It is threaded through the selections.
+      context: of the round. What is pending in it stays so for all of them.
+      size: how many; static under `jax.jit`.
+
+    Returns:
+      Choices, state and diagnostics as `Selector.select` returns them; those of the
+      choices lead with an axis of `size`.
+
+    Raises:
+      InvalidArgumentError: for a size below 1.
+    """
+    if size < 1:
+        raise errors.InvalidArgumentError(f"size must be at least 1, got {size}")
+    if size == 1:
+        choice, state, info = selector.select(key, state, context)
+        choice, info = jax.tree.map(lambda leaf: leaf[None], (choice, info))
+        return choice, state, info
+    held = 0 if context.pending is None else context.pending.mask.shape[0]
+
+    def choose(carry, step):
+        state, pending = carry
+        key, slot = step
+        now = context._replace(pending=pending)
+        choice, state, info = selector.select(key, state, now)
+        return (state, pending_lib.assign(pending, slot, choice)), (choice, info)
+
+    # The last choice has no slot: there is none after it.
+    pending = pending_lib.with_room(context.pending, size - 1, context.tasks)
+    steps = jax.random.split(key, size), held + jnp.arange(size)
+    (state, _), (choices, infos) = jax.lax.scan(choose, (state, pending), steps)
+    return choices, state, infos
