@@ -16,7 +16,8 @@ from amf_jax.checkpoint import Checkpointer
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.learners import Learner, LearnerState
 from amf_jax.records import Record, round_record, success_by_round
-from amf_jax.selectors.base import Context, Selector, check_choice
+from amf_jax.selectors.base import Context, Selector
+from amf_jax.selectors.batch import select_batch, tasks_of
 
 
 class ActiveFineTuner:
@@ -34,12 +35,14 @@ class ActiveFineTuner:
         that was given a pre-trained policy.
       demonstrate: `(task, round, count) -> Demonstrations` with `count` full rows, from
         the expert. `task` is an index, or a task vector if it is none of the evaluation
-        tasks.
+        tasks. Called once for each choice of a round, in the order of choosing.
       evaluate: `(act, state, round) -> mapping` of JSON-able metrics, or None. `act`
         maps NumPy observations `[B, S]` and task ids `[B]` to actions `[B, A]`.
         "success", one number per task, is what selectors see as `evaluations`.
       rounds: the budget, in rounds.
-      demos_per_round: demonstrations of the chosen task per round.
+      demos_per_round: demonstrations of each chosen task per round.
+      batch: tasks that are chosen per round, each with the former ones pending; see
+        `selectors.select_batch`. A pending task counts as one demonstration.
       seed: of every random decision.
       demos: an empty buffer to collect into, from `demonstrations.empty`, with room for
         the whole budget; None makes one of the shape of `pretraining`.
@@ -68,6 +71,7 @@ class ActiveFineTuner:
         task_weights: Any | None = None,
         evaluate: Callable[..., Mapping[str, Any]] | None = None,
         demos_per_round: int = 1,
+        batch: int = 1,
         history: Demonstrations | None = None,
         task_names: Sequence[str] | None = None,
         checkpoint_dir: str | Path | None = None,
@@ -81,12 +85,14 @@ class ActiveFineTuner:
             {
                 "rounds": rounds,
                 "demos_per_round": demos_per_round,
+                "batch": batch,
                 "checkpoint_every": checkpoint_every,
             }
         )
-        self._rounds, self._demos_per_round = rounds, demos_per_round
+        self._rounds, self._batch = rounds, batch
+        self._demos_per_round = demos_per_round
         self._blank = problem.buffer(
-            demos, pretraining, self.tasks, rounds * demos_per_round
+            demos, pretraining, self.tasks, rounds * batch * demos_per_round
         )
         self._learner, self._selector = learner, selector
         self._pretraining, self._history = pretraining, history
@@ -99,12 +105,13 @@ class ActiveFineTuner:
         self._checkpointer = (
             None if checkpoint_dir is None else Checkpointer(checkpoint_dir, identity)
         )
-        self._select = jax.jit(selector.select)
+        self._select = jax.jit(select_batch, static_argnames=("selector", "size"))
         self._update = jax.jit(learner.update)
         self._act = jax.jit(learner.act)
 
         self.records: list[Record] = []
         self.demos = self._blank
+        self.collected = self._blank  # with what a round in progress has brought
         self.learner_state: LearnerState | None = None
         self.selector_state: Any = None
 
@@ -170,7 +177,7 @@ class ActiveFineTuner:
         )
         metrics, seconds = self._measure(evaluate_key, self.learner_state, 0)
         timing = {"select": 0.0, "finetune": 0.0, "evaluate": seconds}
-        self._record(0, None, None, metrics, timing)
+        self._record(0, [], None, metrics, timing)
 
     def _round(self, index: int) -> None:
         assert self.learner_state is not None
@@ -178,21 +185,15 @@ class ActiveFineTuner:
         select_key, update_key, evaluate_key = jax.random.split(key, 3)
 
         started = time.perf_counter()
-        choice, selector_state, info = jax.block_until_ready(
+        context = self._context(self.learner_state)
+        choices, selector_state, infos = jax.block_until_ready(
             self._select(
-                select_key, self.selector_state, self._context(self.learner_state)
+                self._selector, select_key, self.selector_state, context, self._batch
             )
         )
         selecting = time.perf_counter() - started
-        check_choice(choice, info, self._task_names)
-        task_id = int(choice.task_id)
-        task = task_id if task_id >= 0 else np.asarray(choice.task)
-
-        new = self._demonstrate(task, index, self._demos_per_round)
-        problem.check_delivery(
-            new, self.demos, self.tasks, task_id, self._demos_per_round
-        )
-        demos = demonstrations_lib.append(self.demos, new)
+        asked = tasks_of(choices, infos, self._task_names)
+        demos = self._collect(index, asked)
 
         started = time.perf_counter()
         learner_state, _ = jax.block_until_ready(
@@ -210,17 +211,27 @@ class ActiveFineTuner:
             "finetune": finetuning,
             "evaluate": evaluating,
         }
-        self._record(index, task, info, metrics, timing)
+        self._record(index, asked, infos, metrics, timing)
 
-    def _record(self, index, task, info, metrics, seconds) -> None:
+    def _collect(self, index: int, asked: list[int | np.ndarray]) -> Demonstrations:
+        """The demonstrations at hand and those of a round, from the expert."""
+        count, self.collected = self._demos_per_round, self.demos
+        for task in asked:
+            new = self._demonstrate(task, index, count)
+            task_id = task if isinstance(task, int) else -1
+            problem.check_delivery(new, self.demos, self.tasks, task_id, count)
+            self.collected = demonstrations_lib.append(self.collected, new)
+        return self.collected
+
+    def _record(self, index, asked, infos, metrics, seconds) -> None:
         assert self.learner_state is not None
         record = round_record(
             index,
-            task,
+            asked,
             self.demos,
             self.tasks.shape[0],
             self.learner_state.mixing,
-            info,
+            infos,
             metrics,
             seconds,
         )

@@ -13,11 +13,11 @@ Record = dict[str, Any]
 
 def round_record(
     index: int,
-    task: int | np.ndarray | None,
+    asked: Sequence[int | np.ndarray],
     demos: Demonstrations,
     num_tasks: int,
     mixing: Any | None,
-    info: SelectorInfo | None,
+    infos: SelectorInfo | None,
     metrics: Mapping[str, Any],
     seconds: Mapping[str, float],
 ) -> Record:
@@ -25,29 +25,32 @@ def round_record(
 
     Args:
       index: of the round; 0 is before any fine-tuning.
-      task: that was demonstrated, as an index or a vector.
+      asked: tasks that were demonstrated, as indices or vectors. With one alone, `task`
+        and `scores` are its own; with several, lists of each one's.
       demos: at hand after the round.
       num_tasks: C, the number of evaluation tasks.
       mixing: alpha per task, or None without an adaptive prior.
-      info: diagnostics of the selection.
+      infos: diagnostics of the selections, in the same order.
       metrics: of the evaluation; they fill or extend the fields.
       seconds: spent on selecting, fine-tuning and evaluating.
     """
     held = np.asarray(demos.demo_mask)
     ids = np.asarray(demos.task_ids)[held]
     # Cut on the host: on the device every width would be another compilation.
-    weights = info and np.asarray(info.importance_weights)[:, : held.sum()]
+    weights = infos and np.asarray(infos.importance_weights)[0, :, : held.sum()]
+    tasks = [task.tolist() if isinstance(task, np.ndarray) else task for task in asked]
+    scores = infos and (infos.scores if len(tasks) > 1 else infos.scores[0])
     record = {
         "round": index,
-        "task": task.tolist() if isinstance(task, np.ndarray) else task,
+        "task": tasks if len(tasks) > 1 else next(iter(tasks), None),
         "success": None,
         "mean_success": None,
         "return": None,
         "entropy": None,
         "demos_per_task": np.bincount(ids[ids >= 0], minlength=num_tasks).tolist(),
         "mixing": _plain(mixing),
-        "scores": _plain(info and info.scores),
-        "ess": _plain(info and info.effective_sample_size),
+        "scores": _plain(scores),
+        "ess": _plain(infos and infos.effective_sample_size[0]),
         "importance_weights": _plain(weights),
         "seconds": dict(seconds),
     }

@@ -35,7 +35,7 @@ SUITES: Mapping[str, Entry] = {
 }
 
 #: The smallest value of what is counted.
-_LEAST = {"rounds": 1, "demos_per_round": 1, "attempts": 0, "seed": 0}
+_LEAST = {"rounds": 1, "demos_per_round": 1, "batch": 1, "attempts": 0, "seed": 0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,13 +85,17 @@ def build(
     tuner: ActiveFineTuner
 
     def demonstrate(task: int | np.ndarray, round_index: int, count: int):
+        collected = tuner.collected
         # The k-th demonstration of a task is the same whatever was asked for between.
         if isinstance(task, int):
-            number = int(np.sum(np.asarray(tuner.demos.task_ids) == task))
+            number = int(np.sum(np.asarray(collected.task_ids) == task))
             return suite.demonstrate(
                 (config.seed, base.DEMONSTRATIONS, task, number), task, count
             )
-        entropy = (config.seed, base.DEMONSTRATIONS, round_index)
+        before = int(np.sum(collected.demo_mask) - np.sum(tuner.demos.demo_mask))
+        # Those of one round differ; the first is that of a round of one.
+        place = (before,) if before else ()
+        entropy = (config.seed, base.DEMONSTRATIONS, round_index, *place)
         return suite.demonstrate(entropy, task, count)
 
     def evaluate(act: Act, state: learners.LearnerState, round_index: int):
@@ -111,6 +115,7 @@ def build(
         evaluate=evaluate if config.attempts else None,
         rounds=config.rounds,
         demos_per_round=config.demos_per_round,
+        batch=config.batch,
         seed=config.seed,
         history=parts.history,
         task_names=suite.task_names,

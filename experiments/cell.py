@@ -47,8 +47,8 @@ def run_cell(
         "seed": config.seed,
         "method": method,
     }
-    identity = {name: plain[name] for name in plain if name != "results_dir"}
-    experiment = build.build(config, path.with_suffix(".checkpoint"), identity)
+    checkpoint = path.with_suffix(".checkpoint")
+    experiment = build.build(config, checkpoint, results.identity(plain))
     tuner = experiment.tuner
 
     def record(latest: Record) -> None:

@@ -79,6 +79,14 @@ def task_name(task: int | Sequence[float] | None, names: Sequence[str]) -> str:
     return names[task] if task < len(names) else str(task)
 
 
+def asked_for(record: Record, config: ConfigDict) -> str:
+    """The tasks of a record, in order of choosing."""
+    tasks, names = record.get("task"), config.get("task_names", ())
+    if tasks is None or config.get("batch", 1) == 1:
+        return task_name(tasks, names)
+    return ", ".join(task_name(task, names) for task in tasks)
+
+
 def score(record: Record) -> str:
     """The headline number of a record: mean success, or return where there is none."""
     for key, name in (("mean_success", "success"), ("return", "return")):

@@ -37,6 +37,9 @@ PACKAGES = (
 #: Fields that say where results are kept, not what they are.
 LOCATION_FIELDS = frozenset({"results_dir"})
 
+#: Fields of a config that are younger than some result files, and what those did.
+LATER_FIELDS: Mapping[str, Any] = {"batch": 1}
+
 _ABSENT = object()
 
 
@@ -63,6 +66,11 @@ class Run(NamedTuple):
     def seed(self) -> int:
         """The seed of the run."""
         return self.header["seed"]
+
+    @property
+    def batch(self) -> int:
+        """How many tasks were chosen per round."""
+        return complete(self.config)["batch"]
 
 
 def path(
@@ -228,6 +236,19 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields as `flatten`, also those that the file is older than."""
+    return {**LATER_FIELDS, **flatten(config)}
+
+
+def identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells a run's checkpoint from another run's, whatever its age."""
+    known = LOCATION_FIELDS | {
+        name for name, value in LATER_FIELDS.items() if config.get(name) == value
+    }
+    return {name: config[name] for name in config if name not in known}
+
+
 def differences(
     first: Mapping[str, Any], second: Mapping[str, Any], ignore: Iterable[str]
 ) -> list[str]:
@@ -258,7 +279,9 @@ def header_differences(
       As `differences`, of the configs and of what their methods' names stood for. The
       latter are compared as far as both say it: older files do not.
     """
-    differing = differences(first["config"], second["config"], ignore)
+    differing = differences(
+        complete(first["config"]), complete(second["config"]), ignore
+    )
     one, two = first.get("method", {}), second.get("method", {})
     return differing + [
         f"method.{line}" for line in differences(one, two, one.keys() ^ two.keys())

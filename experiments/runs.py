@@ -5,6 +5,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -146,7 +147,7 @@ def warn_if_incomparable(runs: Mapping[str, Sequence[Run]]) -> None:
     Args:
       runs: runs by the name of the curve they make.
     """
-    configs = {name: results.flatten(group[0].config) for name, group in runs.items()}
+    configs = {name: results.complete(group[0].config) for name, group in runs.items()}
     fields = dict.fromkeys(field for config in configs.values() for field in config)
     for field in fields:
         if field in VARYING_FIELDS:
@@ -161,6 +162,12 @@ def warn_if_incomparable(runs: Mapping[str, Sequence[Run]]) -> None:
                 ResultsWarning,
                 stacklevel=2,
             )
+
+
+def asked(run: Run, first: int = 1, last: int | None = None) -> list[Any]:
+    """The tasks asked for in rounds `first` to `last - 1`, in order of choosing."""
+    tasks = [record["task"] for record in run.records[first:last]]
+    return tasks if run.batch == 1 else [task for batch in tasks for task in batch]
 
 
 def values(runs: Sequence[Run], field: str) -> np.ndarray:

@@ -162,7 +162,7 @@ class SweepDisplay:
                 config.method,
                 str(config.seed),
                 f"{run.round}/{config.rounds}" if record else "preparing",
-                progress.task_name(record.get("task"), config.get("task_names", ())),
+                progress.asked_for(record, config),
                 progress.score(record),
                 progress.mixing(record),
                 progress.duration(run.remaining(now)),

@@ -11,7 +11,7 @@ from amf_jax.selectors.base import (
     carry_over,
     check_choice,
 )
-from amf_jax.selectors.batch import select_batch
+from amf_jax.selectors.batch import select_batch, tasks_of
 from amf_jax.selectors.learning_progress import learning_progress
 from amf_jax.selectors.presets import amf_paper, prior_entropy
 from amf_jax.selectors.rebalancing import rebalancing
@@ -40,6 +40,7 @@ __all__ = [
     "rebalancing",
     "round_robin",
     "select_batch",
+    "tasks_of",
     "uniform",
     "warm_start",
 ]

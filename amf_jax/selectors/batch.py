@@ -1,14 +1,22 @@
 """Batches: several demonstrations chosen at once, for demonstrators in parallel."""
 
+import operator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Key
 
 from amf_jax import errors
 from amf_jax.selectors import pending as pending_lib
-from amf_jax.selectors.base import Choice, Context, Selector, SelectorInfo
+from amf_jax.selectors.base import (
+    Choice,
+    Context,
+    Selector,
+    SelectorInfo,
+    check_choice,
+)
 
 
 def select_batch(
@@ -54,3 +62,21 @@ def select_batch(
     steps = jax.random.split(key, size), held + jnp.arange(size)
     (state, _), (choices, infos) = jax.lax.scan(choose, (state, pending), steps)
     return choices, state, infos
+
+
+def tasks_of(
+    choices: Choice, infos: SelectorInfo, task_names: tuple[str, ...] | None = None
+) -> list[int | np.ndarray]:
+    """The tasks of a batch, each an index or, if it is none of them, a vector.
+
+    Raises:
+      SelectionError: as `check_choice`; call it on the host, outside jit.
+    """
+    choices, infos = jax.tree.map(np.asarray, (choices, infos))
+    tasks: list[int | np.ndarray] = []
+    for place, task_id in enumerate(choices.task_id.tolist()):
+        one = operator.itemgetter(place)
+        choice, info = jax.tree.map(one, (choices, infos))
+        check_choice(choice, info, task_names)
+        tasks.append(task_id if task_id >= 0 else choice.task)
+    return tasks

@@ -147,6 +147,11 @@ def selector(
     )
 
 
+def warm_start_selections(config: ConfigDict) -> int:
+    """Length of the warm start, to the end of the batch that it ends in."""
+    return -(-config.warm_start_rounds // config.batch) * config.batch
+
+
 def pretraining(suite: Suite, seed: int, allocation: Sequence[int]) -> Demonstrations:
     """The pre-training demonstrations: `allocation[c]` of each task c."""
     parts = [

@@ -44,7 +44,7 @@ def build(config: ConfigDict, method: Method) -> Parts:
         lambda first, then: gp.condition(hyperparameters, first, then),
         gp.policy(),
         demonstrations_lib.empty(
-            config.rounds * config.demos_per_round,
+            config.rounds * config.batch * config.demos_per_round,
             suite.horizon,
             suite.observation_size,
             suite.action_size,

@@ -130,7 +130,7 @@ def _learner(
         _training(training, training.pretraining_steps),
         _training(training, training.finetuning_steps),
         embedding_policy=embedding_policy,
-        validation_copy_after=config.warm_start_rounds if copied else None,
+        validation_copy_after=base.warm_start_selections(config) if copied else None,
         **forgetting.learner_options(config, method, policy, tasks),
     )
 

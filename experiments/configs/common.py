@@ -20,6 +20,7 @@ def base(suite: str, setting: str, preset: str) -> ml_collections.ConfigDict:
     config.preset = preset
     config.method = "amf"
     config.seed = 0
+    config.batch = 1  # tasks chosen per round
     config.results_dir = "results"
     return config
 

@@ -10,6 +10,7 @@ from experiments.figures.data import Source
 from experiments.figures.suites import Suite
 from experiments.figures.tasks import task_names
 from experiments.results import Run
+from experiments.runs import asked
 
 LATER_ROUNDS = (10, 20)
 
@@ -89,8 +90,7 @@ def task_matrix(run: Run, number: int, tasks: int) -> np.ndarray:
     """
     weights = np.array(run.records[number]["importance_weights"], dtype=float)
     per_round = run.config.get("demos_per_round", 1)
-    asked = [record["task"] for record in run.records[1:number]]
-    shown = np.repeat(np.array(asked, dtype=int), per_round)
+    shown = np.repeat(np.array(asked(run, 1, number), dtype=int), per_round)
     if weights.shape[1] < len(shown):
         raise ResultsError(
             f"seed {run.seed}, round {number}: importance_weights has "

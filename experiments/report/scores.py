@@ -8,7 +8,7 @@ import numpy as np
 from experiments import statistics
 from experiments.report.rule import Verdict
 from experiments.results import Run
-from experiments.runs import matched, score, values
+from experiments.runs import asked, matched, score, values
 from experiments.statistics import Summary
 
 #: Finished runs by method, by (suite, setting), as `runs.collect_all` gives them.
@@ -59,11 +59,9 @@ def share_of_missing(runs: Sequence[Run]) -> np.ndarray:
     """Share of the choices after the warm start that ask for what was missing."""
     config = runs[0].config
     missing = np.array(config["allocation"]) == 0
-    asked = [
-        [record["task"] for record in run.records[config["warm_start_rounds"] + 1 :]]
-        for run in runs
-    ]
-    return missing[np.array(asked)].mean(axis=-1)
+    warm_rounds = -(-config["warm_start_rounds"] // runs[0].batch)
+    chosen = [asked(run, 1 + warm_rounds) for run in runs]
+    return missing[np.array(chosen)].mean(axis=-1)
 
 
 def of_both(

@@ -94,7 +94,8 @@ def rank(runs: Mapping[str, Sequence[Run]]) -> Leaderboard:
     standings = []
     for method, group in groups.items():
         curve = curves[method]
-        demos = np.arange(curve.shape[1]) * group[0].config["demos_per_round"]
+        per_round = group[0].config["demos_per_round"] * group[0].batch
+        demos = np.arange(curve.shape[1]) * per_round
         needed = statistics.demos_to_threshold(curve, demos, threshold)
         per_task = values(group, "success")
         standings.append(
