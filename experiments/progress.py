@@ -105,10 +105,9 @@ def line(progress: RunProgress, now: float) -> str:
     config, record = progress.config, progress.record
     if record is None:
         return "preparing"
-    names = config.get("task_names", ())
     parts = [
         f"round {progress.round}/{config.rounds}",
-        f"asked for {task_name(record.get('task'), names)}",
+        f"asked for {asked_for(record, config)}",
         score(record),
     ]
     if record.get("mixing") is not None:

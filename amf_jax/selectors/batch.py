@@ -50,17 +50,18 @@ def select_batch(
         return choice, state, info
     held = 0 if context.pending is None else context.pending.mask.shape[0]
 
-    def choose(carry, step):
+    def choose(carry, index):
         state, pending = carry
-        key, slot = step
         now = context._replace(pending=pending)
-        choice, state, info = selector.select(key, state, now)
-        return (state, pending_lib.assign(pending, slot, choice)), (choice, info)
+        own_key = jax.random.fold_in(key, index)
+        choice, state, info = selector.select(own_key, state, now)
+        pending = pending_lib.assign(pending, held + index, choice)
+        return (state, pending), (choice, info)
 
     # The last choice has no slot: there is none after it.
     pending = pending_lib.with_room(context.pending, size - 1, context.tasks)
-    steps = jax.random.split(key, size), held + jnp.arange(size)
-    (state, _), (choices, infos) = jax.lax.scan(choose, (state, pending), steps)
+    start = state, pending
+    (state, _), (choices, infos) = jax.lax.scan(choose, start, jnp.arange(size))
     return choices, state, infos
 
 

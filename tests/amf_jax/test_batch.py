@@ -53,7 +53,7 @@ def slots(tasks, ids, unused=0):
 
 
 def posterior_of(state):
-    return state.posterior._replace(jitter=0.0)
+    return state.posterior._replace(jitter=jnp.float32(0))
 
 
 def assert_same(one, other, rtol=1e-4, atol=1e-6):

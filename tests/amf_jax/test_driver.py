@@ -159,6 +159,75 @@ def test_demonstrations_are_counted_by_task(straight):
     assert expert.asked == [(1, 0), (2, 1)]
 
 
+def batches(**options):
+    """Three rounds of two choices; the warm start of two is the first of them."""
+    return make(batch=2, rounds=3, **options)
+
+
+@functools.cache
+def uninterrupted_batches():
+    tuner = batches()
+    tuner.run()
+    return tuner
+
+
+def test_a_round_may_ask_for_several_tasks(quick_compile):
+    expert, tuner = Expert(), uninterrupted_batches()
+    batches(demonstrate=expert).run()
+    _, warm, *active = tuner.records
+    assert (warm["task"], warm["scores"]) == ([0, 1], None)
+    for record in active:
+        scores = np.array(record["scores"])
+        assert scores.shape == (2, 3)
+        assert record["task"] == scores.argmax(axis=1).tolist()
+        assert len(record["ess"]) == 3
+        assert np.shape(record["importance_weights"]) == (3, 2 * record["round"])
+    asked = [task for record in tuner.records[1:] for task in record["task"]]
+    rounds = [index for index in (1, 2, 3) for _ in range(2)]
+    assert expert.asked == list(zip(rounds, asked, strict=True))
+    assert tuner.demos.task_ids.tolist() == asked
+    counts = np.bincount(asked, minlength=3).tolist()
+    assert tuner.records[-1]["demos_per_task"] == counts
+
+
+def test_batches_are_demonstrated_as_often_as_is_asked_for(quick_compile):
+    tuner = make("uniform", batch=2, demos_per_round=3, rounds=1, evaluate=None)
+    tuner.run()
+    assert tuner.demos.task_ids.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_resumed_run_of_batches_equals_a_straight_one(quick_compile, tmp_path):
+    def crash(record):
+        if record["round"] == 2:
+            raise ZeroDivisionError
+
+    first = batches(checkpoint_dir=tmp_path / "run")
+    with pytest.raises(ZeroDivisionError):
+        first.run(crash)
+    first.close()
+    second = batches(checkpoint_dir=tmp_path / "run")
+    second.run()
+    second.close()
+    assert_same_run(second, uninterrupted_batches())
+
+
+def test_an_expert_that_fails_within_a_batch_leaves_the_last_round_whole():
+    seen = []
+
+    def demonstrate(task, round_index, count):
+        seen.append(int(demonstrations_lib.count(tuner.collected)))
+        if len(seen) == 4:
+            raise RuntimeError("the robot fell over")
+        return problems.tiny_demos(len(seen), (task,), tasks=TASKS)
+
+    tuner = make("uniform", batch=2, demonstrate=demonstrate, evaluate=None)
+    with pytest.raises(RuntimeError, match="fell over"):
+        tuner.run()
+    assert seen == [0, 1, 2, 3]
+    assert len(tuner.records) == 2
+    assert int(demonstrations_lib.count(tuner.demos)) == 2
+
+
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(straight):
     again, other = make(), make(seed=1)
     again.run()
@@ -488,6 +557,7 @@ def test_demonstrations_may_be_shorter_than_the_buffer():
         (dict(rounds=0), "rounds must be at least 1, got 0"),
         (dict(rounds=-2), "rounds must be at least 1, got -2"),
         (dict(demos_per_round=0), "demos_per_round"),
+        (dict(batch=0), "batch must be at least 1, got 0"),
         (dict(checkpoint_every=0), "checkpoint_every"),
         (dict(task_weights=[0.5, 0.5]), "task_weights must be 3 numbers"),
         (dict(task_weights=[1.5, -0.5, 0.0]), "not negative"),

@@ -219,7 +219,17 @@ def test_pretraining_shows_the_tasks_that_the_setting_says():
     assert not np.isin(demos.actions, other.actions).any()
 
 
-def test_no_demonstration_is_given_twice(monkeypatch):
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        dict(method="uniform"),
+        # of three choices out of twelve tasks, some are the same with seed 0
+        dict(method="uniform", batch=3),
+        dict(method="amf", batch=3),
+    ],
+    ids=str,
+)
+def test_no_demonstration_is_given_twice(overrides, monkeypatch):
     asked, demonstrate = [], integrator.demonstrate
 
     def spy(entropy, task, count):
@@ -227,14 +237,15 @@ def test_no_demonstration_is_given_twice(monkeypatch):
         return demonstrate(entropy, task, count)
 
     monkeypatch.setattr(integrator, "demonstrate", spy)
-    overrides = dict(method="uniform", rounds=3, demos_per_round=2, attempts=0)
+    overrides = dict(rounds=3, demos_per_round=2, attempts=0) | overrides
     built = build.build(loading.load("integrator:6", overrides))
     built.tuner.run()
-    assert len(set(asked)) == len(asked) == 6 + 3
+    calls = 3 * overrides.get("batch", 1)
+    assert len(set(asked)) == len(asked) == 6 + calls
     actions = np.concatenate(
         [
-            np.asarray(built.tuner.demos.actions).reshape(6, -1),
+            np.asarray(built.tuner.demos.actions).reshape(2 * calls, -1),
             np.asarray(built.tuner.learner_state.auxiliary.actions).reshape(12, -1),
         ]
     )
-    assert len(np.unique(actions, axis=0)) == 18
+    assert len(np.unique(actions, axis=0)) == 2 * calls + 12

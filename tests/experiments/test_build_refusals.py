@@ -68,6 +68,7 @@ from experiments.configs import loading
             errors.InvalidArgumentError,
             "demos_per_round must be at least 1, got 0",
         ),
+        ("integrator:6", {"batch": 0}, errors.InvalidArgumentError, "batch"),
         (
             "integrator:6",
             {"method": "learning_progress"},

@@ -19,6 +19,7 @@ COMMON = {
     "task_names",
     "attempts",
     "demos_per_round",
+    "batch",
     "warm_start_rounds",
     "checkpoint_every",
 }

@@ -215,6 +215,16 @@ def test_weight_matrix_by_hand():
     )
 
 
+def test_weight_matrix_of_batches():
+    # two rounds of two choices, each demonstrated once
+    matrix = [[0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]]
+    run = weight_run(matrix, [[1, 0], [1, 1]])
+    run.config["batch"] = 2
+    np.testing.assert_allclose(
+        weights.task_matrix(run, 3, 2), [[0.2, 0.8 / 3], [0.3, 0.7 / 3]]
+    )
+
+
 def test_too_few_weights_are_an_error():
     run = weight_run([[0.2], [0.8]], [1, 0])
     with pytest.raises(ResultsError, match="1 columns for 2 demonstrations"):

@@ -75,6 +75,16 @@ def test_line_of_a_continuous_task_without_success(config):
     )
 
 
+def test_line_of_a_batch_names_all_of_it(config):
+    with config.unlocked():
+        config.batch = 2
+    run = progress.RunProgress(config)
+    run.observe(fake_cells.record(0), 0.0)
+    assert "asked for –," in progress.line(run, 0.0)
+    run.observe({**fake_cells.record(1), "task": [3, 0]}, 0.0)
+    assert "asked for faucet close, mug left, success" in progress.line(run, 0.0)
+
+
 def test_plain_display_writes_a_line_per_round(config):
     console, clock = Console(file=io.StringIO(), width=60), Clock()
     with progress.RunDisplay(config, console, clock) as display:

@@ -114,6 +114,13 @@ def test_share_of_missing_counts_choices_after_the_warm_start():
     np.testing.assert_allclose(scores.share_of_missing(runs), [0.75, 0.0])
 
 
+def test_share_of_missing_counts_all_of_a_batch_behind_the_warm_start():
+    run = neural("amf", 0, tasks=([0, 1], [0, 2], [2, 3]), success=((0,) * 4,) * 4)
+    # a warm start of one selection takes a round of two
+    run.config["batch"] = 2
+    np.testing.assert_allclose(scores.share_of_missing([run]), [0.75])
+
+
 def test_comparison_pairs_the_seeds_that_both_have():
     better = [neural("amf", s, success=((0, 0, 0, 0), (1, 1, 0, 0))) for s in (0, 1)]
     worse = [neural("uniform", s, success=((0, 0, 0, 0), (1, 0, 0, 0))) for s in (1, 2)]

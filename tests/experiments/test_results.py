@@ -168,6 +168,36 @@ def test_what_only_one_file_says_of_its_method_is_not_compared(tmp_path):
     results.require_same_config(path, config, method | {"new": 1})
 
 
+def test_a_file_older_than_a_field_did_what_was_done_before_it(tmp_path):
+    path = place(tmp_path, 0)
+    results.write(path, header(), rounds(0))
+    assert results.read(path).batch == 1
+    results.require_same_config(path, CONFIG | {"seed": 0, "batch": 1})
+    with pytest.raises(ResultsError, match="batch: 1, 2. Use"):
+        results.require_same_config(path, CONFIG | {"seed": 0, "batch": 2})
+    results.write(place(tmp_path, 1), header(1, batch=1), rounds(0))
+    both = runs.collect(tmp_path, "metaworld", "8-8-0-0", "amf")
+    assert [run.seed for run in both] == [0, 1]
+    runs.warn_if_incomparable({"old": both[:1], "new": both[1:]})
+
+
+def test_the_identity_of_a_run_is_that_of_one_older_than_a_field():
+    old = {"seed": 0, "policy": {"width": 64}}
+    here = {**old, "results_dir": "results"}
+    assert results.identity(here) == results.identity({**here, "batch": 1}) == old
+    assert results.identity({**here, "batch": 2}) == {**old, "batch": 2}
+
+
+def test_what_was_asked_for_is_one_list_whatever_the_batch():
+    tasks = [[0.5, -1.0], [1.0, 0.0]]
+    single = [{"task": task} for task in (None, *tasks)]
+    assert runs.asked(Run(header(), single)) == tasks
+    double = [{"task": task} for task in (None, [2, 0], [1, 1], [0, 2])]
+    run = Run(header(batch=2), double)
+    assert runs.asked(run) == [2, 0, 1, 1, 0, 2]
+    assert runs.asked(run, 2, 3) == [1, 1]
+
+
 def test_check_writable_makes_the_folder_and_leaves_nothing(tmp_path):
     folder = tmp_path / "a" / "b"
     results.check_writable(folder)
