@@ -112,21 +112,6 @@ def empty(
     )
 
 
-def with_room(posterior: Posterior, rows: int) -> Posterior:
-    """The same posterior with room for so many more points behind the others."""
-    size = posterior.mask.shape[0]
-
-    def pad(leaf):
-        return jnp.pad(leaf, [(0, rows)] + [(0, 0)] * (leaf.ndim - 1))
-
-    identity = jnp.eye(size + rows, dtype=posterior.cholesky.dtype)
-    return posterior._replace(
-        points=jax.tree.map(pad, posterior.points),
-        mask=pad(posterior.mask),
-        cholesky=identity.at[:size, :size].set(posterior.cholesky),
-    )
-
-
 def whiten(kernel: Kernel, posterior: Posterior, points: Points) -> Float[Array, "M n"]:
     """The solved rows `L^-1 K(X, x)`: every posterior moment is a product of them."""
     cross = kernel(posterior.points, points) / posterior.scale

@@ -39,17 +39,14 @@ def main():
         choices, state, infos = select(
             selector, next(keys), state, context, len(experts)
         )
-        for place, (expert, task) in enumerate(
-            zip(experts, tasks_of(choices, infos), strict=True)
-        ):
-            choice = jax.tree.map(lambda leaf: leaf[place], choices)
-            held = pending.assign(context.pending, expert, choice)
-            context = context._replace(pending=held)
+        held = pending.assign(context.pending, jnp.array(experts), choices)
+        context = context._replace(pending=held)
+        for expert, task in zip(experts, tasks_of(choices, infos), strict=True):
             asked.append((minute, expert, task))
             heapq.heappush(busy, (minute + MINUTES[expert], expert, task))
 
     context = context._replace(pending=pending.none(len(MINUTES), TASKS))
-    ask(0, range(len(MINUTES)))
+    ask(0, [0, 1, 2])
     while len(asked) < BUDGET:
         minute, expert, task = heapq.heappop(busy)
         demos = append(context.demos, demonstrate(next(keys), jnp.array([task])))

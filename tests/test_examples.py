@@ -63,6 +63,20 @@ def test_bare_function_example_is_what_the_selector_computes(example):
     np.testing.assert_allclose(pieces, info.scores, rtol=1e-2)
 
 
+def test_parallel_experts_are_not_all_sent_after_the_same_gap(example, capsys):
+    asked = example("parallel_demonstrators").main()
+    assert len(asked) == len(capsys.readouterr().out.splitlines()) == 12
+    at_once = [task for minute, _, task in asked if minute == 0]
+    assert sorted(set(at_once)) == [2, 3]  # what pre-training did not show
+    assert [asked.count(entry) for entry in asked] == [1] * 12
+    tasks = [task for _, _, task in asked]
+    assert tasks.count(2) >= 5 and tasks.count(3) >= 5
+    # an expert is asked again when it has delivered, and not before
+    for expert, minutes in enumerate((3, 4, 7)):
+        times = [minute for minute, who, _ in asked if who == expert]
+        assert set(np.diff(times)) == {minutes}
+
+
 def test_readme_example_runs_as_printed(capsys):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```python\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)

@@ -11,6 +11,7 @@ from amf_jax import history
 from amf_jax import posterior as gp
 from amf_jax.criteria import Criterion, Occupancy
 from amf_jax.embeddings import Embedding
+from amf_jax.selectors.base import carry_over
 from amf_jax.selectors.pairs import Pairs, chunks
 from amf_jax.selectors.paths import Path
 
@@ -59,7 +60,13 @@ def gram_path(
 
     def extend(posterior, params, key, demos):
         count, held = demos.demo_mask.shape[0], posterior.mask.shape[0]
-        roomy = gp.with_room(posterior, demos.step_mask.size)
+        larger = gp.empty(
+            posterior.points,
+            held + demos.step_mask.size,
+            posterior.noise_variance,
+            dtype=posterior.cholesky.dtype,
+        )
+        roomy = carry_over(posterior, larger)
         return absorb(roomy, params, key, demos, 0, count, held)
 
     def view(pairs: Pairs) -> View:

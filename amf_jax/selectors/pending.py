@@ -31,8 +31,11 @@ def none(slots: int, tasks: Float[Array, "C D"]) -> Pending:
     )
 
 
-def assign(pending: Pending, slot: Int[Array, ""] | int, choice: Choice) -> Pending:
-    """The choice is asked of the demonstrator of a slot; beyond the last, of nobody."""
+def assign(pending: Pending, slot: Int[Array, "*k"] | int, choice: Choice) -> Pending:
+    """The choice is asked of the demonstrator of a slot; beyond the last, of nobody.
+
+    Several slots take as many choices, such as those of `select_batch`.
+    """
     return Pending(
         pending.task_ids.at[slot].set(choice.task_id, mode="drop"),
         pending.tasks.at[slot].set(choice.task, mode="drop"),
@@ -40,8 +43,8 @@ def assign(pending: Pending, slot: Int[Array, ""] | int, choice: Choice) -> Pend
     )
 
 
-def release(pending: Pending, slot: Int[Array, ""] | int) -> Pending:
-    """What was asked of the demonstrator of a slot is no longer pending."""
+def release(pending: Pending, slot: Int[Array, "*k"] | int) -> Pending:
+    """What was asked of the demonstrator of a slot, or of several, is at hand."""
     return pending._replace(mask=pending.mask.at[slot].set(False, mode="drop"))
 
 

@@ -410,6 +410,9 @@ def test_slots_are_assigned_and_released():
     one, two = (Choice(jnp.int32(i), tasks[i]) for i in (2, 0))
     held = pending.assign(pending.assign(held, 1, one), 0, two)
     np.testing.assert_array_equal(held.tasks, tasks[np.array([0, 2])])
+    both = jax.tree.map(lambda *leaves: jnp.stack(leaves), two, one)
+    at_once = pending.assign(pending.none(2, tasks), jnp.arange(2), both)
+    jax.tree.map(np.testing.assert_array_equal, at_once, held)
     assert pending.count(pending.release(held, 1)) == 1
     assert pending.count(pending.assign(held, 2, one)) == 2  # of nobody
 
