@@ -6,8 +6,9 @@ few numbers per demonstration, by which a later pass knows that it reads the sam
 
 import zlib
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from amf_jax import demonstrations as demonstrations_lib
@@ -68,7 +69,8 @@ def first_pass(
         sizes = _check(batch, tasks, count, sizes)
         batch = _real(batch)
         lengths = batch.step_mask.sum(axis=1, dtype=np.int32)
-        yield count, batch, Ledger(batch.task_ids, lengths, _checksums(batch))
+        ids = np.asarray(batch.task_ids)
+        yield count, batch, Ledger(ids, np.asarray(lengths), _checksums(batch))
         count += len(lengths)
     if count == 0:
         raise errors.DemonstrationError(
@@ -160,26 +162,21 @@ def _joined(parts: list[Microbatch], tasks: np.ndarray, size: int) -> Microbatch
         blank = np.zeros((missing, *leaves[0].shape[1:]), leaves[0].dtype)
         return np.concatenate([*leaves, blank])
 
-    demos = Demonstrations(*map(padded, *(part.demos for part in parts)))
+    demos: Any = jax.tree.map(padded, *(part.demos for part in parts))
     demos = demos._replace(tasks=padded(tasks[ids]), task_ids=padded(ids))
     return Microbatch(demos, rows, ids)
 
 
 def _batches(pool: Pool, dtype: np.dtype) -> Iterator[Demonstrations]:
     """As NumPy arrays of the types that all microbatches have."""
+    kinds: tuple[Any, ...] = (dtype, dtype, bool, dtype, np.int32, bool)
     for batch in pool():
-        yield Demonstrations(
-            *(np.asarray(leaf, dtype) for leaf in batch[:2]),
-            np.asarray(batch.step_mask, bool),
-            np.asarray(batch.tasks, dtype),
-            np.asarray(batch.task_ids, np.int32),
-            np.asarray(batch.demo_mask, bool),
-        )
+        yield Demonstrations._make(map(np.asarray, batch, kinds))
 
 
 def _real(batch: Demonstrations) -> Demonstrations:
     count = int(batch.demo_mask.sum())
-    return Demonstrations(*(leaf[:count] for leaf in batch))
+    return jax.tree.map(lambda leaf: leaf[:count], batch)
 
 
 def _check(batch: Demonstrations, tasks: np.ndarray, before: int, sizes):

@@ -200,11 +200,9 @@ def whiten(
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
         uppers = (jnp.asarray(value(held)) for held in moments)
         history, occupancy = map(features.mirrored, uppers)
-        noise_variance, one = (
-            jnp.asarray(x, history.dtype) for x in (noise_variance, 1)
-        )
+        noise, one = (jnp.asarray(x, history.dtype) for x in (noise_variance, 1))
         scale = one if mass is None else features.mean_diagonal(occupancy, mass)
-        posterior = FeaturePosterior(history, noise_variance, scale, jitter=0 * one)
+        posterior = FeaturePosterior(history, noise, scale, jitter=0 * one)
         whitener, posterior = _factor(posterior)
         half = features.half(_whiten_moment(whitener, occupancy))
         found = Whitened(whitener, half, posterior.noise_variance, posterior.jitter)

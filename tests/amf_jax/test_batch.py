@@ -266,7 +266,7 @@ def test_what_is_pending_stays_out_of_the_state(path, frozen):
 @pytest.mark.parametrize(
     "options",
     [*(dict(path=path) for path in PATHS), dict(optimiser=SHOOTING)],
-    ids=str,
+    ids=(*PATHS, "shooting"),
 )
 def test_slots_that_are_not_in_use_have_no_influence(options):
     context = problems.tiny_context()
