@@ -23,7 +23,7 @@ def cross_entropy(
     space: TaskSpace,
     budget: int = 100,
     *,
-    generations: int = 4,
+    generations: int = 3,
     elite_share: float = 0.25,
     least_deviation: float = 0.01,
 ) -> Optimiser:

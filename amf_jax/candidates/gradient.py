@@ -26,9 +26,9 @@ def gradient_refinement(
     space: TaskSpace,
     budget: int = 100,
     *,
-    refined: int = 4,
+    refined: int = 2,
     steps: int = 4,
-    learning_rate: float = 0.02,
+    learning_rate: float = 0.03,
 ) -> Optimiser:
     """Random shooting whose best candidates climb the objective (Adam).
 

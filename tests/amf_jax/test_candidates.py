@@ -29,6 +29,10 @@ def norm(batch):
     return jnp.linalg.norm(batch.tasks, axis=1)
 
 
+def assert_close(found, expected):
+    np.testing.assert_allclose(found, expected, 1e-5, 1e-5)
+
+
 def search(name, space=task_spaces.BOX):
     return candidates.make(name, space, **SEARCHES[name])
 
@@ -93,22 +97,18 @@ def test_a_search_is_pure_and_can_be_jitted_and_vmapped(name):
         traces.append(1)
         return optimise(key, task_spaces.near([0.3, 1.0]), TASKS)
 
+    def keys():
+        return jax.random.split(jax.random.key(0), 2)
+
     jitted = jax.jit(run)
-    keys = jax.random.split(jax.random.key(0), 2)
-    one, other = jitted(keys[0]), jitted(keys[1])
+    one, other = map(jitted, keys())
     assert len(traces) == 1
-    both = jax.vmap(run)(keys)
-    eager = run(keys[0])
-    for index, expected in enumerate((one, other)):
-        jax.tree.map(
-            lambda leaf, want, index=index: np.testing.assert_allclose(
-                leaf[index], want, 1e-5, 1e-5
-            ),
-            both,
-            expected,
-        )
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, 1e-5, 1e-5), one, eager)
     assert not np.isin(one[0].tasks, other[0].tasks).any()
+    both = jax.jit(jax.vmap(run))(keys())
+    for index, expected in enumerate((one, other)):
+        found = jax.tree.map(lambda leaf, index=index: leaf[index], both)
+        jax.tree.map(assert_close, found, expected)
+    jax.tree.map(assert_close, one, run(keys()[0]))
 
 
 @every_search

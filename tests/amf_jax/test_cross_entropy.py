@@ -62,7 +62,7 @@ def test_deviations_have_a_floor_in_shares_of_the_box():
 
 def test_generations_close_in_on_the_top():
     goal = np.array([0.2, 3.0])
-    tasks, scores = search(task_spaces.near(goal), task_spaces.BOX, 100)
+    tasks, scores = search(task_spaces.near(goal), task_spaces.BOX, 100, generations=4)
     generations = tasks.reshape(4, 25, 2)
     distances = np.linalg.norm(generations - goal, axis=-1).mean(axis=1)
     assert (np.diff(distances) < 0).all()

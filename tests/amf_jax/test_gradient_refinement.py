@@ -14,7 +14,7 @@ TASKS = jnp.zeros((1, 2))
 
 def refine(objective, space=task_spaces.BOX, seed=0, budget=60, **options):
     """What a refinement returns, and the random candidates that it starts from."""
-    refined, steps = options.get("refined", 4), options.get("steps", 4)
+    refined, steps = options.get("refined", 2), options.get("steps", 4)
     starts = budget - refined * (3 * steps + 1)
     key, same = jax.random.key(seed), jax.random.key(seed)
     found, scores = gradient_refinement(space, budget, **options)(key, objective, TASKS)
@@ -65,7 +65,7 @@ def test_a_first_step_is_the_learning_rate_in_each_coordinate():
 def test_the_best_few_climb_and_none_falls_below_its_start(objective, seed):
     (tasks, scores), (start, before) = refine(objective, seed=seed)
     moved = (tasks != start).any(axis=1)
-    best = np.argsort(before)[-4:]
+    best = np.argsort(before)[-2:]
     assert not np.delete(moved, best).any()
     np.testing.assert_allclose(scores[~moved], before[~moved], 1e-6)
     assert (scores[moved] > before[moved]).all()
