@@ -40,7 +40,7 @@ def run_cell(
         run = results.read(path)
         if not run.torn and results.is_complete(run, config.rounds):
             return path
-    plain = results.to_plain(config)
+    plain = results.plain_config(config)
     header = {
         "config": plain,
         "versions": results.versions(),

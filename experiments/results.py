@@ -139,6 +139,25 @@ def to_plain(value: Any, where: str = "record") -> Any:
     )
 
 
+def plain_config(config: Any) -> dict[str, Any]:
+    """A config as files hold it: without sections that leave every choice open.
+
+    A run is then the same cell as before its config had the section.
+
+    Example:
+      >>> plain_config({"seed": 3, "search": {"name": None, "steps": None}})
+      {'seed': 3}
+    """
+    plain = {}
+    for name, value in to_plain(config, "config").items():
+        if isinstance(value, dict):
+            value = plain_config(value)
+            if all(choice is None for choice in value.values()):
+                continue
+        plain[name] = value
+    return plain
+
+
 def check_writable(directory: str | os.PathLike[str]) -> None:
     """Creates a folder and proves that files can be written to it.
 
@@ -303,7 +322,7 @@ def require_same_config(
     """
     if not Path(path).exists():
         return
-    here = {"config": to_plain(config, "config"), "method": method or {}}
+    here = {"config": plain_config(config), "method": method or {}}
     differing = header_differences(read(path).header, here, LOCATION_FIELDS)
     if differing:
         raise ResultsError(

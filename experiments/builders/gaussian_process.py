@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from amf_jax import candidates, errors, learners, selectors
 from amf_jax import demonstrations as demonstrations_lib
+from amf_jax.candidates import Optimiser
 from amf_jax.policies import gp
 from amf_jax.selectors import Selector
 from experiments.builders import base
@@ -16,6 +17,10 @@ from experiments.suites import integrator
 
 #: What the config states, for methods that are about no other.
 CRITERION = "entropy"
+#: Optimisers that a config may name; any point of the circle is a task.
+SEARCHES = [name for name, entry in candidates.OPTIMISERS.items() if entry.needs_space]
+#: The paper's, where the config leaves the choice open.
+SEARCH = "random_shooting"
 
 
 def check(config: ConfigDict, method: Method) -> None:
@@ -87,12 +92,36 @@ def _selector(config: ConfigDict, method: Method) -> Selector:
         condition_on_history=base.chosen(config, "condition_on_history", True),
         frozen_embeddings=True,
         noise_variance=config.policy.noise**2,
-        optimiser=candidates.random_shooting(
-            integrator.sample_tasks, config.selection.shooting_budget
-        ),
+        optimiser=_search(config, method),
     )
     warm_rounds = config.warm_start_rounds if active else 0
     return selectors.warm_start(selector, warm_rounds, integrator.sample_tasks)
+
+
+def _search(config: ConfigDict, method: Method) -> Optimiser:
+    """How the circle is searched for the best task.
+
+    Raises:
+      UnknownNameError: for a search that does not exist, or an option it does not read.
+      InvalidArgumentError: for options out of range, or a rule that searches nothing.
+    """
+    given = {
+        field: value
+        for field, value in config.selection.search.items()
+        if value is not None
+    }
+    if given and not selectors.get(method.selector).needs_model:
+        field, value = next(iter(given.items()))
+        raise errors.InvalidArgumentError(
+            f"selection.search.{field}={value!r} does not go with"
+            f" method={config.method!r}, whose rule searches no tasks; leave it out, or"
+            " use a method such as 'amf'"
+        )
+    name = given.pop("name", SEARCH)
+    if name not in SEARCHES:
+        raise errors.UnknownNameError("selection.search.name", name, SEARCHES)
+    budget = config.selection.shooting_budget
+    return candidates.make(name, integrator.SPACE, budget=budget, **given)
 
 
 def _check_method(config: ConfigDict, method: Method) -> None:

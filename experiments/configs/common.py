@@ -103,6 +103,24 @@ def paper_budgets(config: ml_collections.ConfigDict, horizon: int) -> None:
     config.attempts = 50
 
 
+def search() -> ml_collections.ConfigDict:
+    """How continuous tasks are searched; None is random shooting, or its own default.
+
+    The options are those of `amf_jax.candidates`.
+    """
+    return ml_collections.ConfigDict(
+        dict(
+            name=placeholder(str),
+            refined=placeholder(int),
+            steps=placeholder(int),
+            learning_rate=placeholder(float),
+            generations=placeholder(int),
+            elite_share=placeholder(float),
+            least_deviation=placeholder(float),
+        )
+    )
+
+
 def selection(**defaults) -> ml_collections.ConfigDict:
     """Options of the active selectors; None leaves the choice to the method."""
     config = ml_collections.ConfigDict(

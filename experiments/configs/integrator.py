@@ -35,7 +35,8 @@ def get_config(string: str | None = None) -> ml_collections.ConfigDict:
         normalise_kernel=False,
         trajectory_samples=8 if preset == "fast" else None,
         likelihood_clip=(-12.0, 0.0),
-        shooting_budget=100,
+        shooting_budget=100,  # criterion values per selection, whatever the search
+        search=common.search(),
     )
     config.policy = ml_collections.ConfigDict(
         dict(state_lengthscale=0.5, task_lengthscale=0.5, signal=0.2, noise=0.05)

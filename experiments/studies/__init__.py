@@ -104,7 +104,7 @@ def run(name: str, results_dir: str | Path, seeds: int | None = None) -> list[Pa
     if count < 1:
         raise InvalidArgumentError(f"seeds must be at least 1, got {count}")
     config = study.config()
-    plain = results.to_plain(config) | {"results_dir": str(results_dir)}
+    plain = results.plain_config(config) | {"results_dir": str(results_dir)}
     targets = {}
     for seed in range(count):
         path = results.path(

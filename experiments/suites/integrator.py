@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from amf_jax import errors
+from amf_jax.candidates import TaskSpace
 from amf_jax.demonstrations import Demonstrations
 from experiments.suites.base import Act, Suite
 
@@ -148,7 +149,21 @@ def expert_states() -> tuple[np.ndarray, np.ndarray]:
 
 def sample_tasks(key: jax.Array, count: int) -> jax.Array:
     """`count` goals, uniform on the circle; traceable."""
-    angles = jax.random.uniform(key, (count,), maxval=2.0 * jnp.pi)
+    return _goals(jax.random.uniform(key, (count,), maxval=2.0 * jnp.pi))
+
+
+def onto_circle(points: jax.Array) -> jax.Array:
+    """The goals nearest to points `[K, 2]`; traceable."""
+    return _goals(jnp.arctan2(points[:, 1], points[:, 0]))
+
+
+#: Where goals are searched: on the circle, in its bounding box.
+SPACE = TaskSpace(
+    sample_tasks, np.full(2, -RADIUS), np.full(2, RADIUS), project=onto_circle
+)
+
+
+def _goals(angles: jax.Array) -> jax.Array:
     return RADIUS * jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=-1)
 
 
