@@ -34,8 +34,8 @@ def gradient_refinement(
 
     The derivative is taken forwards, one direction of the task space after the other
     (`value_and_slope`), as loops whose length is only known at run time have no reverse
-    derivative. Adam's steps shrink linearly to 0, every step ends in the task space, and
-    each climb returns the best point it passed: never worse than its start.
+    derivative. Adam's steps shrink linearly to 0, every step ends in the task space,
+    and each climb returns the best point it passed: never worse than its start.
 
     In evaluations of the objective a derivative in one direction counts as one (a
     finite difference would take as many), so that a climb costs
@@ -114,10 +114,10 @@ def value_and_slope(
 
     By forward differentiation, all points at once: D directions cost D derivatives
     whatever K is. Of an objective of `selectors.amf` it differentiates what is computed
-    at these very points. Where that is made of pieces, it is the derivative of the piece
-    that the point lies in: of the sum over the pairs that `weight_tolerance` keeps, of
-    log-likelihoods that `likelihood_clip` does not cut, of variances above their floors,
-    and of factors with the jitter that they needed.
+    at these very points. Where that is made of pieces, it is the derivative of the
+    piece that the point lies in: of the sum over the pairs that `weight_tolerance`
+    keeps, of log-likelihoods that `likelihood_clip` does not cut, of variances above
+    their floors, and of factors with the jitter that they needed.
 
     Args:
       function: `(points [K, D]) -> [K]`; row k of the result depends on point k alone.

@@ -68,7 +68,7 @@ def make(name: str, space: TaskSpace | None = None, **options) -> Optimiser:
     Example:
       >>> make("cross_entrpy")
       Traceback (most recent call last):
-      amf_jax.errors.UnknownNameError: unknown optimiser 'cross_entrpy'. Did you mean ...
+      amf_jax.errors.UnknownNameError: unknown optimiser 'cross_entrpy'. Did ...
     """
     entry = get(name)
     for option in options:

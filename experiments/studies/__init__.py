@@ -105,7 +105,7 @@ def run(name: str, results_dir: str | Path, seeds: int | None = None) -> list[Pa
         raise InvalidArgumentError(f"seeds must be at least 1, got {count}")
     config = study.config()
     plain = results.plain_config(config) | {"results_dir": str(results_dir)}
-    targets = {}
+    targets: dict[Path, dict[str, Any]] = {}
     for seed in range(count):
         path = results.path(
             results_dir, config.suite, config.setting, f"study_{name}", seed
