@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
 from amf_jax import cost, criteria, errors, history, importance
@@ -14,7 +15,7 @@ from amf_jax.demonstrations import Demonstrations
 from amf_jax.embeddings import Embedding
 from amf_jax.features import FeaturePosterior
 from amf_jax.posterior import Posterior
-from amf_jax.selectors import options, weighting
+from amf_jax.selectors import options, sharded, weighting
 from amf_jax.selectors.base import Context, Selector, SelectorInfo, pick
 from amf_jax.selectors.feature_path import feature_path
 from amf_jax.selectors.gram_path import gram_path
@@ -55,6 +56,7 @@ def amf(
     optimiser: Optimiser | None = None,
     path: str | None = None,
     blocks_at_a_time: int | None = None,
+    mesh: Mesh | None = None,
 ) -> Selector:
     """Active multi-task fine-tuning (eqs. 1-4 and appendix C).
 
@@ -101,6 +103,8 @@ def amf(
         predicted to cost less, see `amf_jax.cost`. The scores are the same.
       blocks_at_a_time: candidate blocks scored at once; None fits the cache. The scores
         are the same for every value.
+      mesh: devices that share the work, all axes taken as one line of them; None is one
+        device. The scores are the same. `docs/devices.md` says what is split.
 
     Returns:
       A selector. A selection whose scores are not all finite is marked invalid (see
@@ -125,6 +129,9 @@ def amf(
     routes = {"gram": gram_path(embedding, rule, blocks_at_a_time)}
     if embedding.features is not None and criterion == "variance":
         routes["feature"] = feature_path(embedding, blocks_at_a_time)
+    if mesh is not None:
+        routes = sharded.split_routes(mesh, routes)
+        log_likelihood = sharded.split_likelihood(mesh, log_likelihood)
 
     def plan(context: Context) -> tuple[str, float]:
         """The path of a selection, and its predicted multiply-adds."""
