@@ -19,8 +19,8 @@ def check(mesh: Any) -> None:
     """Raises `InvalidArgumentError` if this is neither None nor a mesh of devices."""
     if mesh is not None and not isinstance(mesh, Mesh):
         raise errors.InvalidArgumentError(
-            "mesh must be a jax.sharding.Mesh, as of jax.make_mesh, or None for one"
-            f" device, got {type(mesh).__name__}"
+            "mesh must be a jax.sharding.Mesh, such as jax.make_mesh gives, or None for"
+            f" one device; got {type(mesh).__name__}"
         )
 
 
@@ -38,8 +38,8 @@ def everywhere(mesh: Mesh, function: Callable) -> Callable:
 def replicate(mesh: Mesh | None, tree: Any) -> Any:
     """The same arrays, held by every device; None leaves them where they are.
 
-    What a program hands to its own next call has to lie where that call leaves it, or
-    the second call would compile anew.
+    What a program hands on to its next call has to lie where that call will leave it,
+    or the second call compiles anew.
     """
     if mesh is None:
         return tree
@@ -52,15 +52,19 @@ def place(mesh: Mesh) -> Int[Array, ""]:
     return jax.lax.axis_index(mesh.axis_names)
 
 
-def dealt(mesh: Mesh, values: Array) -> Array:
-    """This device's rows of `values`, dealt in turns: place, place + D, ...
+def dealt(mesh: Mesh, tree: Any) -> Any:
+    """This device's rows of the leaves, dealt in turns: place, place + D, ...
 
-    All devices get as many; where there are too few rows, the last ones get zeros.
+    All D devices get as many; where rows are missing, the last ones get zeros.
     """
-    missing = -values.shape[0] % mesh.size
-    padded = jnp.pad(values, [(0, missing)] + [(0, 0)] * (values.ndim - 1))
-    turns = padded.reshape(-1, mesh.size, *values.shape[1:])
-    return jax.lax.dynamic_index_in_dim(turns, place(mesh), 1, keepdims=False)
+
+    def deal(leaf):
+        missing = -leaf.shape[0] % mesh.size
+        padded = jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1))
+        turns = padded.reshape(-1, mesh.size, *leaf.shape[1:])
+        return jax.lax.dynamic_index_in_dim(turns, place(mesh), 1, keepdims=False)
+
+    return jax.tree.map(deal, tree)
 
 
 def number_dealt(mesh: Mesh, count: Int[Array, ""]) -> Int[Array, ""]:
@@ -68,12 +72,16 @@ def number_dealt(mesh: Mesh, count: Int[Array, ""]) -> Int[Array, ""]:
     return (count + mesh.size - 1 - place(mesh)) // mesh.size
 
 
-def gathered(mesh: Mesh, values: Array, total: int) -> Array:
+def gathered(mesh: Mesh, tree: Any, total: int) -> Any:
     """All `total` rows again, of which each device holds those that it was dealt."""
-    turns = jax.lax.all_gather(values, mesh.axis_names, axis=1)
-    return turns.reshape(-1, *values.shape[1:])[:total]
+
+    def gather(leaf):
+        turns = jax.lax.all_gather(leaf, mesh.axis_names, axis=1)
+        return turns.reshape(-1, *leaf.shape[1:])[:total]
+
+    return jax.tree.map(gather, tree)
 
 
 def _automatic(mesh: Mesh) -> Mesh:
-    """The same devices with automatic axes; `jax.make_mesh` gives explicit ones."""
+    """The same devices with automatic axes: `jax.make_mesh` gives explicit ones."""
     return Mesh(mesh.devices, mesh.axis_names)

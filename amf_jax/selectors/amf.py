@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from amf_jax import cost, criteria, errors, history, importance
+from amf_jax import cost, criteria, devices, errors, history, importance
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax.candidates import Candidates, Optimiser, enumerate_tasks
 from amf_jax.demonstrations import Demonstrations
@@ -123,6 +123,7 @@ def amf(
     )
     options.check_diagonal(embedding, criterion, normalise_kernel)
     options.check_path(path, embedding, criterion)
+    devices.check(mesh)
     rule = criteria.CRITERIA[criterion]
     embedding = _with_shared_key(embedding)
     search = enumerate_tasks() if optimiser is None else optimiser
@@ -130,8 +131,7 @@ def amf(
     if embedding.features is not None and criterion == "variance":
         routes["feature"] = feature_path(embedding, blocks_at_a_time)
     if mesh is not None:
-        routes = sharded.split_routes(mesh, routes)
-        log_likelihood = sharded.split_likelihood(mesh, log_likelihood)
+        routes = {name: sharded.SPLIT[name](mesh, routes[name]) for name in routes}
 
     def plan(context: Context) -> tuple[str, float]:
         """The path of a selection, and its predicted multiply-adds."""
@@ -194,6 +194,7 @@ def amf(
                 context,
                 sample,
                 candidates,
+                mesh,
             )
 
         def paired(tasks, task_weights) -> Pairs:
@@ -269,7 +270,10 @@ def amf(
         )
         return pick(scores, candidates.task_ids, candidates.tasks), state, info
 
-    return Selector(init, select)
+    def init_everywhere(context: Context, history_demos: Demonstrations | None = None):
+        return devices.replicate(mesh, init(context, history_demos))
+
+    return Selector(init_everywhere, select)
 
 
 def _with_shared_key(embedding: Embedding) -> Embedding:

@@ -1,9 +1,9 @@
-"""Selection on several devices: each one scores its share of the pairs.
+"""Selection on several devices: each one works on its share of the pairs.
 
 The pairs of a task and a demonstration are dealt out in turns. Those that count come
 first in their order, so that the pairs of a pruned selection are split evenly as well:
-the numbers of two devices differ by one at most. So are the steps whose likelihoods the
-importance weights take.
+the numbers of two devices differ by one at most. Likelihoods are computed by shares of
+the demonstrations.
 """
 
 from collections.abc import Callable
@@ -13,23 +13,21 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from amf_jax import devices
+from amf_jax.demonstrations import Demonstrations
 from amf_jax.selectors.gram_path import View
 from amf_jax.selectors.pairs import Pairs
 from amf_jax.selectors.paths import Path
 
 
-def split_likelihood(mesh: Mesh, log_likelihood: Callable) -> Callable:
-    """The same `Policy.log_likelihood`, of whose steps each device takes its share."""
+def split_demonstrations(mesh: Mesh, function: Callable) -> Callable:
+    """A function `(demos [N]) -> [K, N]` of which each device computes some columns."""
 
-    def split(params, observations, actions, tasks):
+    def split(demos: Demonstrations) -> Float[Array, "K N"]:
         def share():
-            inputs = (observations, actions, tasks)
-            flat = [values.reshape(-1, values.shape[-1]) for values in inputs]
-            mine = [devices.dealt(mesh, values) for values in flat]
-            steps = log_likelihood(params, *mine)
-            return devices.gathered(mesh, steps, flat[0].shape[0])
+            columns = function(devices.dealt(mesh, demos)).T
+            return devices.gathered(mesh, columns, demos.demo_mask.shape[0]).T
 
-        return devices.everywhere(mesh, share)().reshape(tasks.shape[:-1])
+        return devices.everywhere(mesh, share)()
 
     return split
 
@@ -40,14 +38,14 @@ def split_gram(mesh: Mesh, path: Path) -> Path:
     def view(pairs: Pairs) -> View:
         def share():
             points = path.view(deal(mesh, pairs)).points
-            return _gathered(mesh, points, pairs.order.shape[0])
+            return devices.gathered(mesh, points, pairs.order.shape[0])
 
-        _, steps = pairs.points(pairs.order)  # XLA drops the points
+        _, steps = pairs.points(pairs.order)  # XLA leaves out the points
         return View(pairs, devices.everywhere(mesh, share)(), steps)
 
     def mine(view: View) -> View:
-        points = jax.tree.map(lambda leaf: devices.dealt(mesh, leaf), view.points)
-        return View(deal(mesh, view.pairs), points, devices.dealt(mesh, view.steps))
+        points, steps = devices.dealt(mesh, (view.points, view.steps))
+        return View(deal(mesh, view.pairs), points, steps)
 
     def number(view: View) -> int:
         return view.pairs.order.shape[0]
@@ -79,14 +77,12 @@ def split_feature(mesh: Mesh, path: Path) -> Path:
 
 
 def deal(mesh: Mesh, pairs: Pairs) -> Pairs:
-    """The pairs of this device, in the order in which they are skipped or not."""
+    """The pairs of this device, those that are not skipped first."""
     kept = pairs.num_kept
-    if kept is not None:
-        kept = devices.number_dealt(mesh, kept)
     return pairs._replace(
         weights=devices.dealt(mesh, pairs.weights),
         order=devices.dealt(mesh, pairs.order),
-        num_kept=kept,
+        num_kept=None if kept is None else devices.number_dealt(mesh, kept),
     )
 
 
@@ -94,7 +90,8 @@ def _split_scorer(mesh: Mesh, path: Path, mine: Callable, number: Callable) -> C
     """Scores of pairs, of which each device computes those that are its own."""
 
     def scorer(posterior, occupancy):
-        posterior, score = path.scorer(posterior, occupancy)
+        # A device's own pairs are not those of the whole occupancy.
+        posterior, score, _ = path.scorer(posterior, occupancy)
 
         def split(view) -> Float[Array, " P"]:
             def share():
@@ -102,10 +99,10 @@ def _split_scorer(mesh: Mesh, path: Path, mine: Callable, number: Callable) -> C
 
             return devices.everywhere(mesh, share)()
 
-        return posterior, split
+        return posterior, split, split
 
     return scorer
 
 
-def _gathered(mesh: Mesh, points, total: int):
-    return jax.tree.map(lambda leaf: devices.gathered(mesh, leaf, total), points)
+#: How the paths of `cost.PATHS` are split: `(mesh, path) -> path`.
+SPLIT = {"gram": split_gram, "feature": split_feature}
