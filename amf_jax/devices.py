@@ -2,6 +2,7 @@
 
 Every device runs the same program on the same, replicated arguments, takes the share of
 the work that its place in the line gives it, and comes away with the whole result.
+Where the mesh is None, there is one device and it takes everything.
 """
 
 from collections.abc import Callable
@@ -24,8 +25,10 @@ def check(mesh: Any) -> None:
         )
 
 
-def everywhere(mesh: Mesh, function: Callable) -> Callable:
+def everywhere(mesh: Mesh | None, function: Callable) -> Callable:
     """`function` on every device, with replicated arguments and equal results."""
+    if mesh is None:
+        return function
     return jax.shard_map(
         function,
         mesh=_automatic(mesh),
@@ -36,7 +39,7 @@ def everywhere(mesh: Mesh, function: Callable) -> Callable:
 
 
 def replicate(mesh: Mesh | None, tree: Any) -> Any:
-    """The same arrays, held by every device; None leaves them where they are.
+    """The same arrays, held by every device.
 
     What a program hands on to its next call has to lie where that call will leave it,
     or the second call compiles anew.
@@ -52,16 +55,19 @@ def place(mesh: Mesh) -> Int[Array, ""]:
     return jax.lax.axis_index(mesh.axis_names)
 
 
-def dealt(mesh: Mesh, tree: Any) -> Any:
+def dealt(mesh: Mesh | None, tree: Any) -> Any:
     """This device's rows of the leaves, dealt in turns: place, place + D, ...
 
     All D devices get as many; where rows are missing, the last ones get zeros.
     """
+    if mesh is None:
+        return tree
 
     def deal(leaf):
         missing = -leaf.shape[0] % mesh.size
-        padded = jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1))
-        turns = padded.reshape(-1, mesh.size, *leaf.shape[1:])
+        if missing:
+            leaf = jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1))
+        turns = leaf.reshape(-1, mesh.size, *leaf.shape[1:])
         return jax.lax.dynamic_index_in_dim(turns, place(mesh), 1, keepdims=False)
 
     return jax.tree.map(deal, tree)
@@ -80,6 +86,16 @@ def gathered(mesh: Mesh, tree: Any, total: int) -> Any:
         return turns.reshape(-1, *leaf.shape[1:])[:total]
 
     return jax.tree.map(gather, tree)
+
+
+def averaged(mesh: Mesh | None, tree: Any) -> Any:
+    """The mean over the devices of what each one holds."""
+    return tree if mesh is None else jax.lax.pmean(tree, mesh.axis_names)
+
+
+def own_key(mesh: Mesh | None, key):
+    """A random key for each device, from one that all hold."""
+    return key if mesh is None else jax.random.fold_in(key, place(mesh))
 
 
 def _automatic(mesh: Mesh) -> Mesh:
