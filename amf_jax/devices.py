@@ -51,7 +51,7 @@ def replicate(mesh: Mesh | None, tree: Any) -> Any:
 
 
 def place(mesh: Mesh) -> Int[Array, ""]:
-    """Where this device stands in the line, from 0; inside `everywhere` alone."""
+    """Where this device stands in the line, from 0. Like all below, in `everywhere`."""
     return jax.lax.axis_index(mesh.axis_names)
 
 

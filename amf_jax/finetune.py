@@ -93,48 +93,56 @@ def finetune(
       InvalidArgumentError: if a minibatch cannot be divided evenly among the devices.
     """
     _check_division(batch_size, mesh)
-    valid = valid_steps(demos).ravel()
-    total = valid.sum()
-    ranks = jnp.cumsum(valid)
-    horizon = demos.step_mask.shape[1]
-    steps = jnp.where(total > 0, jnp.asarray(steps, jnp.int32), 0)
-    # What unused rows hold is multiplied by zero in a batch loss, and may be NaN.
-    tasks = jnp.where(demos.demo_mask[:, None], demos.tasks, 0.0)
 
-    def cloning(params, loss_key, row, time):
-        observations, actions = demos.observations[row, time], demos.actions[row, time]
-        if batch_loss is not None:
-            own_key = devices.own_key(mesh, loss_key)
-            return batch_loss(params, own_key, observations, actions, tasks, row)
-        keys = devices.dealt(mesh, jax.random.split(loss_key, batch_size))
-        return losses.behaviour_cloning(
-            loss, params, keys, observations, actions, tasks[row]
-        )
+    def train(key, params, opt_state, demos: Demonstrations, steps) -> FineTuned:
+        valid = valid_steps(demos).ravel()
+        total = valid.sum()
+        ranks = jnp.cumsum(valid)
+        horizon = demos.step_mask.shape[1]
+        steps = jnp.where(total > 0, steps, 0)
+        # What unused rows hold is multiplied by zero in a batch loss, and may be NaN.
+        tasks = jnp.where(demos.demo_mask[:, None], demos.tasks, 0.0)
 
-    def step(i, carry):
-        params, opt_state, trace = carry
-        batch_key, loss_key = jax.random.split(jax.random.fold_in(key, i))
-        index = devices.dealt(mesh, _draw(batch_key, ranks, total, batch_size))
-        row, time = index // horizon, index % horizon
-        value, gradient = devices.averaged(
-            mesh, jax.value_and_grad(cloning)(params, loss_key, row, time)
-        )
-        if penalty is not None:
-            gradient = optax.tree.add(gradient, penalty(params))
-        direction, opt_state = optimizer.update(gradient, opt_state, params)
-        progress = i.astype(jnp.float32) / steps
-        rate = -schedule(progress)
-        updates = jax.tree.map(lambda leaf: (rate * leaf).astype(leaf.dtype), direction)
-        segment = (i * TRACE_LENGTH) // steps
-        trace = trace.at[:, segment].add(jnp.stack([value, jnp.ones_like(value)]))
-        return optax.apply_updates(params, updates), opt_state, trace
+        def cloning(params, loss_key, row, time):
+            observations, actions = (
+                demos.observations[row, time],
+                demos.actions[row, time],
+            )
+            if batch_loss is not None:
+                own_key = devices.own_key(mesh, loss_key)
+                return batch_loss(params, own_key, observations, actions, tasks, row)
+            keys = devices.dealt(mesh, jax.random.split(loss_key, batch_size))
+            return losses.behaviour_cloning(
+                loss, params, keys, observations, actions, tasks[row]
+            )
 
-    def train(start):
-        return jax.lax.fori_loop(0, steps, step, start)
+        def step(i, carry):
+            params, opt_state, trace = carry
+            batch_key, loss_key = jax.random.split(jax.random.fold_in(key, i))
+            index = devices.dealt(mesh, _draw(batch_key, ranks, total, batch_size))
+            row, time = index // horizon, index % horizon
+            value, gradient = devices.averaged(
+                mesh, jax.value_and_grad(cloning)(params, loss_key, row, time)
+            )
+            if penalty is not None:
+                gradient = optax.tree.add(gradient, penalty(params))
+            direction, opt_state = optimizer.update(gradient, opt_state, params)
+            progress = i.astype(jnp.float32) / steps
+            rate = -schedule(progress)
+            updates = jax.tree.map(
+                lambda leaf: (rate * leaf).astype(leaf.dtype), direction
+            )
+            segment = (i * TRACE_LENGTH) // steps
+            trace = trace.at[:, segment].add(jnp.stack([value, jnp.ones_like(value)]))
+            return optax.apply_updates(params, updates), opt_state, trace
 
-    start = (params, opt_state, jnp.zeros((2, TRACE_LENGTH), demos.actions.dtype))
-    params, opt_state, (sums, counts) = devices.everywhere(mesh, train)(start)
-    return FineTuned(params, opt_state, sums / counts)
+        start = (params, opt_state, jnp.zeros((2, TRACE_LENGTH), demos.actions.dtype))
+        params, opt_state, (sums, counts) = jax.lax.fori_loop(0, steps, step, start)
+        return FineTuned(params, opt_state, sums / counts)
+
+    # As arguments, since what a mesh computed cannot be closed over.
+    train = devices.everywhere(mesh, train)
+    return train(key, params, opt_state, demos, jnp.asarray(steps, jnp.int32))
 
 
 def draw_steps(

@@ -273,7 +273,7 @@ def amf(
     def init_everywhere(context: Context, history_demos: Demonstrations | None = None):
         return devices.replicate(mesh, init(context, history_demos))
 
-    return Selector(init_everywhere, select)
+    return Selector(init_everywhere, devices.everywhere(mesh, select))
 
 
 def _with_shared_key(embedding: Embedding) -> Embedding:

@@ -1,9 +1,10 @@
 """Selection on several devices: each one works on its share of the pairs.
 
-The pairs of a task and a demonstration are dealt out in turns. Those that count come
-first in their order, so that the pairs of a pruned selection are split evenly as well:
-the numbers of two devices differ by one at most. Likelihoods are computed by shares of
-the demonstrations.
+A selection runs as a whole on every device (`devices.everywhere`), which keeps what the
+devices share and replaces the parts that grow with the pairs. Pairs of a task and a
+demonstration are dealt out in turns. Those that count come first in their order, so
+that the pairs of a pruned selection are split evenly as well: the numbers of two
+devices differ by one at most. Likelihoods are computed by shares of demonstrations.
 """
 
 from collections.abc import Callable
@@ -23,11 +24,8 @@ def split_demonstrations(mesh: Mesh, function: Callable) -> Callable:
     """A function `(demos [N]) -> [K, N]` of which each device computes some columns."""
 
     def split(demos: Demonstrations) -> Float[Array, "K N"]:
-        def share():
-            columns = function(devices.dealt(mesh, demos)).T
-            return devices.gathered(mesh, columns, demos.demo_mask.shape[0]).T
-
-        return devices.everywhere(mesh, share)()
+        columns = function(devices.dealt(mesh, demos)).T
+        return devices.gathered(mesh, columns, demos.demo_mask.shape[0]).T
 
     return split
 
@@ -36,12 +34,9 @@ def split_gram(mesh: Mesh, path: Path) -> Path:
     """The path by kernels: points are embedded in shares, and all devices get all."""
 
     def view(pairs: Pairs) -> View:
-        def share():
-            points = path.view(deal(mesh, pairs)).points
-            return devices.gathered(mesh, points, pairs.order.shape[0])
-
-        _, steps = pairs.points(pairs.order)  # XLA leaves out the points
-        return View(pairs, devices.everywhere(mesh, share)(), steps)
+        own = path.view(deal(mesh, pairs))
+        total = pairs.order.shape[0]
+        return View(pairs, *devices.gathered(mesh, (own.points, own.steps), total))
 
     def mine(view: View) -> View:
         points, steps = devices.dealt(mesh, (view.points, view.steps))
@@ -63,11 +58,8 @@ def split_feature(mesh: Mesh, path: Path) -> Path:
         return pairs.order.shape[0]
 
     def occupancy(pairs: Pairs, mass: Float[Array, " P"]):
-        def share():
-            moment = path.occupancy(mine(pairs), devices.dealt(mesh, mass))
-            return jax.lax.psum(moment, mesh.axis_names)
-
-        return devices.everywhere(mesh, share)()
+        moment = path.occupancy(mine(pairs), devices.dealt(mesh, mass))
+        return jax.lax.psum(moment, mesh.axis_names)
 
     return path._replace(
         view=lambda pairs: pairs,
@@ -94,10 +86,7 @@ def _split_scorer(mesh: Mesh, path: Path, mine: Callable, number: Callable) -> C
         posterior, score, _ = path.scorer(posterior, occupancy)
 
         def split(view) -> Float[Array, " P"]:
-            def share():
-                return devices.gathered(mesh, score(mine(view)), number(view))
-
-            return devices.everywhere(mesh, share)()
+            return devices.gathered(mesh, score(mine(view)), number(view))
 
         return posterior, split, split
 
