@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from amf_jax import losses
+from amf_jax import devices, errors, losses
 from amf_jax.demonstrations import Demonstrations, valid_steps
 
 #: Segments of the training run over which the loss trace is averaged.
@@ -62,8 +63,12 @@ def finetune(
     batch_size: int = 256,
     penalty: Callable[[Any], Any] | None = None,
     batch_loss: Callable | None = None,
+    mesh: Mesh | None = None,
 ) -> FineTuned:
     """Behaviour cloning on minibatches drawn uniformly from all recorded steps.
+
+    Mapped by `jax.vmap` over `key`, `params` and `opt_state`, it trains many seeds at
+    once, each as if it were alone.
 
     Args:
       loss: as in `Policy.loss`, for one example.
@@ -80,42 +85,64 @@ def finetune(
       penalty: `(params) -> gradient` of a penalty on the parameters, added to that of
         the loss before the optimizer sees it; the trace holds the loss alone.
       batch_loss: as in `Policy.batch_loss`; None averages `loss` over the batch.
+      mesh: devices among which every minibatch is divided; each holds the parameters,
+        and gradients are averaged once a step. The result is that of one device (None),
+        unless `batch_loss` draws random numbers.
+
+    Raises:
+      InvalidArgumentError: if a minibatch cannot be divided evenly among the devices.
     """
-    valid = valid_steps(demos).ravel()
-    total = valid.sum()
-    ranks = jnp.cumsum(valid)
-    horizon = demos.step_mask.shape[1]
-    steps = jnp.where(total > 0, jnp.asarray(steps, jnp.int32), 0)
-    # What unused rows hold is multiplied by zero in a batch loss, and may be NaN.
-    tasks = jnp.where(demos.demo_mask[:, None], demos.tasks, 0.0)
+    _check_division(batch_size, mesh)
 
-    def cloning(params, loss_key, row, time):
-        observations, actions = demos.observations[row, time], demos.actions[row, time]
-        if batch_loss is not None:
-            return batch_loss(params, loss_key, observations, actions, tasks, row)
-        return losses.behaviour_cloning(
-            loss, params, loss_key, observations, actions, tasks[row]
-        )
+    def train(key, params, opt_state, demos: Demonstrations, steps) -> FineTuned:
+        valid = valid_steps(demos).ravel()
+        total = valid.sum()
+        ranks = jnp.cumsum(valid)
+        horizon = demos.step_mask.shape[1]
+        steps = jnp.where(total > 0, steps, 0)
+        # What unused rows hold is multiplied by zero in a batch loss, and may be NaN.
+        tasks = jnp.where(demos.demo_mask[:, None], demos.tasks, 0.0)
 
-    def step(i, carry):
-        params, opt_state, trace = carry
-        batch_key, loss_key = jax.random.split(jax.random.fold_in(key, i))
-        index = _draw(batch_key, ranks, total, batch_size)
-        row, time = index // horizon, index % horizon
-        value, gradient = jax.value_and_grad(cloning)(params, loss_key, row, time)
-        if penalty is not None:
-            gradient = optax.tree.add(gradient, penalty(params))
-        direction, opt_state = optimizer.update(gradient, opt_state, params)
-        progress = i.astype(jnp.float32) / steps
-        rate = -schedule(progress)
-        updates = jax.tree.map(lambda leaf: (rate * leaf).astype(leaf.dtype), direction)
-        segment = (i * TRACE_LENGTH) // steps
-        trace = trace.at[:, segment].add(jnp.stack([value, jnp.ones_like(value)]))
-        return optax.apply_updates(params, updates), opt_state, trace
+        def cloning(params, loss_key, row, time):
+            observations, actions = (
+                demos.observations[row, time],
+                demos.actions[row, time],
+            )
+            if batch_loss is not None:
+                own_key = devices.own_key(mesh, loss_key)
+                return batch_loss(params, own_key, observations, actions, tasks, row)
+            keys = devices.dealt(mesh, jax.random.split(loss_key, batch_size))
+            return losses.behaviour_cloning(
+                loss, params, keys, observations, actions, tasks[row]
+            )
 
-    start = (params, opt_state, jnp.zeros((2, TRACE_LENGTH), demos.actions.dtype))
-    params, opt_state, (sums, counts) = jax.lax.fori_loop(0, steps, step, start)
-    return FineTuned(params, opt_state, sums / counts)
+        def step(i, carry):
+            params, opt_state, trace = carry
+            batch_key, loss_key = jax.random.split(jax.random.fold_in(key, i))
+            index = devices.dealt(mesh, _draw(batch_key, ranks, total, batch_size))
+            row, time = index // horizon, index % horizon
+            value, gradient = devices.averaged(
+                mesh, jax.value_and_grad(cloning)(params, loss_key, row, time)
+            )
+            if penalty is not None:
+                gradient = optax.tree.add(gradient, penalty(params))
+            direction, opt_state = optimizer.update(gradient, opt_state, params)
+            progress = i.astype(jnp.float32) / steps
+            rate = -schedule(progress)
+            updates = jax.tree.map(
+                lambda leaf: (rate * leaf).astype(leaf.dtype), direction
+            )
+            segment = (i * TRACE_LENGTH) // steps
+            trace = trace.at[:, segment].add(jnp.stack([value, jnp.ones_like(value)]))
+            return optax.apply_updates(params, updates), opt_state, trace
+
+        start = (params, opt_state, jnp.zeros((2, TRACE_LENGTH), demos.actions.dtype))
+        params, opt_state, (sums, counts) = jax.lax.fori_loop(0, steps, step, start)
+        return FineTuned(params, opt_state, sums / counts)
+
+    # As arguments, since what a mesh computed cannot be closed over.
+    train = devices.everywhere(mesh, train)
+    return train(key, params, opt_state, demos, jnp.asarray(steps, jnp.int32))
 
 
 def draw_steps(
@@ -126,6 +153,15 @@ def draw_steps(
     index = _draw(key, jnp.cumsum(valid), valid.sum(), size)
     horizon = demos.step_mask.shape[1]
     return index // horizon, index % horizon
+
+
+def _check_division(batch_size: int, mesh: Mesh | None) -> None:
+    devices.check(mesh)
+    if mesh is not None and batch_size % mesh.size:
+        raise errors.InvalidArgumentError(
+            f"batch_size must be a multiple of the mesh's {mesh.size} devices, got"
+            f" {batch_size}; the next one is {batch_size + -batch_size % mesh.size}"
+        )
 
 
 def _draw(

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors, losses
+from amf_jax import devices, errors, losses
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.finetune import finetune
 from amf_jax.mixing import Comparison, Mixing, MixingState
@@ -97,6 +98,7 @@ def gradient_learner(
     embedding_policy: str = "pretrained",
     validation_copy_after: int | None = None,
     initial_params: Any | None = None,
+    mesh: Mesh | None = None,
 ) -> Learner:
     """Behaviour cloning by gradient descent, with what keeps it from forgetting.
 
@@ -116,6 +118,7 @@ def gradient_learner(
         trained on; to be given with "validation_copy" alone.
       initial_params: parameters of a policy that is already pre-trained; `init` then
         trains nothing.
+      mesh: devices that divide the minibatches of both trainings, see `finetune`.
 
     Raises:
       UnknownNameError: for an embedding policy that does not exist.
@@ -141,6 +144,7 @@ def gradient_learner(
             batch_size=training.batch_size,
             penalty=penalty,
             batch_loss=policy.batch_loss,
+            mesh=mesh,
         )
 
     def penalty(key, anchor, demos: Demonstrations):
@@ -166,9 +170,9 @@ def gradient_learner(
         opt_state = optimizer.init(params)
         copy = opt_state if embedding_policy == "validation_copy" else None
         alpha, rest = (None, None) if mixing is None else mixing.init(mixing_key)
-        return LearnerState(
-            params, params, params, alpha, GradientState(opt_state, copy, rest)
-        )
+        auxiliary = GradientState(opt_state, copy, rest)
+        state = LearnerState(params, params, params, alpha, auxiliary)
+        return devices.replicate(mesh, state)
 
     def update(key, state: LearnerState, demos: Demonstrations):
         train_key, copy_key, mixing_key, *penalty_keys = jax.random.split(key, 5)

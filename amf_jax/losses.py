@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Key
 
 
 def behaviour_cloning(
     loss: Callable,
     params,
-    key,
+    keys: Key[Array, " B"],
     observations: Float[Array, "B S"],
     actions: Float[Array, "B A"],
     tasks: Float[Array, "B D"],
@@ -20,12 +20,11 @@ def behaviour_cloning(
     Args:
       loss: as in `Policy.loss`, for one example.
       params: of the policy.
-      key: split among the examples, for stochastic losses.
+      keys: one for each example, for stochastic losses.
       observations: a batch of states.
       actions: the expert's actions in them.
       tasks: the task vectors that the expert followed.
     """
-    keys = jax.random.split(key, observations.shape[0])
     each = jax.vmap(loss, in_axes=(None, 0, 0, 0, 0))
     return each(params, keys, observations, actions, tasks).mean()
 

@@ -5,16 +5,17 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from amf_jax import cost, criteria, errors, history, importance
+from amf_jax import cost, criteria, devices, errors, history, importance
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax.candidates import Candidates, Optimiser, enumerate_tasks
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.embeddings import Embedding
 from amf_jax.features import FeaturePosterior
 from amf_jax.posterior import Posterior
-from amf_jax.selectors import options, pending, weighting
+from amf_jax.selectors import options, pending, sharded, weighting
 from amf_jax.selectors.base import Context, Pending, Selector, SelectorInfo, pick
 from amf_jax.selectors.feature_path import feature_path
 from amf_jax.selectors.gram_path import gram_path
@@ -55,6 +56,7 @@ def amf(
     optimiser: Optimiser | None = None,
     path: str | None = None,
     blocks_at_a_time: int | None = None,
+    mesh: Mesh | None = None,
 ) -> Selector:
     """Active multi-task fine-tuning (eqs. 1-4 and appendix C).
 
@@ -104,6 +106,8 @@ def amf(
         predicted to cost less, see `amf_jax.cost`. The scores are the same.
       blocks_at_a_time: candidate blocks scored at once; None fits the cache. The scores
         are the same for every value.
+      mesh: devices that share the work, all axes taken as one line of them; None is one
+        device. The scores are the same. `docs/devices.md` says what is split.
 
     Returns:
       A selector. A selection whose scores are not all finite is marked invalid (see
@@ -122,12 +126,15 @@ def amf(
     )
     options.check_diagonal(embedding, criterion, normalise_kernel)
     options.check_path(path, embedding, criterion)
+    devices.check(mesh)
     rule = criteria.CRITERIA[criterion]
     embedding = _with_shared_key(embedding)
     search = enumerate_tasks() if optimiser is None else optimiser
     routes = {"gram": gram_path(embedding, rule, blocks_at_a_time)}
     if embedding.features is not None and criterion == "variance":
         routes["feature"] = feature_path(embedding, blocks_at_a_time)
+    if mesh is not None:
+        routes = {name: sharded.SPLIT[name](mesh, routes[name]) for name in routes}
 
     def plan(context: Context) -> tuple[str, float]:
         """The path of a selection, and its predicted multiply-adds."""
@@ -193,6 +200,7 @@ def amf(
                 context,
                 sample,
                 candidates,
+                mesh,
             )
 
         def paired(tasks, task_weights) -> Pairs:
@@ -281,7 +289,10 @@ def amf(
         )
         return pick(scores, candidates.task_ids, candidates.tasks), state, info
 
-    return Selector(init, select)
+    def init_everywhere(context: Context, history_demos: Demonstrations | None = None):
+        return devices.replicate(mesh, init(context, history_demos))
+
+    return Selector(init_everywhere, devices.everywhere(mesh, select))
 
 
 def _with_shared_key(embedding: Embedding) -> Embedding:

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
 from amf_jax import importance
 from amf_jax.candidates import Candidates
 from amf_jax.demonstrations import Demonstrations
+from amf_jax.selectors import sharded
 from amf_jax.selectors.base import Context
 
 
@@ -19,6 +21,7 @@ def weigh(
     context: Context,
     sample: Demonstrations,
     candidates: Candidates,
+    mesh: Mesh | None = None,
 ) -> Float[Array, "K M"]:
     """Weights `W[k, i]` of the sampled demonstrations for some tasks (eq. 3).
 
@@ -31,6 +34,7 @@ def weigh(
       context: of the round.
       sample: M demonstrations out of `context.demos`.
       candidates: the K tasks.
+      mesh: devices that share the likelihoods; None is one.
     """
     mask = sample.demo_mask
     if mode not in importance.ESTIMATORS:
@@ -40,9 +44,14 @@ def weigh(
     assert log_likelihood is not None  # checked when the selector was built
 
     def likelihoods(tasks):
-        return importance.trajectory_log_likelihoods(
-            log_likelihood, context.params, sample, tasks, clip
-        )
+        def of(demos: Demonstrations):
+            return importance.trajectory_log_likelihoods(
+                log_likelihood, context.params, demos, tasks, clip
+            )
+
+        if mesh is not None:
+            of = sharded.split_demonstrations(mesh, of)
+        return of(sample)
 
     total, demos = likelihoods(candidates.tasks), context.demos
     if finite_tasks:  # the demonstrations' tasks are the candidates

@@ -65,7 +65,9 @@ def test_behaviour_cloning_is_the_mean_over_examples():
     inputs = np.concatenate([arrays[0], arrays[2]], axis=1)
     outputs = inputs @ np.asarray(params["kernel"]) + np.asarray(params["bias"])
     np.testing.assert_allclose(
-        losses.behaviour_cloning(policy.loss, params, jax.random.key(1), *arrays),
+        losses.behaviour_cloning(
+            policy.loss, params, jax.random.split(jax.random.key(1), 6), *arrays
+        ),
         np.mean(np.sum((outputs - np.asarray(arrays[1])) ** 2, axis=1)),
         rtol=1e-5,
     )
@@ -76,7 +78,7 @@ def test_behaviour_cloning_gives_each_example_its_own_key():
     mean = losses.behaviour_cloning(
         lambda params, key, *example: jax.random.normal(key),
         None,
-        jax.random.key(0),
+        jax.random.split(jax.random.key(0), 400),
         zeros,
         zeros,
         zeros,
