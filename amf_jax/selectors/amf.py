@@ -99,7 +99,7 @@ def amf(
         `(pruned[c'] + sum_c mu(c) pruned[c]) H v`, where `pruned` is the weight that is
         skipped; `info.pruned_weight` holds that of the evaluation tasks.
       optimiser: how candidates are searched. None enumerates the evaluation tasks, and
-        takes every demonstration to be of one of them.
+        takes every demonstration, pending or not, to be of one of them.
       path: how the sums are computed: "gram" by kernels between all points that count,
         or "feature" by second moments of explicit embeddings, linear in their number
         (variance criterion, embeddings with `features`). None takes the one that is

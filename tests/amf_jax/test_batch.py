@@ -203,8 +203,7 @@ def variance_left(context, chosen):
     )
     points = np.concatenate(blocks)
     points = points / np.sqrt(mass @ (points**2).sum(axis=1) / mass.sum())
-    (ends,) = np.cumsum([len(b) for b in blocks]).reshape(1, -1)
-    parts = np.split(points, ends[:-1])
+    parts = np.split(points, np.cumsum([len(b) for b in blocks])[:-1])
     known = np.concatenate([*parts, *(parts[task] for task in chosen)])
     across = known @ points.T
     drop = across * np.linalg.solve(known @ known.T + np.eye(len(known)), across)

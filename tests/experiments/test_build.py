@@ -74,6 +74,12 @@ def test_amf_paper_is_the_papers_rule_on_metaworld(monkeypatch):
     assert seen["learner"]["validation_copy_after"] == 4  # the warm start
 
 
+@pytest.mark.parametrize(("batch", "expected"), [(2, 4), (3, 6), (5, 5)])
+def test_a_warm_start_of_four_ends_with_a_batch(monkeypatch, batch, expected):
+    seen = options_of(monkeypatch, "metaworld:8-8-0-0", method="amf_paper", batch=batch)
+    assert seen["learner"]["validation_copy_after"] == expected
+
+
 @pytest.mark.parametrize(
     ("method", "mixes"), [("uniform", False), ("uniform_adaptive_prior", True)]
 )
