@@ -31,7 +31,7 @@ from amf_jax.streaming.passes import OnProgress, Request
 from amf_jax.streaming.reading import Pool, first_pass
 
 # Steps of a microbatch: enough to keep a matmul busy.
-_STEPS_AT_A_TIME = 2048
+_STEPS_AT_A_TIME = 1024
 
 
 def select(
@@ -75,7 +75,7 @@ def select(
       likelihood_clip: as in `selectors.amf`.
       weight_tolerance: as in `selectors.amf`; the last two passes cost in proportion to
         the pairs that are not skipped.
-      microbatch_size: demonstrations at work at a time; None takes about 2048 steps.
+      microbatch_size: demonstrations at work at a time; None takes about 1024 steps.
         The choice is the same for every size.
       on_progress: called after each microbatch, see `OnProgress`.
 
