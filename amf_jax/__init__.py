@@ -4,9 +4,9 @@ The pieces compose without the driver, in this order: `embeddings` (points of a
 Gaussian process), `posterior` (factor once, score many), `importance` (whose states a
 demonstration stands for), `criteria` (uncertainty that a demonstration would leave),
 `selectors` (which task to ask for), `streaming` (the same from a pool that does not fit
-in memory). `learners` and `ActiveFineTuner` run the rounds;
-`mixing` and `regularisers` keep a learner from forgetting. `theory` bounds how far from
-the expert a policy can be.
+in memory). `learners` and `ActiveFineTuner` run the rounds, `loop` all of them as one
+pure function; `mixing` and `regularisers` keep a learner from forgetting. `theory`
+bounds how far from the expert a policy can be.
 
 `amf_jax.policies.gp` and `amf_jax.policies.mlp` hold ready-made policies.
 """
@@ -22,6 +22,7 @@ from amf_jax import (
     history,
     importance,
     learners,
+    loop,
     losses,
     mixing,
     policies,
@@ -65,6 +66,7 @@ __all__ = [
     "history",
     "importance",
     "learners",
+    "loop",
     "losses",
     "mixing",
     "policies",

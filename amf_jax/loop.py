@@ -1,0 +1,249 @@
+"""The loop as one pure function: select, demonstrate, fine-tune, evaluate, and again.
+
+`ActiveFineTuner` does the same with an expert and an evaluation that run on the host.
+Where both can be traced, a whole experiment is a function of its key, to be jitted once
+and mapped over seeds. The keys are derived as in the driver, so that the same seed
+gives the same run.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from amf_jax import demonstrations as demonstrations_lib
+from amf_jax import errors, problem
+from amf_jax.demonstrations import Demonstrations
+from amf_jax.learners import Learner, LearnerState
+from amf_jax.selectors.base import (
+    Choice,
+    Context,
+    Selector,
+    SelectorInfo,
+    carry_over,
+)
+from amf_jax.selectors.batch import select_batch
+
+
+class Environment(NamedTuple):
+    """An expert and an evaluation that can be traced.
+
+    Attributes:
+      demonstrate: `(choice, round, demos) -> Demonstrations`, as many full rows of the
+        chosen task as a round asks for; `demos` are those collected before. Called once
+        for each choice of a round.
+      evaluate: `(act, state, round) -> dict` of arrays, or None. `act(call,
+        observations [B, S], task_ids [B]) -> actions [B, A]` takes the number of the
+        call, from 0 on, for its random key. "success" `[C]` is what selectors see as
+        `evaluations`.
+    """
+
+    demonstrate: Callable[..., Demonstrations]
+    evaluate: Callable[..., dict[str, Array]] | None = None
+
+
+class Rounds(NamedTuple):
+    """What happened in R rounds; leaves lead with the axis of rounds.
+
+    Attributes:
+      choices: what was asked for, `[R, batch]`.
+      infos: diagnostics of the selections, `[R, batch]`.
+      metrics: of the evaluations, `[R + 1]`; the first is before any fine-tuning.
+      mixing: alpha of the tasks, `[R + 1, C]`; None without an adaptive prior.
+      demos: all demonstrations, in the order of the rounds.
+    """
+
+    choices: Choice
+    infos: SelectorInfo
+    metrics: dict[str, Array]
+    mixing: Float[Array, "R C"] | None
+    demos: Demonstrations
+
+
+def doubling(first: int, budget: int) -> tuple[int, ...]:
+    """Capacities that double from `first` on until they hold `budget`.
+
+    Example:
+      >>> doubling(10, 35)
+      (10, 20, 35)
+    """
+    if first >= budget:
+        return (budget,)
+    return (first, *doubling(2 * first, budget))
+
+
+def run(
+    key: Key[Array, ""],
+    learner: Callable[[Demonstrations], Learner],
+    selector: Selector,
+    environment: Environment,
+    tasks: Float[Array, "C D"],
+    demos: Demonstrations,
+    *,
+    rounds: int,
+    pretraining: Demonstrations | None = None,
+    history: Demonstrations | None = None,
+    task_weights: Float[Array, " C"] | None = None,
+    demos_per_round: int = 1,
+    batch: int = 1,
+    capacities: Sequence[int] | None = None,
+) -> Rounds:
+    """Runs all rounds; pure, to be jitted, and mapped over keys.
+
+    The cost of a round grows with the capacity of the buffers, not with what they hold.
+    `capacities` lets them grow in stages, each of which is compiled: what was computed
+    is carried over, and nothing changes but the rounding.
+
+    A selection that fails is no error here: `check_choice` finds it in the result.
+
+    Args:
+      key: of every random decision, as `jax.random.key(seed)`.
+      learner: `(empty buffer) -> Learner` for buffers of that capacity. What its state
+        holds of the demonstrations, it holds in their order from the front.
+      selector: decides what to demonstrate next; the same goes for its state.
+      environment: expert and evaluation.
+      tasks: evaluation tasks.
+      demos: an empty buffer with room for the whole budget.
+      rounds: the budget, in rounds.
+      pretraining: demonstrations that `learner.init` pre-trains on.
+      history: demonstrations that the selector conditions on from the start.
+      task_weights: probabilities mu_C of the tasks; None is uniform.
+      demos_per_round: demonstrations of each chosen task per round.
+      batch: tasks that are chosen per round, see `selectors.select_batch`.
+      capacities: of the buffers in each stage, ascending; the last holds the budget.
+        None is a single stage.
+
+    Raises:
+      InvalidArgumentError: no round, or capacities that are not ascending or do not end
+        with the budget.
+      CapacityError: the budget does not fit the buffer.
+    """
+    per_round = batch * demos_per_round
+    numbers = {"rounds": rounds, "demos_per_round": demos_per_round, "batch": batch}
+    problem.check_positive(numbers)
+    stages = _stages(capacities, rounds * per_round, per_round)
+    _check_room(demos, stages[-1])
+    num_tasks = tasks.shape[0]
+    if task_weights is None:
+        task_weights = jnp.full((num_tasks,), 1.0 / num_tasks, tasks.dtype)
+    unknown = jnp.full((rounds + 1, num_tasks), jnp.nan, tasks.dtype)
+    init_key, first_key = jax.random.split(jax.random.fold_in(key, 0))
+
+    def context(state: LearnerState, demos: Demonstrations, evaluations) -> Context:
+        return Context(
+            demos,
+            tasks,
+            task_weights,
+            state.params,
+            state.embedding_params,
+            None if environment.evaluate is None else evaluations,
+        )
+
+    def init(demos: Demonstrations):
+        state = learner(demos).init(init_key, pretraining)
+        return demos, state, selector.init(context(state, demos, unknown), history)
+
+    def evaluate(learner: Learner, key, state: LearnerState, index, evaluations):
+        if environment.evaluate is None:
+            return {}, evaluations
+
+        def act(call, observations, task_ids):
+            call_key = jax.random.fold_in(key, call)
+            given = tasks[task_ids]
+            return learner.act(state, call_key, observations, given, task_ids)
+
+        metrics = environment.evaluate(act, state, index)
+        if "success" in metrics:
+            evaluations = evaluations.at[index].set(metrics["success"])
+        return metrics, evaluations
+
+    def round_of(learner: Learner):
+        def one(carry, index):
+            demos, state, selector_state, evaluations = carry
+            keys = jax.random.split(jax.random.fold_in(key, index), 3)
+            select_key, update_key, evaluate_key = keys
+            now = context(state, demos, evaluations)
+            choices, selector_state, infos = select_batch(
+                selector, select_key, selector_state, now, batch
+            )
+
+            def collect(demos, choice):
+                new = environment.demonstrate(choice, index, demos)
+                return demonstrations_lib.append(demos, new), None
+
+            demos, _ = jax.lax.scan(collect, demos, choices)
+            state, _ = learner.update(update_key, state, demos)
+            metrics, evaluations = evaluate(
+                learner, evaluate_key, state, index, evaluations
+            )
+            out = choices, infos, metrics, state.mixing
+            return (demos, state, selector_state, evaluations), out
+
+        return one
+
+    blank = jax.tree.map(lambda rows: rows[: stages[-1]], demos)
+    held = init(blank)
+    first, evaluations = evaluate(learner(blank), first_key, held[1], 0, unknown)
+    initial_mixing = held[1].mixing
+    parts = []
+    for start, end in itertools.pairwise((0, *stages)):
+        smaller = jax.tree.map(lambda rows, end=end: rows[:end], blank)
+        carry = (*_front(held, jax.eval_shape(init, smaller)), evaluations)
+        indices = jnp.arange(start // per_round, end // per_round) + 1
+        carry, part = jax.lax.scan(round_of(learner(smaller)), carry, indices)
+        *kept, evaluations = carry
+        held = carry_over(tuple(kept), held)
+        parts.append(part)
+    choices, infos, metrics, mixing = _joined(parts)
+    metrics = jax.tree.map(_behind, first, metrics)
+    if mixing is not None:
+        mixing = _behind(initial_mixing, mixing)
+    return Rounds(choices, infos, metrics, mixing, held[0])
+
+
+def _stages(capacities, budget: int, per_round: int) -> tuple[int, ...]:
+    stages = (budget,) if capacities is None else tuple(capacities)
+    ascending = all(a < b for a, b in itertools.pairwise((0, *stages)))
+    whole = all(stage % per_round == 0 for stage in stages)
+    if not (stages and ascending and whole and stages[-1] == budget):
+        raise errors.InvalidArgumentError(
+            f"capacities must be ascending multiples of the {per_round} demonstrations"
+            f" of a round that end with the budget of {budget}, got {stages}"
+        )
+    return stages
+
+
+def _check_room(demos: Demonstrations, budget: int) -> None:
+    room = demos.demo_mask.shape[0]
+    if room < budget:
+        raise errors.CapacityError(
+            f"demos has room for {room} demonstrations; build it with capacity >="
+            f" {budget}, the whole budget"
+        )
+
+
+def _front(held, shapes):
+    """The front of every buffer, as long as the buffers of `shapes`."""
+
+    def one(leaf, shape):
+        return leaf[tuple(slice(size) for size in shape.shape)]
+
+    return jax.tree.map(one, held, shapes)
+
+
+def _joined(parts):
+    """Stages one after the other, padded with zeros to the shapes of the last one."""
+
+    def one(*leaves):
+        shape = leaves[-1].shape[1:]
+        blank = [jnp.zeros((leaf.shape[0], *shape), leaf.dtype) for leaf in leaves]
+        return jnp.concatenate(list(map(carry_over, leaves, blank)))
+
+    return jax.tree.map(one, *parts)
+
+
+def _behind(first, others):
+    return jnp.concatenate([first[None], others])

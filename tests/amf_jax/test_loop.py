@@ -1,0 +1,150 @@
+"""The loop as a pure function, against the driver."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from amf_jax import (
+    ActiveFineTuner,
+    demonstrations,
+    embeddings,
+    errors,
+    finetune,
+    learners,
+    loop,
+    mixing,
+    selectors,
+)
+from tests import problems
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+TASKS = problems.tiny_tasks()
+POLICY = problems.tiny_policy()
+ROUNDS = 6
+PRETRAINING = problems.tiny_demos(7, (0, 1, 0), tasks=TASKS)
+BLANK = jax.tree.map(
+    jnp.zeros_like, problems.tiny_demos(0, (0,), tasks=TASKS, capacity=ROUNDS)
+)
+STATES = np.linspace(-1.0, 1.0, 9, dtype=np.float32).reshape(3, 3)
+
+
+def expert(task, index, count=1):
+    return problems.tiny_demos(100 * index + task, (task,) * count, tasks=TASKS)
+
+
+#: What the expert does in every round at every task, `[R, C, ...]`.
+KNOWN = jax.tree.map(
+    lambda *leaves: jnp.stack(leaves),
+    *(
+        demonstrations.stack([expert(task, index) for task in range(3)])
+        for index in range(ROUNDS + 1)
+    ),
+)
+
+
+def demonstrate(choice, index, demos):
+    return jax.tree.map(lambda leaf: leaf[index, choice.task_id][None], KNOWN)
+
+
+def evaluate(act, state, index):
+    total = act(0, jnp.asarray(STATES), jnp.arange(3)).sum()
+    return {"return": total, "success": jnp.array([1.0, 0.5, 0.0])}
+
+
+ENVIRONMENT = loop.Environment(demonstrate, evaluate)
+
+
+@functools.cache
+def parts():
+    training = learners.Training(20, finetune.cosine(0.05), batch_size=8)
+    learner = learners.gradient_learner(
+        POLICY,
+        finetune.adamw_direction(),
+        training,
+        training,
+        mixing=mixing.descent(3, conservatism=0.01, steps=20),
+    )
+    embedding = embeddings.last_layer_gradient(POLICY.last_layer)
+    selector = selectors.amf(embedding, POLICY.log_likelihood)
+    return learner, selectors.warm_start(selector, 2)
+
+
+def run(key, **options):
+    learner, selector = parts()
+    arguments = dict(rounds=ROUNDS, pretraining=PRETRAINING) | options
+    return loop.run(
+        key, lambda demos: learner, selector, ENVIRONMENT, TASKS, BLANK, **arguments
+    )
+
+
+@functools.cache
+def straight():
+    return jax.jit(run)(jax.random.key(0))
+
+
+def test_a_run_is_that_of_the_driver():
+    learner, selector = parts()
+    tuner = ActiveFineTuner(
+        learner=learner,
+        selector=selector,
+        tasks=TASKS,
+        pretraining=PRETRAINING,
+        demonstrate=expert,
+        evaluate=lambda act, state, index: {
+            "return": float(act(STATES, np.arange(3)).sum()),
+            "success": [1.0, 0.5, 0.0],
+        },
+        rounds=ROUNDS,
+        seed=0,
+    )
+    first, *records = tuner.run()
+    found = straight()
+    assert found.choices.task_id[:, 0].tolist() == [r["task"] for r in records]
+    returns = [record["return"] for record in (first, *records)]
+    np.testing.assert_allclose(found.metrics["return"], returns, rtol=1e-3, atol=1e-4)
+    alphas = [record["mixing"] for record in (first, *records)]
+    np.testing.assert_allclose(found.mixing, alphas, rtol=1e-3, atol=1e-4)
+    for index, record in enumerate(records[2:], 2):  # behind the warm start
+        scores = found.infos.scores[index, 0]
+        np.testing.assert_allclose(scores, record["scores"], rtol=1e-3, atol=1e-5)
+    np.testing.assert_array_equal(found.demos.actions, tuner.demos.actions)
+
+
+def test_stages_change_no_choice():
+    staged = jax.jit(lambda key: run(key, capacities=(2, 4, 6)))(jax.random.key(0))
+    expected = straight()
+    np.testing.assert_array_equal(staged.choices.task_id, expected.choices.task_id)
+    for name, values in expected.metrics.items():
+        np.testing.assert_allclose(staged.metrics[name], values, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(staged.demos.actions, expected.demos.actions)
+
+
+def test_seeds_are_mapped():
+    keys = jax.vmap(jax.random.key)(jnp.arange(2))
+    mapped = jax.jit(jax.vmap(run))(keys)
+    alone = straight()
+    np.testing.assert_array_equal(mapped.choices.task_id[0], alone.choices.task_id)
+    np.testing.assert_allclose(
+        mapped.metrics["return"][0], alone.metrics["return"], rtol=1e-3, atol=1e-4
+    )
+    assert not np.allclose(mapped.metrics["return"][0], mapped.metrics["return"][1])
+
+
+@pytest.mark.parametrize("capacities", [(), (4, 2, 6), (2, 4), (2, 8)])
+def test_capacities_that_do_not_fit_are_refused(capacities):
+    with pytest.raises(errors.InvalidArgumentError, match="budget of 6"):
+        run(jax.random.key(0), capacities=capacities)
+
+
+def test_a_buffer_without_room_is_refused():
+    with pytest.raises(errors.CapacityError, match="capacity >= 7"):
+        run(jax.random.key(0), rounds=7)
+
+
+def test_capacities_double():
+    assert loop.doubling(10, 35) == (10, 20, 35)
+    assert loop.doubling(8, 8) == (8,)
