@@ -56,8 +56,7 @@ def split_cores(cores: Sequence[int], workers: int) -> list[list[int]]:
 def environment(cores: int, cache: Path) -> dict[str, str]:
     """Settings that must stand before JAX and BLAS are loaded.
 
-    Several processes with a thread per core each would fight for the cores. BLAS gets
-    one thread in any case: it is called for many small factors.
+    Several processes with a thread per core each would fight for the cores.
     """
     xla_flags = os.environ.get("XLA_FLAGS", "")
     if cores == 1:
@@ -69,7 +68,7 @@ def environment(cores: int, cache: Path) -> dict[str, str]:
     }
     return {
         "OMP_NUM_THREADS": str(cores),
-        "OPENBLAS_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": str(cores),
         "XLA_FLAGS": xla_flags.strip(),
         **{name: os.environ.get(name, value) for name, value in defaults.items()},
     }

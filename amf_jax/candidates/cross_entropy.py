@@ -80,14 +80,15 @@ def cross_entropy(
         drawn = tasks_near(space, drawn)
         scores = objective(unlisted(drawn))
 
-        def generation(around: _Gaussian, key):
+        def generation(around: _Gaussian, index):
+            key = jax.random.fold_in(later_key, index)
             noise = jax.random.normal(key, (size, tasks.shape[1]), tasks.dtype)
             new = tasks_near(space, around.mean + noise * around.deviation)
             values = objective(unlisted(new))
             return closing_in(new, values), (new, values)
 
-        keys = jax.random.split(later_key, generations - 1)
-        _, later = jax.lax.scan(generation, closing_in(drawn, scores), keys)
+        start, indices = closing_in(drawn, scores), jnp.arange(generations - 1)
+        _, later = jax.lax.scan(generation, start, indices)
         found = jnp.concatenate([drawn, later[0].reshape(-1, tasks.shape[1])])
         return unlisted(found), jnp.concatenate([scores, later[1].ravel()])
 
