@@ -22,6 +22,7 @@ from experiments.figures import (
     forgetting,
     integrator,
     main_job,
+    search,
     studies,
     style,
     success,
@@ -193,6 +194,11 @@ FIGURES = {
         "gap to the expert and gain of a round, each below its bound",
         theory.draw_bound,
         _study("bound"),
+    ),
+    "search": Entry(
+        "value of the best task found, against the cost of the search",
+        search.draw_search,
+        _study("search"),
     ),
     "ablation_criterion": Entry(
         "success by criterion, and areas under the curves",

@@ -1,4 +1,4 @@
-"""Studies: single looks at the integrator, behind figures 3, 19 and 21 and the bound.
+"""Studies: single looks at the integrator, behind figures that compare no methods.
 
 Other figures compare methods by their curves; these look into a policy or a selection.
 A study writes its records to
@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from amf_jax.errors import InvalidArgumentError, UnknownNameError
 from experiments import results
 from experiments.configs import loading
-from experiments.studies import bound, finetuning, landscape
+from experiments.studies import bound, finetuning, landscape, search
 
 Record = dict[str, Any]
 
@@ -77,6 +77,13 @@ STUDIES = {
         functools.partial(loading.load, "integrator:6"),
         seeds=3,
         conclude=bound.report,
+    ),
+    "search": Study(
+        "what searches for the best task find, and what they cost",
+        search.value_and_cost,
+        functools.partial(_mismatch, 20),
+        seeds=6,
+        conclude=search.report,
     ),
 }
 

@@ -24,8 +24,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seeds",
         type=int,
-        help="how many, from 0 on (default: 10 for figure21 and 3 for bound, which"
-        " average them, and 1 for the others, which show the first)",
+        help="how many, from 0 on (default: 10 for figure21, 3 for bound and 6 for"
+        " search, which average them, and 1 for the others, which show the first)",
     )
     return parser
 

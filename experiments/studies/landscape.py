@@ -10,12 +10,10 @@ import numpy as np
 import scipy.stats
 from ml_collections import ConfigDict
 
-from amf_jax import selectors
-from amf_jax.candidates import Candidates, Optimiser
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.policies import gp
 from amf_jax.selectors.base import Context, check_choice
-from experiments.studies import circle
+from experiments.studies import circle, selection
 from experiments.suites import integrator
 
 Record = dict[str, Any]
@@ -50,18 +48,7 @@ def criterion_and_return(
     candidates = circle.goals(angles)
     hyperparameters = gp.Hyperparameters(**config.policy)
     policy = gp.policy()
-    selection = config.selection
-    selector = selectors.make(
-        "amf",
-        gp.embedding(),
-        policy.log_likelihood,
-        criterion=selection.criterion,
-        normalise_kernel=selection.normalise_kernel,
-        noise_variance=config.policy.noise**2,
-        likelihood_clip=selection.likelihood_clip,
-        trajectory_samples=selection.trajectory_samples,
-        optimiser=_every_one_of(candidates),
-    )
+    selector = selection.selector(config, selection.every_one_of(candidates))
     tasks = jnp.asarray(integrator.TASKS, jnp.float32)
 
     @jax.jit
@@ -121,16 +108,3 @@ def report_correlation(runs: Sequence[list[Record]]) -> str:
         "rank correlation between criterion and return, over tasks:"
         f" {rank_correlation(runs):.2f} (the criterion is minimised: negative is good)"
     )
-
-
-def _every_one_of(goals: np.ndarray) -> Optimiser:
-    """Values these candidates, where `random_shooting` draws some."""
-    candidates = Candidates(
-        jnp.full((len(goals),), -1, jnp.int32), jnp.asarray(goals, jnp.float32)
-    )
-
-    def optimise(key, objective, tasks):
-        del key, tasks
-        return candidates, objective(candidates)
-
-    return optimise

@@ -6,7 +6,7 @@ import inspect
 import numpy as np
 import pytest
 
-from amf_jax import embeddings, errors, learners, mixing, regularisers, selectors
+from amf_jax import candidates, embeddings, errors, learners, mixing, regularisers, selectors
 from experiments import build, methods
 from experiments.builders import base, forgetting
 from experiments.configs import loading
@@ -214,6 +214,38 @@ def test_the_integrator_takes_every_method_that_is_another_one_there():
         "amf_plain",
         "amf_unweighted",
     ]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name", "options"),
+    [
+        ({}, "random_shooting", dict(budget=100)),
+        ({"shooting_budget": 30}, "random_shooting", dict(budget=30)),
+        (
+            {"search.name": "gradient_refinement", "search.steps": 2},
+            "gradient_refinement",
+            dict(budget=100, steps=2),
+        ),
+        (
+            {"search.name": "cross_entropy", "search.elite_share": 0.5},
+            "cross_entropy",
+            dict(budget=100, elite_share=0.5),
+        ),
+    ],
+)
+def test_the_circle_is_searched_as_the_config_says(
+    monkeypatch, overrides, name, options
+):
+    made, make = [], candidates.make
+
+    def spy(name, space, **options):
+        made.append((name, space, options))
+        return make(name, space, **options)
+
+    monkeypatch.setattr(candidates, "make", spy)
+    given = {f"selection.{field}": value for field, value in overrides.items()}
+    build.build(loading.load("integrator:6", given)).suite.close()
+    assert made[-1] == (name, integrator.SPACE, options)
 
 
 def test_pretraining_shows_the_tasks_that_the_setting_says():

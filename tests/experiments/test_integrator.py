@@ -93,6 +93,16 @@ def test_sampled_tasks_cover_the_circle():
     assert np.abs(counts - 1000).max() < 5 * 27.4
 
 
+def test_points_of_the_bounding_box_are_moved_to_the_nearest_goal():
+    points = np.float32([[0.3, 0.0], [-1.0, -1.0], [0.6, 0.8]])
+    nearest = integrator.onto_circle(points)
+    half = np.sqrt(0.5)
+    expected = [[1.0, 0.0], [-half, -half], [0.6, 0.8]]
+    np.testing.assert_allclose(nearest, expected, atol=1e-6)
+    np.testing.assert_array_equal(integrator.SPACE.lower, [-1.0, -1.0])
+    np.testing.assert_array_equal(integrator.SPACE.upper, [1.0, 1.0])
+
+
 def test_expert_states_lie_on_the_rays():
     observations, task_ids = integrator.expert_states()
     np.testing.assert_array_equal(task_ids[:6], [0, 0, 0, 0, 0, 1])

@@ -130,7 +130,7 @@ def test_command_writes_files_that_the_figures_read(small, tmp_path, capsys):
 
 def test_records_of_another_config_are_kept(tmp_path, capsys):
     path = tmp_path / "integrator/6/study_figure3/seed0.jsonl"
-    config = results.to_plain(studies.STUDIES["figure3"].config()) | {"rounds": 7}
+    config = results.plain_config(studies.STUDIES["figure3"].config()) | {"rounds": 7}
     results.write(path, {"config": config, "versions": {}, "seed": 0}, [])
     with pytest.raises(ResultsError, match="another config.*rounds: 7, 20"):
         studies.run("figure3", tmp_path)

@@ -1,0 +1,79 @@
+"""Value of the best task that a search finds against its cost, from study files."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, PercentFormatter, ScalarFormatter
+
+from experiments.figures import curves, data, style
+from experiments.figures.data import Source
+from experiments.figures.estimates import Estimate
+from experiments.figures.style import Look
+from experiments.results import Run
+
+LOOKS = {
+    "random_shooting": Look("Random shooting (the paper's)", "#666666", "D", ":"),
+    "gradient_refinement": Look("… refined by gradients", "#0b3d91", "o", "-"),
+    "cross_entropy": Look("Cross-entropy search", "#e8790c", "s", "-."),
+}
+
+
+def draw_search(source: Source) -> Figure:
+    """What the best task found falls short of the best there is, by cost."""
+    runs = data.load_study(source, "search")
+    figure = style.new_figure(8.0, 4.2)
+    by_count, by_time = figure.subplots(1, 2, sharey=True)
+    for axes, cost, label in (
+        (by_count, "evaluations", "Evaluations of the criterion per selection"),
+        (by_time, "seconds", "Processor time of a selection (s)"),
+    ):
+        _draw(axes, runs, cost, source.estimate)
+        axes.set(xscale="log", yscale="log", xlabel=label)
+    by_count.set_title("By evaluations")
+    by_time.set_title("By time")
+    by_count.set_ylabel("Shortfall of the best task found")
+    by_count.yaxis.set_major_formatter(PercentFormatter(1.0))
+    counts = sorted({r["evaluations"] for run in runs for r in run.records})
+    by_count.set_xticks(counts)
+    by_count.xaxis.set_major_formatter(ScalarFormatter())
+    by_count.xaxis.set_minor_locator(NullLocator())
+    title = "2-D integrator: searching the circle"
+    style.heading(figure, title, by_count.get_lines())
+    rounds = sorted({r["round"] for run in runs for r in run.records})
+    style.caption(
+        figure,
+        "100 %: as good as an average task; 0 %: as good as the best of a fine grid."
+        f" Selections of rounds {', '.join(map(str, rounds))}.\n"
+        f"{data.describe([{'study': runs}], source.estimate)}",
+    )
+    return figure
+
+
+def _draw(axes: Axes, runs: Sequence[Run], cost: str, estimate: Estimate) -> None:
+    for search, look in LOOKS.items():
+        summary = estimate.summarise(_by_budget(runs, search, "shortfall"))
+        x = _by_budget(runs, search, cost).mean(axis=0)
+        axes.plot(
+            x,
+            summary.mean,
+            color=look.colour,
+            marker=look.marker,
+            linestyle=look.dashes,
+            label=look.name,
+        )
+        curves.band(axes, x, summary, look.colour)
+
+
+def _by_budget(runs: Sequence[Run], search: str, field: str) -> np.ndarray:
+    """Means over rounds and draws `[seeds, budgets]`, budgets in order."""
+    table = []
+    for run in runs:
+        found: dict[int, list[float]] = {}
+        for record in run.records:
+            if record["search"] == search:
+                mean = float(np.mean(record[field]))
+                found.setdefault(record["evaluations"], []).append(mean)
+        table.append([np.mean(found[budget]) for budget in sorted(found)])
+    return np.array(table)
