@@ -4,13 +4,14 @@ from amf_jax.candidates.base import Candidates, Objective, Optimiser, unlisted
 from amf_jax.candidates.cross_entropy import cross_entropy
 from amf_jax.candidates.enumeration import enumerate_tasks
 from amf_jax.candidates.gradient import gradient_refinement, value_and_slope
-from amf_jax.candidates.registry import OPTIMISERS, get, make
+from amf_jax.candidates.registry import OPTIMISERS, Entry, get, make
 from amf_jax.candidates.shooting import random_shooting
-from amf_jax.candidates.space import TaskSpace
+from amf_jax.candidates.space import TaskSpace, tasks_near, widths
 
 __all__ = [
     "OPTIMISERS",
     "Candidates",
+    "Entry",
     "Objective",
     "Optimiser",
     "TaskSpace",
@@ -20,6 +21,8 @@ __all__ = [
     "gradient_refinement",
     "make",
     "random_shooting",
+    "tasks_near",
     "unlisted",
     "value_and_slope",
+    "widths",
 ]

@@ -32,10 +32,10 @@ def gradient_refinement(
 ) -> Optimiser:
     """Random shooting whose best candidates climb the objective (Adam).
 
-    The derivative is taken forwards, one direction of the task space after the other
-    (`value_and_slope`), as loops whose length is only known at run time have no reverse
-    derivative. Adam's steps shrink linearly to 0, every step ends in the task space,
-    and each climb returns the best point it passed: never worse than its start.
+    The derivative is taken forwards, direction by direction (`value_and_slope`): loops
+    whose length is only known at run time have no reverse derivative. Adam's steps
+    shrink linearly to 0, every step ends in the task space, and each climb returns the
+    best point it passed: never worse than its start.
 
     In evaluations of the objective a derivative in one direction counts as one (a
     finite difference would take as many), so that a climb costs
@@ -113,11 +113,11 @@ def value_and_slope(
     """Values `[K]` of a function of points one by one, and their derivatives.
 
     By forward differentiation, all points at once: D directions cost D derivatives
-    whatever K is. Of an objective of `selectors.amf` it differentiates what is computed
-    at these very points. Where that is made of pieces, it is the derivative of the
-    piece that the point lies in: of the sum over the pairs that `weight_tolerance`
-    keeps, of log-likelihoods that `likelihood_clip` does not cut, of variances above
-    their floors, and of factors with the jitter that they needed.
+    whatever K is. Of an objective of `selectors.amf`, what is computed at these very
+    points is differentiated. Where that is made of pieces, it is the piece that a point
+    lies in: the sum over the pairs that `weight_tolerance` keeps, log-likelihoods that
+    `likelihood_clip` does not cut (others have no slope), variances above their floors,
+    and factors with as many rungs of jitter as they needed.
 
     Args:
       function: `(points [K, D]) -> [K]`; row k of the result depends on point k alone.

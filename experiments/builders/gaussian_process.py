@@ -17,8 +17,6 @@ from experiments.suites import integrator
 
 #: What the config states, for methods that are about no other.
 CRITERION = "entropy"
-#: Optimisers that a config may name; any point of the circle is a task.
-SEARCHES = [name for name, entry in candidates.OPTIMISERS.items() if entry.needs_space]
 #: The paper's, where the config leaves the choice open.
 SEARCH = "random_shooting"
 
@@ -118,8 +116,9 @@ def _search(config: ConfigDict, method: Method) -> Optimiser:
             " use a method such as 'amf'"
         )
     name = given.pop("name", SEARCH)
-    if name not in SEARCHES:
-        raise errors.UnknownNameError("selection.search.name", name, SEARCHES)
+    known = [key for key, entry in candidates.OPTIMISERS.items() if entry.needs_space]
+    if name not in known:  # any point of the circle is a task: nothing to enumerate
+        raise errors.UnknownNameError("selection.search.name", name, known)
     budget = config.selection.shooting_budget
     return candidates.make(name, integrator.SPACE, budget=budget, **given)
 

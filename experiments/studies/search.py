@@ -59,10 +59,10 @@ def value_and_cost(
 
     Yields:
       One record per round, search and budget: with `evaluations`, the `shortfall` of
-      the best value found below that of the grid, in shares of what the best task of
-      the grid is above the average one, and `seconds` of processor time of the whole
-      selection, by draw. It is negative where a search finds a task between those of
-      the grid.
+      the best value found below that of the grid, by draw, in shares of what the best
+      task of the grid is above the average one, and `seconds`, the least processor time
+      that one of these selections took as a whole. A shortfall is negative where a
+      search finds a better task between those of the grid.
     """
     reference = _select(config, selection.every_one_of(_grid(grid)))
     searches = {
@@ -92,7 +92,7 @@ def value_and_cost(
                         "search": name,
                         "evaluations": budget,
                         "shortfall": (highest - best) / (highest - average),
-                        "seconds": [seconds for _, seconds in looks],
+                        "seconds": min(seconds for _, seconds in looks),
                     }
                 )
             compiled = True
@@ -136,8 +136,8 @@ def _select(config: ConfigDict, optimiser: candidates.Optimiser) -> _Select:
 
 def _key(seed: int, number: int, draw: int) -> jax.Array:
     key = jax.random.key(seed)
-    for number in (_DRAWS, number, draw):
-        key = jax.random.fold_in(key, number)
+    for part in (_DRAWS, number, draw):
+        key = jax.random.fold_in(key, part)
     return key
 
 

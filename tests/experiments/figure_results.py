@@ -3,7 +3,7 @@
 import numpy as np
 
 from experiments import figures, results
-from experiments.figures import style, theory
+from experiments.figures import search, style, theory
 from experiments.figures.estimates import MEAN
 
 TASKS = ("mug left", "mug right", "faucet open", "faucet close")
@@ -96,6 +96,22 @@ def bound_records(seed):
     ]
 
 
+def search_records(seed):
+    """Shortfalls fall as one over the budget; seeds and searches differ by a factor."""
+    return [
+        {
+            "round": number,
+            "search": name,
+            "evaluations": budget,
+            "shortfall": [place * (1 + seed) / budget * share for share in (0.5, 1.5)],
+            "seconds": 0.001 * place * budget,
+        }
+        for number in (2, 5)
+        for place, name in enumerate(search.LOOKS, start=1)
+        for budget in (25, 100)
+    ]
+
+
 def save_studies(folder):
     turn = np.linspace(-np.pi, np.pi, 9)
     trajectories = [
@@ -117,6 +133,7 @@ def save_studies(folder):
     save(folder, "integrator", "6", "study_figure19", 0, swept)
     for seed in range(SEEDS):
         save(folder, "integrator", "6", "study_bound", seed, bound_records(seed))
+        save(folder, "integrator", "6", "study_search", seed, search_records(seed))
         landscape = {
             "angles": turn,
             "criterion": np.sin(turn) + seed,

@@ -6,7 +6,15 @@ import inspect
 import numpy as np
 import pytest
 
-from amf_jax import candidates, embeddings, errors, learners, mixing, regularisers, selectors
+from amf_jax import (
+    candidates,
+    embeddings,
+    errors,
+    learners,
+    mixing,
+    regularisers,
+    selectors,
+)
 from experiments import build, methods
 from experiments.builders import base, forgetting
 from experiments.configs import loading

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from amf_jax import errors, selectors
+from amf_jax import candidates, errors, selectors
 from amf_jax.selectors.registry import Entry
 from experiments import build, cell, figures, methods, results
 from experiments.builders import neural
@@ -16,6 +17,7 @@ from experiments.configs import loading
 from experiments.figures import curves, data, style, suites
 from experiments.figures.estimates import MEAN
 from experiments.runs import ResultsWarning
+from experiments.suites import integrator
 from tests import problems
 from tests.experiments import figure_results
 
@@ -52,6 +54,23 @@ def test_the_selector_of_the_page_asks_for_the_worst_task():
     state = selector.init(context)
     choice, _, _ = jax.jit(selector.select)(jax.random.key(0), state, context)
     assert int(choice.task_id) == 2
+
+
+def test_the_search_of_the_page_is_chosen_by_one_registry_line(monkeypatch):
+    build_search = run(example("Shrinking box"))["shrinking_box"]
+    entry = candidates.Entry(build_search, ("budget", "boxes"))
+    monkeypatch.setitem(candidates.OPTIMISERS, "shrinking_box", entry)
+    config = loading.load("integrator:6", {"selection.search.name": "shrinking_box"})
+    build.check(config)
+    goal = integrator.TASKS[3:4]
+    optimise = candidates.make("shrinking_box", integrator.SPACE, boxes=5)
+    found, scores = jax.jit(
+        lambda key: optimise(key, lambda batch: (batch.tasks @ goal.T)[:, 0], goal)
+    )(jax.random.key(0))
+    assert found.tasks.shape == (100, 2)
+    np.testing.assert_allclose(np.linalg.norm(found.tasks, axis=1), 1.0, atol=1e-6)
+    best = scores.reshape(5, 20).max(axis=1)
+    assert best[-1] == scores.max() > 0.999
 
 
 def test_the_figure_of_the_page_is_drawn_by_one_registry_line(monkeypatch, tmp_path):

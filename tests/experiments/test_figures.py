@@ -31,6 +31,7 @@ LAYOUTS = (
     "figure19",
     "figure20",
     "figure21",
+    "search",
     "all_forgetting",
     "ablation_criterion_integrator",
 )

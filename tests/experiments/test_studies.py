@@ -35,6 +35,7 @@ def small(monkeypatch, trajectories, weights, landscapes):
     """The studies with records that are computed already."""
     known = {
         "bound": [figure_results.bound_records(0)],
+        "search": [figure_results.search_records(0)],
         "figure3": [trajectories],
         "figure19": [weights],
         "figure21": landscapes,
@@ -116,6 +117,7 @@ def test_command_writes_files_that_the_figures_read(small, tmp_path, capsys):
         "figure3": "integrator/6/study_figure3/seed0.jsonl",
         "figure19": "integrator/6/study_figure19/seed0.jsonl",
         "figure21": "integrator/top-half/study_figure21/seed1.jsonl",
+        "search": "integrator/6/study_search/seed0.jsonl",
     }
     for name, file in written.items():
         found = results.read(tmp_path / file)
