@@ -148,7 +148,7 @@ def plain_config(config: Any) -> dict[str, Any]:
       >>> plain_config({"seed": 3, "search": {"name": None, "steps": None}})
       {'seed': 3}
     """
-    plain = {}
+    plain: dict[str, Any] = {}
     for name, value in to_plain(config, "config").items():
         if isinstance(value, dict):
             value = plain_config(value)

@@ -112,15 +112,19 @@ def run(name: str, results_dir: str | Path, seeds: int | None = None) -> list[Pa
         raise InvalidArgumentError(f"seeds must be at least 1, got {count}")
     config = study.config()
     plain = results.plain_config(config) | {"results_dir": str(results_dir)}
-    targets: dict[Path, dict[str, Any]] = {}
+    targets: dict[Path, Record] = {}
     for seed in range(count):
         path = results.path(
             results_dir, config.suite, config.setting, f"study_{name}", seed
         )
         results.check_writable(path.parent)
-        header = {"config": plain | {"seed": seed}, "versions": results.versions()}
-        results.require_same_config(path, header["config"])
-        targets[path] = header | {"seed": seed}
+        config_of_seed = plain | {"seed": seed}
+        results.require_same_config(path, config_of_seed)
+        targets[path] = {
+            "config": config_of_seed,
+            "versions": results.versions(),
+            "seed": seed,
+        }
     runs = []
     for (path, header), records in zip(
         targets.items(), study.compute(config, range(count)), strict=True
