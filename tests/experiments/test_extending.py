@@ -62,7 +62,7 @@ def test_the_search_of_the_page_is_chosen_by_one_registry_line(monkeypatch):
     monkeypatch.setitem(candidates.OPTIMISERS, "shrinking_box", entry)
     config = loading.load("integrator:6", {"selection.search.name": "shrinking_box"})
     build.check(config)
-    goal = integrator.TASKS[3:4]
+    goal = jnp.asarray(integrator.TASKS[3:4], jnp.float32)
     optimise = candidates.make("shrinking_box", integrator.SPACE, boxes=5)
     found, scores = jax.jit(
         lambda key: optimise(key, lambda batch: (batch.tasks @ goal.T)[:, 0], goal)
