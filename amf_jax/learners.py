@@ -130,6 +130,7 @@ def gradient_learner(
             "policy.init is None; pass initial_params with the pre-trained parameters"
         )
     _check_embedding_policy(embedding_policy, validation_copy_after)
+    devices.check(mesh)
 
     def train(key, params, opt_state, demos, training: Training, penalty=None):
         return finetune(

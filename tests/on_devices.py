@@ -26,34 +26,33 @@ POLICY = problems.tiny_policy()
 EMBEDDING = embeddings.last_layer_gradient(POLICY.last_layer)
 ROWS, TASKS, STEPS = 7, 3, 3  # 21 pairs, which no number of devices here divides
 AT_HAND = (3, 5)  # demonstrations, round by round
-CALLS = re.compile(
+COLLECTIVE = re.compile(
     r"= (.*?) (all-reduce|all-gather|all-to-all|collective-\w+|reduce-scatter)"
     r"(?:-start)?\("
 )
 
 
-def uphill(key, objective, tasks):
-    """The evaluation tasks, each moved along the slope of the criterion."""
+def slopes(key, objective, tasks):
+    """Scores candidates by the slope of the criterion, as a gradient step would."""
+    found = candidates.Candidates(jnp.arange(tasks.shape[0], dtype=jnp.int32), tasks)
 
     def value(tasks):
-        ids = jnp.arange(tasks.shape[0], dtype=jnp.int32)
-        return objective(candidates.Candidates(ids, tasks))
+        return objective(found._replace(tasks=tasks))
 
-    _, slope = jax.jvp(value, (tasks,), (jnp.ones_like(tasks),))
-    moved = tasks + 0.1 * slope[:, None]
-    return candidates.Candidates(jnp.full(tasks.shape[:1], -1), moved), value(moved)
+    return found, jax.jvp(value, (tasks,), (jnp.ones_like(tasks),))[1]
 
 
-#: Options of `amf`. Two processes run the first three.
-SELECTIONS = {
+#: Options of `amf` that one process checks, and those that two check.
+ALONE = {
     "gram": dict(path="gram", weight_tolerance=0.3),
     "feature": dict(path="feature", weight_tolerance=None),
+    "entropy": dict(path="gram", criterion="entropy", weight_tolerance=None),
+    "slopes": dict(path="gram", optimiser=slopes, trajectory_samples=4),
+}
+TOGETHER = {
+    "gram": dict(path="gram", weight_tolerance=None, condition_on_history=False),
+    "feature": dict(path="feature", weight_tolerance=0.3),
     "entropy": dict(path="gram", criterion="entropy", weight_tolerance=0.3),
-    "gram, all pairs": dict(
-        path="gram", weight_tolerance=None, condition_on_history=False
-    ),
-    "feature, pruned": dict(path="feature", weight_tolerance=0.3),
-    "other candidates": dict(path="gram", optimiser=uphill, trajectory_samples=4),
 }
 
 
@@ -66,48 +65,50 @@ def context(count):
 
 
 def rounds(mesh, options):
-    """A program and what it chooses, round by round, with a known history."""
+    """What is sent in a round, and what is chosen in all; history included.
+
+    The program of the first round is the only one: it would refuse a state that lies
+    elsewhere than the first.
+    """
     selector = selectors.amf(EMBEDDING, POLICY.log_likelihood, mesh=mesh, **options)
     known = problems.tiny_demos(5, (1, 2), tasks=problems.tiny_tasks(0, TASKS))
-    select = jax.jit(selector.select)
-    state, found = jax.jit(selector.init)(context(0), known), []
+    state = jax.jit(selector.init)(context(0), known)
+    lowered = jax.jit(selector.select).lower(jax.random.key(0), state, context(0))
+    select, found = lowered.compile(), []
     for index, count in enumerate(AT_HAND):
         choice, state, info = select(jax.random.key(index), state, context(count))
         found.append(jax.device_get((choice, info)))
-    assert select._cache_size() == 1, "a later round compiled anew"
-    return select, state, found
+    return sent(select), found
 
 
-def check_selection(mesh, name):
-    _, _, alone = rounds(None, SELECTIONS[name])
-    _, _, together = rounds(mesh, SELECTIONS[name])
+def check_selection(mesh, options):
+    _, alone = rounds(None, options)
+    communicated, together = rounds(mesh, options)
     for (choice, info), (expected, expected_info) in zip(together, alone, strict=True):
         assert choice.task_id == expected.task_id
         close((choice, info), (expected, expected_info))
         assert np.ptp(info.scores) > 1e-3 * np.abs(info.scores).max()
+    if "optimiser" not in options:
+        assert sorted(communicated) == sorted(announced(mesh, options["path"]))
     return [choice.task_id.tolist() for choice, _ in together]
 
 
-def check_communication(mesh):
-    """What the docs say is sent, of which size; and nothing else."""
-    rows = -(-ROWS // mesh.size) * mesh.size
-    pairs = -(-TASKS * ROWS // mesh.size) * mesh.size
+def announced(mesh, path):
+    """What the documentation says is sent, and how many numbers: nothing else is."""
+
+    def whole(rows):  # all devices send as many
+        return -(-rows // mesh.size) * mesh.size
+
+    likelihoods = "all-gather", TASKS * whole(ROWS)
+    scores = "all-gather", whole(TASKS * ROWS)
     width = problems.OBSERVATION_SIZE + problems.TASK_SIZE
-    actions, likelihoods = problems.ACTION_SIZE, TASKS * rows
-    points = [pairs * STEPS * part for part in (width, actions, 1)]  # and what counts
-    moment = ((width + 1) * actions) ** 2
-    sent = {
-        "gram": [("all-gather", n) for n in (likelihoods, *points, pairs)],
-        "feature": [
-            *(("all-gather", n) for n in (likelihoods, pairs)),
-            ("all-reduce", moment + 1),  # and the mass
-        ],
-    }
-    for name, expected in sent.items():
-        select, state, _ = rounds(mesh, SELECTIONS[name])
-        found = calls(select.lower(jax.random.key(0), state, context(3)))
-        assert sorted(found) == sorted(expected), f"{name}: {found}, not {expected}"
-    return sent
+    if path == "feature":  # the second moment, and the mass with it
+        moment = ((width + 1) * problems.ACTION_SIZE) ** 2
+        return [likelihoods, ("all-reduce", moment + 1), scores]
+    steps = whole(TASKS * ROWS) * STEPS
+    points = [("all-gather", steps * n) for n in (width, problems.ACTION_SIZE)]
+    recorded = "all-gather", steps
+    return [likelihoods, *points, recorded, scores]
 
 
 def check_even_split(mesh):
@@ -146,14 +147,13 @@ def batch_loss(params, key, observations, actions, tasks, rows):
     return each(params, None, observations, actions, tasks[rows]).mean()
 
 
-def trainer(mesh=None, **options):
+def trainer(demos, mesh=None, batch_loss=None):
     """`(key, params) -> FineTuned` by a few steps on minibatches of 16."""
     optimizer = finetune.adamw_direction()
-    demos = options["demos"] if "demos" in options else context(5).demos
 
     def train(key, params):
         return finetune.finetune(
-            options.get("loss", noisy_loss),
+            noisy_loss,
             optimizer,
             finetune.cosine(0.05),
             key,
@@ -163,7 +163,7 @@ def trainer(mesh=None, **options):
             12,
             batch_size=16,
             penalty=lambda params: jax.tree.map(lambda leaf: 0.1 * leaf, params),
-            batch_loss=options.get("batch_loss"),
+            batch_loss=batch_loss,
             mesh=mesh,
         )
 
@@ -171,54 +171,58 @@ def trainer(mesh=None, **options):
 
 
 def check_finetuning(mesh):
-    found = []
-    for options in ({}, {"batch_loss": batch_loss}):
-        arguments = jax.random.key(0), POLICY.init(jax.random.key(1))
-        train = jax.jit(trainer(mesh, **options))
-        sent = calls(train.lower(*arguments))
-        alone, together = jax.jit(trainer(**options))(*arguments), train(*arguments)
+    found, demos = [], context(5).demos
+    arguments = jax.random.key(0), POLICY.init(jax.random.key(1))
+    size = 1 + sum(leaf.size for leaf in jax.tree.leaves(arguments[1]))
+    for whole in (None, batch_loss):
+        train = jax.jit(trainer(demos, mesh, whole)).lower(*arguments).compile()
+        alone = jax.jit(trainer(demos, None, whole))(*arguments)
+        together = train(*arguments)
         close(together, alone)
-        size = 1 + sum(leaf.size for leaf in jax.tree.leaves(alone.params))
-        assert sent == [("all-reduce", size)], sent  # once, in the loop over steps
-        found.append(np.asarray(together.losses[:3]).tolist())
+        # The loss and its gradient, once a step: the loop has the program's only one.
+        assert sent(train) == [("all-reduce", size)]
+        found.append(together.losses[:1].tolist())
     return found
 
 
 def check_one_program(mesh):
-    """A selection whose choice is trained on, without a word to the host."""
+    """What a mesh has computed goes into the next thing that it does."""
+    selector = selectors.amf(EMBEDDING, POLICY.log_likelihood, mesh=mesh)
 
-    def program(mesh):
-        selector = selectors.amf(EMBEDDING, POLICY.log_likelihood, mesh=mesh)
+    @jax.jit
+    def run(key, now):
+        state = selector.init(now)
+        choice, _, _ = selectors.select_batch(selector, key, state, now, 2)
+        demos = now.demos._replace(tasks=now.demos.tasks.at[:2].set(choice.task))
+        return choice, trainer(demos, mesh)(jax.random.key(3), now.params)
 
-        @jax.jit
-        def run(key, now):
-            choice, _, _ = selector.select(key, selector.init(now), now)
-            demos = now.demos._replace(tasks=now.demos.tasks.at[0].set(choice.task))
-            return choice, trainer(mesh, demos=demos)(jax.random.key(3), now.params)
-
-        return run(jax.random.key(0), context(4))
-
-    together, alone = program(mesh), program(None)
-    close(together, alone)
-    return together[0].task_id.tolist()
+    choice, trained = run(jax.random.key(0), context(4))
+    assert np.isfinite(trained.params["kernel"]).all()
+    return choice.task_id.tolist()
 
 
 def check_seeds(mesh):
     """Seeds dealt out to the devices are as if alone, and send nothing."""
-    number = 2 * mesh.size
-    line = Mesh(mesh.devices.ravel(), ("seed",))
-    params = jax.vmap(POLICY.init)(jax.random.split(jax.random.key(1), number))
-    train = jax.jit(jax.vmap(trainer()))
-    arguments = jax.device_put(
-        (jax.random.split(jax.random.key(2), number), params),
-        NamedSharding(line, PartitionSpec("seed")),
-    )
-    assert calls(train.lower(*arguments)) == []
-    together = jax.device_get(train(*arguments))
+    number, demos = 2 * mesh.size, context(5).demos
+
+    def seeds():
+        keys = jax.random.split(jax.random.key(2), number)
+        return keys, jax.random.normal(jax.random.key(1), (number, *shape))
+
+    line = NamedSharding(Mesh(mesh.devices.ravel(), ("seed",)), PartitionSpec("seed"))
+    shape = (problems.OBSERVATION_SIZE + problems.TASK_SIZE, problems.ACTION_SIZE)
+
+    def train(key, kernel):
+        bias = jnp.zeros(problems.ACTION_SIZE)
+        return trainer(demos)(key, {"kernel": kernel, "bias": bias})
+
+    arguments = jax.device_put(seeds(), line)
+    mapped = jax.jit(jax.vmap(train)).lower(*arguments).compile()
+    assert sent(mapped) == []
+    together, alone = jax.device_get(mapped(*arguments)), jax.jit(train)
     for seed in (0, number - 1):
-        own = jax.tree.map(lambda leaf, seed=seed: leaf[seed], (params, together))
-        key = jax.random.split(jax.random.key(2), number)[seed]
-        close(own[1], jax.jit(trainer())(key, own[0]))
+        own = jax.tree.map(lambda leaf, seed=seed: leaf[seed], together)
+        close(own, alone(*(values[seed] for values in seeds())))
     return together.losses[:, 0].tolist()
 
 
@@ -262,10 +266,10 @@ def check_driver(mesh):
     return [record["task"] for record in together[1:]]
 
 
-def calls(lowered):
-    """Collective operations of a program and how many numbers each one sends."""
+def sent(program):
+    """Collective operations of a program, and how many numbers each one returns."""
     found = []
-    for shapes, name in CALLS.findall(lowered.compile().as_text()):
+    for shapes, name in COLLECTIVE.findall(program.as_text()):
         sizes = [
             int(np.prod([int(size) for size in dims.split(",") if size]))
             for dims in re.findall(r"\[([\d,]*)\]", shapes)
@@ -282,29 +286,30 @@ def close(found, expected):
     )
 
 
+#: What one process checks besides; two check the first.
+CHECKS = {
+    "finetuning": check_finetuning,
+    "even split": check_even_split,
+    "one program": check_one_program,
+    "seeds": check_seeds,
+    "driver": check_driver,
+}
+
+
 def main(process, processes, each, port):
     jax.config.update("jax_num_cpu_devices", each)
     jax.config.update("jax_disable_most_optimizations", True)
-    selections = list(SELECTIONS)
-    checks = {"finetuning": check_finetuning}
+    selections, checks = ALONE, CHECKS
     if processes > 1:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(
             f"localhost:{port}", processes, process, initialization_timeout=120
         )
-        selections = selections[:3]
-    else:
-        checks |= {
-            "communication": check_communication,
-            "even split": check_even_split,
-            "one program": check_one_program,
-            "seeds": check_seeds,
-            "driver": check_driver,
-        }
+        selections, checks = TOGETHER, {"finetuning": check_finetuning}
     assert jax.device_count() == processes * each
-    # Of two axes, explicit as jax.make_mesh has them: taken as one line all the same.
+    # Explicit axes, as jax.make_mesh has them, and two: taken as one line all the same.
     mesh = jax.make_mesh((2, processes * each // 2), ("host", "chip"))
-    found = {name: check_selection(mesh, name) for name in selections}
+    found = {name: check_selection(mesh, selections[name]) for name in selections}
     found |= {name: check(mesh) for name, check in checks.items()}
     print(json.dumps(found))
 

@@ -1,75 +1,166 @@
-"""One device, eight devices of one process, and eight of two: the same results.
+"""Several devices choose and learn what one does, in shares.
 
-The devices are virtual and have to be there before JAX starts: the checks are those of
-`tests.on_devices`, in processes of their own.
+What has more devices than this process runs in processes of its own, see
+`tests.on_devices`: most of their time goes into compiling every program anew.
 """
 
 import json
+import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
 import pytest
 
-from tests import problems
+from amf_jax import devices, embeddings, errors, finetune, learners, selectors
+from tests import on_devices, problems
 
-_ROOT = Path(__file__).parents[2]
-_TIMEOUT_SECONDS = 400
-
-
-def start(*arguments):
-    command = [sys.executable, "-m", "tests.on_devices", *map(str, arguments)]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=_ROOT, stdout=pipe, stderr=pipe, text=True)
+ROOT = Path(__file__).parents[2]
+PATIENCE = 280.0  # seconds, on a busy machine
 
 
-def results(processes):
-    """What each process printed; all end if one fails or takes too long."""
-    try:
-        finished = [
-            process.communicate(timeout=_TIMEOUT_SECONDS) for process in processes
-        ]
-    finally:
-        for process in processes:
-            process.kill()
-    for process, (_, complaint) in zip(processes, finished, strict=True):
-        assert process.returncode == 0, complaint[-3000:]
-    return [json.loads(output.splitlines()[-1]) for output, _ in finished]
-
-
-@pytest.fixture(scope="module")
-def together():
-    """Eight devices of one process; everything was compared with one device there."""
-    return results([start(0, 1, 8, 0)])[0]
-
-
-def test_the_choices_are_those_of_one_device(together):
-    assert together["gram"] == together["gram, all pairs"] == together["feature"]
-    assert set(together["other candidates"]) == {-1}
-
-
-def test_pairs_are_dealt_out_evenly(together):
-    for shares in together["even split"]:
-        assert max(shares) - min(shares) <= 1
-
-
-def test_the_path_by_features_adds_up_once(together):
-    """One second moment with its mass; the rest are weights and scores of pairs."""
-    sizes = {
-        path: dict(map(tuple, calls))
-        for path, calls in together["communication"].items()
-    }
-    width = 2 * (problems.OBSERVATION_SIZE + problems.TASK_SIZE + 1)
-    assert sizes["feature"]["all-reduce"] == width**2 + 1
-    assert "all-reduce" not in sizes["gram"]
-
-
-def test_two_processes_choose_what_one_does(together):
+def outputs(folder, processes, each):
+    """What every process prints; all of them end here, also if one fails."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    first, second = results([start(index, 2, 4, port) for index in range(2)])
-    assert first == second
-    for name in ("gram", "feature", "entropy"):
-        assert first[name] == together[name]
+    # Virtual devices that wait for each other hold a thread each; matmuls need others.
+    environment = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "NPROC": str(4 * processes * each),
+    }
+    running, started = [], time.monotonic()
+    for process in range(processes):
+        arguments = map(str, (process, processes, each, port))
+        with (
+            open(folder / f"{process}.out", "w") as printed,
+            open(folder / f"{process}.err", "w") as complaint,
+        ):
+            command = [sys.executable, "-m", "tests.on_devices", *arguments]
+            running.append(
+                subprocess.Popen(
+                    command, cwd=ROOT, env=environment, stdout=printed, stderr=complaint
+                )
+            )
+    try:
+        while None in (codes := [process.poll() for process in running]):
+            assert not any(codes), "one failed, the others would wait for it"
+            assert time.monotonic() - started < PATIENCE, f"not done in {PATIENCE} s"
+            time.sleep(0.1)
+        assert not any(codes)
+    except AssertionError as error:
+        tails = [path.read_text()[-3000:] for path in sorted(folder.glob("*.err"))]
+        pytest.fail("\n\n".join([str(error), *tails]))
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+    lines = [(folder / f"{i}.out").read_text().splitlines() for i in range(processes)]
+    return [json.loads(printed[-1]) for printed in lines]
+
+
+def test_eight_devices_do_what_one_does(tmp_path):
+    (found,) = outputs(tmp_path, 1, 8)
+    assert found.keys() == {*on_devices.ALONE, *on_devices.CHECKS}
+    assert [max(counts) - min(counts) for counts in found["even split"]] == [
+        0,
+        1,
+        0,
+        1,
+        1,
+    ]
+
+
+def test_two_processes_do_what_one_does(tmp_path):
+    one, other = outputs(tmp_path, 2, 2)
+    assert one == other
+    assert one.keys() == {*on_devices.TOGETHER, "finetuning"}
+
+
+def two_devices():
+    return jax.make_mesh((2,), ("device",))
+
+
+def test_what_is_dealt_is_gathered_in_order():
+    mesh, values = two_devices(), jnp.arange(10.0).reshape(5, 2)
+
+    def share():
+        own = devices.dealt(mesh, values)
+        held = jax.lax.all_gather(own, mesh.axis_names)
+        return held, devices.gathered(mesh, own, 5)
+
+    held, again = devices.everywhere(mesh, share)()
+    np.testing.assert_array_equal(held[0], values[::2])
+    np.testing.assert_array_equal(held[1], [*values[1::2], [0.0, 0.0]])
+    np.testing.assert_array_equal(again, values)
+
+
+def test_one_device_takes_everything():
+    values = jnp.arange(3.0)
+    assert devices.everywhere(None, devices.check) is devices.check
+    for unchanged in (
+        devices.dealt(None, values),
+        devices.averaged(None, values),
+        devices.replicate(None, values),
+        devices.own_key(None, values),
+    ):
+        assert unchanged is values
+
+
+def test_the_average_is_that_of_the_devices():
+    mesh = two_devices()
+
+    def share():
+        return devices.averaged(mesh, 10.0 * devices.place(mesh))
+
+    assert devices.everywhere(mesh, share)() == 5.0  # of 0 and 10
+
+
+def test_every_device_has_a_key_of_its_own():
+    mesh = two_devices()
+
+    def share():
+        key = devices.own_key(mesh, jax.random.key(0))
+        return jax.lax.all_gather(jax.random.normal(key), mesh.axis_names)
+
+    one, other = devices.everywhere(mesh, share)()
+    assert one != other
+
+
+def test_a_minibatch_that_cannot_be_divided_is_refused():
+    policy = problems.tiny_policy()
+    with pytest.raises(
+        errors.InvalidArgumentError, match="of the mesh's 2 .* 9; .* 10"
+    ):
+        finetune.finetune(
+            policy.loss,
+            optax.identity(),
+            finetune.constant(0.1),
+            jax.random.key(0),
+            policy.init(jax.random.key(1)),
+            (),
+            problems.tiny_demos(),
+            3,
+            batch_size=9,
+            mesh=two_devices(),
+        )
+
+
+@pytest.mark.parametrize("mesh", [8, jax.devices(), "cpu"])
+def test_what_is_no_mesh_is_refused(mesh):
+    policy = problems.tiny_policy()
+    embedding = embeddings.last_layer_gradient(policy.last_layer)
+    training = learners.Training(1, finetune.constant(0.1))
+    named = f"mesh must be a jax.sharding.Mesh.*got {type(mesh).__name__}"
+    with pytest.raises(errors.InvalidArgumentError, match=named):
+        selectors.amf(embedding, policy.log_likelihood, mesh=mesh)
+    with pytest.raises(errors.InvalidArgumentError, match=named):
+        learners.gradient_learner(
+            policy, optax.identity(), training, training, mesh=mesh
+        )

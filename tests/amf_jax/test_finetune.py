@@ -311,3 +311,38 @@ def test_same_key_same_run_and_another_key_another_run():
     first, again, other = run(0), run(0), run(1)
     assert_trees_equal(first, again)
     assert not np.array_equal(first.params["kernel"], other.params["kernel"])
+
+
+def test_seeds_trained_at_once_are_as_if_alone():
+    policy = problems.tiny_policy()
+    demos = problems.tiny_demos(0, (0, 1, 2))
+    optimizer = finetune.adamw_direction()
+    starts = jax.vmap(policy.init)(jax.random.split(jax.random.key(1), 3))
+
+    def run(key, params):
+        return finetune.finetune(
+            policy.loss,
+            optimizer,
+            finetune.cosine(0.1),
+            key,
+            params,
+            optimizer.init(params),
+            demos,
+            25,
+            batch_size=8,
+        )
+
+    def keys():
+        return jax.random.split(jax.random.key(2), 3)
+
+    together = jax.jit(jax.vmap(run))(keys(), starts)
+    alone = jax.jit(run)
+    for seed in range(3):
+        own = jax.tree.map(lambda leaf, seed=seed: leaf[seed], starts)
+        jax.tree.map(
+            lambda left, right, seed=seed: np.testing.assert_allclose(
+                left[seed], right, rtol=1e-4, atol=1e-5
+            ),
+            together,
+            alone(keys()[seed], own),
+        )
