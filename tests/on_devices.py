@@ -1,11 +1,12 @@
 """Several devices against one, as a program: one process of several, or the only one.
 
-    python -m tests.on_devices PROCESS PROCESSES DEVICES_OF_EACH PORT
+    python -m tests.on_devices PROCESS PROCESSES DEVICES_OF_EACH PORT CHECK...
 
-checks everything on a mesh of all devices and prints as JSON, check by check, what was
-chosen or computed. It fails at the first thing that differs from one device.
+checks some of `CHECKS` on a mesh of all devices and prints as JSON what was chosen or
+computed in each. It fails at the first thing that differs from one device.
 """
 
+import functools
 import json
 import re
 import sys
@@ -16,7 +17,15 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import tests.conftest  # noqa: F401  as strict as the tests, before anything is traced
-from amf_jax import candidates, devices, embeddings, finetune, learners, selectors
+from amf_jax import (
+    candidates,
+    devices,
+    embeddings,
+    finetune,
+    learners,
+    loop,
+    selectors,
+)
 from amf_jax.driver import ActiveFineTuner
 from amf_jax.selectors import sharded
 from amf_jax.selectors.pairs import Pairs
@@ -42,17 +51,16 @@ def slopes(key, objective, tasks):
     return found, jax.jvp(value, (tasks,), (jnp.ones_like(tasks),))[1]
 
 
-#: Options of `amf` that one process checks, and those that two check.
-ALONE = {
+#: Options of `amf`: both paths, pruned and with all pairs, with and without history.
+SELECTIONS = {
     "gram": dict(path="gram", weight_tolerance=0.3),
-    "feature": dict(path="feature", weight_tolerance=None),
-    "entropy": dict(path="gram", criterion="entropy", weight_tolerance=None),
-    "slopes": dict(path="gram", optimiser=slopes, trajectory_samples=4),
-}
-TOGETHER = {
-    "gram": dict(path="gram", weight_tolerance=None, condition_on_history=False),
+    "gram, all pairs": dict(
+        path="gram", weight_tolerance=None, condition_on_history=False
+    ),
     "feature": dict(path="feature", weight_tolerance=0.3),
+    "feature, all pairs": dict(path="feature", weight_tolerance=None),
     "entropy": dict(path="gram", criterion="entropy", weight_tolerance=0.3),
+    "slopes": dict(path="gram", optimiser=slopes, trajectory_samples=4),
 }
 
 
@@ -81,7 +89,7 @@ def rounds(mesh, options):
     return sent(select), found
 
 
-def check_selection(mesh, options):
+def check_selection(options, mesh):
     _, alone = rounds(None, options)
     communicated, together = rounds(mesh, options)
     for (choice, info), (expected, expected_info) in zip(together, alone, strict=True):
@@ -185,22 +193,6 @@ def check_finetuning(mesh):
     return found
 
 
-def check_one_program(mesh):
-    """What a mesh has computed goes into the next thing that it does."""
-    selector = selectors.amf(EMBEDDING, POLICY.log_likelihood, mesh=mesh)
-
-    @jax.jit
-    def run(key, now):
-        state = selector.init(now)
-        choice, _, _ = selectors.select_batch(selector, key, state, now, 2)
-        demos = now.demos._replace(tasks=now.demos.tasks.at[:2].set(choice.task))
-        return choice, trainer(demos, mesh)(jax.random.key(3), now.params)
-
-    choice, trained = run(jax.random.key(0), context(4))
-    assert np.isfinite(trained.params["kernel"]).all()
-    return choice.task_id.tolist()
-
-
 def check_seeds(mesh):
     """Seeds dealt out to the devices are as if alone, and send nothing."""
     number, demos = 2 * mesh.size, context(5).demos
@@ -226,44 +218,75 @@ def check_seeds(mesh):
     return together.losses[:, 0].tolist()
 
 
+ROUNDS, TASK_VECTORS = 3, problems.tiny_tasks()
+
+
+def parts(mesh):
+    """Of a whole run, with two choices in each round."""
+    training = learners.Training(10, finetune.cosine(0.05), batch_size=16)
+    selector = selectors.amf(EMBEDDING, POLICY.log_likelihood, mesh=mesh)
+    blank = problems.tiny_demos(0, (0,), tasks=TASK_VECTORS, capacity=2 * ROUNDS)
+    return dict(
+        learner=learners.gradient_learner(
+            POLICY, finetune.adamw_direction(), training, training, mesh=mesh
+        ),
+        selector=selectors.warm_start(selector, 2),
+        tasks=TASK_VECTORS,
+        demos=jax.tree.map(jnp.zeros_like, blank),
+        rounds=ROUNDS,
+        batch=2,
+        pretraining=problems.tiny_demos(7, (0, 1, 0), tasks=TASK_VECTORS),
+    )
+
+
+def expert():
+    """`(task, round) -> Demonstrations`, for traced numbers as well."""
+    rounds = [
+        problems.tiny_demos(index, (0, 1, 2), tasks=TASK_VECTORS)
+        for index in range(ROUNDS + 1)
+    ]
+    known = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rounds)
+    return lambda task, index: jax.tree.map(lambda leaf: leaf[index, task][None], known)
+
+
+def program(mesh):
+    """Choices and demonstrations of a run that is a single program."""
+    options, show = parts(mesh), expert()
+    learner = options.pop("learner")
+    environment = loop.Environment(lambda choice, index, _: show(choice.task_id, index))
+    run = functools.partial(
+        loop.run, learner=lambda _: learner, environment=environment, **options
+    )
+    found = jax.jit(run)(jax.random.key(0))
+    return found.choices.task_id, found.demos
+
+
+def check_program(mesh):
+    (choices, demos), alone = program(mesh), program(None)
+    close((choices, demos), alone)
+    return choices.tolist()
+
+
 def check_driver(mesh):
-    """A whole run with all its parts on the mesh; later rounds compile nothing."""
+    """The driver makes the run of one device; its later rounds compile nothing."""
+    compiled, counts, show = [], [], expert()
 
-    def records(mesh):
-        compiled, counts = [], []
+    def listen(name, seconds, **kwargs):
+        if name == "/jax/core/compile/backend_compile_duration":
+            compiled.append(name)
 
-        def listen(name, seconds, **kwargs):
-            if name == "/jax/core/compile/backend_compile_duration":
-                compiled.append(name)
-
-        training = learners.Training(10, finetune.cosine(0.05), batch_size=16)
-        tuner = ActiveFineTuner(
-            learner=learners.gradient_learner(
-                POLICY, finetune.adamw_direction(), training, training, mesh=mesh
-            ),
-            selector=selectors.amf(EMBEDDING, POLICY.log_likelihood, mesh=mesh),
-            tasks=problems.tiny_tasks(),
-            pretraining=problems.tiny_demos(7, (0, 1, 0), tasks=problems.tiny_tasks()),
-            demos=problems.tiny_demos(0, (0, 1, 2), capacity=8),
-            demonstrate=lambda task, index, count: problems.tiny_demos(
-                10 * index + task, (task,) * count, tasks=problems.tiny_tasks()
-            ),
-            rounds=4,
-            seed=0,
-        )
-        jax.monitoring.register_event_duration_secs_listener(listen)
-        try:
-            tuner.run(lambda record: counts.append(len(compiled)))
-        finally:
-            jax.monitoring.unregister_event_duration_listener(listen)
-        assert counts[1] > counts[0] and counts[1:] == [counts[1]] * 4, counts
-        return tuner.records
-
-    alone, together = records(None), records(mesh)
-    for record, expected in zip(together[1:], alone[1:], strict=True):
-        assert record["task"] == expected["task"]
-        np.testing.assert_allclose(record["scores"], expected["scores"], 1e-3, 1e-5)
-    return [record["task"] for record in together[1:]]
+    tuner = ActiveFineTuner(
+        **parts(mesh), demonstrate=lambda task, index, count: show(task, index), seed=0
+    )
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        tuner.run(lambda record: counts.append(len(compiled)))
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert counts[1] > counts[0] and counts[1:] == [counts[1]] * ROUNDS, counts
+    choices, demos = program(None)
+    close(tuner.demos, demos)
+    return choices.tolist()
 
 
 def sent(program):
@@ -286,33 +309,33 @@ def close(found, expected):
     )
 
 
-#: What one process checks besides; two check the first.
+#: `(mesh) -> JSON`, each a few programs to compile.
 CHECKS = {
+    **{
+        name: functools.partial(check_selection, options)
+        for name, options in SELECTIONS.items()
+    },
     "finetuning": check_finetuning,
     "even split": check_even_split,
-    "one program": check_one_program,
     "seeds": check_seeds,
     "driver": check_driver,
+    "program": check_program,
 }
 
 
-def main(process, processes, each, port):
+def main(process, processes, each, port, names):
     jax.config.update("jax_num_cpu_devices", each)
     jax.config.update("jax_disable_most_optimizations", True)
-    selections, checks = ALONE, CHECKS
     if processes > 1:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(
             f"localhost:{port}", processes, process, initialization_timeout=120
         )
-        selections, checks = TOGETHER, {"finetuning": check_finetuning}
     assert jax.device_count() == processes * each
     # Explicit axes, as jax.make_mesh has them, and two: taken as one line all the same.
     mesh = jax.make_mesh((2, processes * each // 2), ("host", "chip"))
-    found = {name: check_selection(mesh, selections[name]) for name in selections}
-    found |= {name: check(mesh) for name, check in checks.items()}
-    print(json.dumps(found))
+    print(json.dumps({name: CHECKS[name](mesh) for name in names}))
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*map(int, sys.argv[1:5]), sys.argv[5:])
