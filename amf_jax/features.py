@@ -131,9 +131,19 @@ def condition(
     posterior: FeaturePosterior, features: Float[Array, "n P"], mask: Bool[Array, " n"]
 ) -> FeaturePosterior:
     """Conditions on noisy values at n further points, those of the mask alone."""
-    weights = mask.astype(posterior.second_moment.dtype)
-    more = second_moment(jnp.where(mask[:, None], features, 0.0), weights)
-    return posterior._replace(second_moment=posterior.second_moment + more)
+    upper = add_points(posterior.second_moment, features, mask)
+    return posterior._replace(second_moment=mirrored(upper))
+
+
+def add_points(
+    upper: Float[Array, "P P"], features: Float[Array, "n P"], mask: Bool[Array, " n"]
+) -> Float[Array, "P P"]:
+    """Adds the points of the mask, each once; the others may hold anything.
+
+    For loops over many: as in `add_second_moment`, the upper triangle alone counts.
+    """
+    weights = mask.astype(upper.dtype)
+    return add_second_moment(upper, jnp.where(mask[:, None], features, 0.0), weights)
 
 
 def factor(posterior: FeaturePosterior) -> tuple[Whitener, FeaturePosterior]:

@@ -1,9 +1,12 @@
 """Small random problems that the tests share."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from amf_jax import embeddings, finetune, learners, mixing, selectors
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.policies.base import Policy
 from amf_jax.selectors import Context
@@ -131,3 +134,20 @@ def tiny_context(
     )
     task_weights = jnp.asarray(weights / weights.sum(), dtype)
     return Context(demos, tasks, task_weights, params, embedding_params)
+
+
+@functools.cache  # what is jitted is compiled once, not once per test
+def tiny_parts(name="amf"):
+    """A learner with an adaptive prior, and a selector behind two rounds in turn."""
+    policy = tiny_policy()
+    training = learners.Training(20, finetune.cosine(0.05), batch_size=8)
+    learner = learners.gradient_learner(
+        policy,
+        finetune.adamw_direction(),
+        training,
+        training,
+        mixing=mixing.descent(3, conservatism=0.01, steps=20),
+    )
+    embedding = embeddings.last_layer_gradient(policy.last_layer)
+    selector = selectors.make(name, embedding, policy.log_likelihood)
+    return learner, selectors.warm_start(selector, 2)

@@ -14,8 +14,8 @@ from amf_jax.features import FeaturePosterior
 from amf_jax.selectors.pairs import Pairs, chunks
 from amf_jax.selectors.paths import Path
 
-# Steps embedded and multiplied at a time: enough to keep a matmul busy.
-_STEPS_AT_A_TIME = 1024
+#: Steps embedded and multiplied at a time: enough to keep a matmul busy.
+STEPS_AT_A_TIME = 1024
 
 
 class Moment(NamedTuple):
@@ -56,22 +56,22 @@ def feature_path(embedding: Embedding, blocks_at_a_time: int | None) -> Path:
         del offset
         steps = valid_steps(demos)
 
-        def add(row, held):
+        def add(row, upper):
             phi = explicit(embed_demonstration(embedding, params, key, demos, row))
-            return features.condition(held, phi, steps[row])
+            return features.add_points(upper, phi, steps[row])
 
-        return jax.lax.fori_loop(first, last, add, posterior)
+        upper = jax.lax.fori_loop(first, last, add, posterior.second_moment)
+        return posterior._replace(second_moment=features.mirrored(upper))
 
     def extend(posterior, params, key, demos):
         return absorb(posterior, params, key, demos, 0, demos.demo_mask.shape[0])
 
     def embed(pairs: Pairs, order) -> tuple[Array, Bool[Array, "b H"]]:
         points, steps = pairs.points(order)
-        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), points)
-        return explicit(flat).reshape(*steps.shape, -1), steps
+        return jax.vmap(explicit)(points), steps
 
     def occupancy(pairs: Pairs, mass: Float[Array, " P"]) -> Moment:
-        order, size, number = chunks(pairs, _STEPS_AT_A_TIME, blocks_at_a_time)
+        order, size, number = chunks(pairs, STEPS_AT_A_TIME, blocks_at_a_time)
         mass = jnp.pad(mass, (0, order.size - mass.size))
 
         def add(i, total: Moment):
@@ -97,7 +97,7 @@ def feature_path(embedding: Embedding, blocks_at_a_time: int | None) -> Path:
         half = features.half(whitened)
 
         def score(pairs: Pairs) -> Float[Array, " P"]:
-            order, size, number = chunks(pairs, _STEPS_AT_A_TIME, blocks_at_a_time)
+            order, size, number = chunks(pairs, STEPS_AT_A_TIME, blocks_at_a_time)
 
             def add(i, values):
                 phi, steps = embed(pairs, _slice(order, i, size))

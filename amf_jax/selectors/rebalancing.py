@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int
 
 from amf_jax import errors
+from amf_jax.importance import task_counts
 from amf_jax.selectors.base import Choice, Context, Selector, empty_info
 
 
@@ -55,12 +55,11 @@ def rebalancing(pretraining_counts: Sequence | np.ndarray | None = None) -> Sele
 
     def select(key, state, context: Context):
         num_tasks = context.tasks.shape[0]
-        counts = jnp.asarray(known, jnp.int32) + _count(
-            context.demos.task_ids, context.demos.demo_mask, num_tasks
-        )
-        if context.pending is not None:
-            asked = context.pending
-            counts += _count(asked.task_ids, asked.mask, num_tasks)
+        demos, asked = context.demos, context.pending
+        counts = jnp.asarray(known, jnp.int32)
+        counts += task_counts(demos.task_ids, demos.demo_mask, num_tasks)
+        if asked is not None:
+            counts += task_counts(asked.task_ids, asked.mask, num_tasks)
         least = jnp.where(counts == counts.min(), 0.0, -jnp.inf)
         task_id = jax.random.categorical(key, least).astype(jnp.int32)
         info = empty_info(context, num_tasks)._replace(
@@ -69,11 +68,3 @@ def rebalancing(pretraining_counts: Sequence | np.ndarray | None = None) -> Sele
         return Choice(task_id, context.tasks[task_id]), state, info
 
     return Selector(init, select)
-
-
-def _count(
-    task_ids: Int[Array, " n"], mask: Bool[Array, " n"], num_tasks: int
-) -> Int[Array, " C"]:
-    """Demonstrations of each evaluation task, those of the mask alone."""
-    of_task = task_ids[:, None] == jnp.arange(num_tasks)[None, :]
-    return (of_task & mask[:, None]).sum(axis=0, dtype=jnp.int32)

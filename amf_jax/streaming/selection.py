@@ -25,13 +25,11 @@ from amf_jax import cost, errors, importance, problem
 from amf_jax.embeddings import Embedding
 from amf_jax.selectors import options
 from amf_jax.selectors.base import Choice, SelectorInfo, check_choice, pick
+from amf_jax.selectors.feature_path import STEPS_AT_A_TIME
 from amf_jax.selectors.pairs import is_skipped
 from amf_jax.streaming import passes, steps
 from amf_jax.streaming.passes import OnProgress, Request
 from amf_jax.streaming.reading import Pool, first_pass
-
-# Steps of a microbatch: enough to keep a matmul busy.
-_STEPS_AT_A_TIME = 1024
 
 
 def select(
@@ -108,7 +106,7 @@ def select(
     first = first_pass(pool, vectors)
     head = next(first)
     if microbatch_size is None:
-        microbatch_size = max(1, _STEPS_AT_A_TIME // head[1].step_mask.shape[1])
+        microbatch_size = max(1, STEPS_AT_A_TIME // head[1].step_mask.shape[1])
     width = steps.width(embedding, embedding_params, head[1])
     request = Request(
         pool,

@@ -177,9 +177,7 @@ def embed(embedding: Embedding, params, demos: Demonstrations) -> tuple[Array, A
     rows = jnp.arange(demos.demo_mask.shape[0])
     key = jax.random.key(0)  # that of `selectors.amf` with frozen embeddings
     points = embed_pairs(embedding, params, key, demos, rows, demos.tasks)
-    steps = demonstrations_lib.valid_steps(demos)
-    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), points)
-    return embedding.features(flat).reshape(*steps.shape, -1), steps
+    return jax.vmap(embedding.features)(points), demonstrations_lib.valid_steps(demos)
 
 
 def whiten(

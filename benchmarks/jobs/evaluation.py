@@ -76,8 +76,11 @@ def _physics(world: World, act: Act, attempts: int) -> float:
         seconds += time.perf_counter() - start
 
     suite = simulation.make(world, num_threads=1)
-    with mock.patch.object(mujoco, "mj_step", timed):
-        suite.evaluate(act, _ENTROPY, attempts)
+    try:
+        with mock.patch.object(mujoco, "mj_step", timed):
+            suite.evaluate(act, _ENTROPY, attempts)
+    finally:
+        suite.close()
     return seconds / len(os.sched_getaffinity(0))
 
 

@@ -40,32 +40,22 @@ class Growth(NamedTuple):
 
 def demonstrations(bench: Bench) -> Iterator[Row]:
     """With n, where only a task's own demonstrations carry weight, by either path."""
-    return _grow(
+    return _grow_with_n(
         bench,
-        Growth(
-            "growth_demonstrations",
-            "n",
-            (6, 18) if bench.quick else (20, 50, 100, 200, 500, 1000, 2000),
-            lambda base, n: dataclasses.replace(base, demonstrations=n),
-            {"weights": "deterministic"},
-            "a demonstration has weight for its own task alone; no history; the path"
-            " that is predicted to cost less",
-        ),
+        "growth_demonstrations",
+        {},
+        "a demonstration has weight for its own task alone; no history; the path that"
+        " is predicted to cost less",
     )
 
 
 def features(bench: Bench) -> Iterator[Row]:
     """The same with the path by features, linear in n, at every n."""
-    return _grow(
+    return _grow_with_n(
         bench,
-        Growth(
-            "growth_features",
-            "n",
-            (6, 18) if bench.quick else (20, 50, 100, 200, 500, 1000, 2000),
-            lambda base, n: dataclasses.replace(base, demonstrations=n),
-            {"weights": "deterministic", "path": "feature"},
-            'as growth_demonstrations, with path="feature"',
-        ),
+        "growth_features",
+        {"path": "feature"},
+        'as growth_demonstrations, with path="feature"',
     )
 
 
@@ -108,6 +98,20 @@ def exponent(values: Sequence[float], seconds: Sequence[float]) -> float:
     2.0
     """
     return float(np.polyfit(np.log(values), np.log(seconds), 1)[0])
+
+
+def _grow_with_n(
+    bench: Bench, job: str, options: dict[str, Any], note: str
+) -> Iterator[Row]:
+    growth = Growth(
+        job,
+        "n",
+        (6, 18) if bench.quick else (20, 50, 100, 200, 500, 1000, 2000),
+        lambda base, n: dataclasses.replace(base, demonstrations=n),
+        {"weights": "deterministic", **options},
+        note,
+    )
+    return _grow(bench, growth)
 
 
 def _grow(bench: Bench, growth: Growth) -> Iterator[Row]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import embeddings, errors, finetune, learners, mixing, selectors
+from amf_jax import errors, finetune, learners, selectors
 from amf_jax.driver import ActiveFineTuner
 from amf_jax.selectors.base import empty_info
 from tests import problems
@@ -37,21 +37,6 @@ FIELDS = {
 }
 
 
-@functools.cache  # the driver compiles the same functions once, not once per test
-def parts(name="amf"):
-    training = learners.Training(20, finetune.cosine(0.05), batch_size=8)
-    learner = learners.gradient_learner(
-        POLICY,
-        finetune.adamw_direction(),
-        training,
-        training,
-        mixing=mixing.descent(3, conservatism=0.01, steps=20),
-    )
-    embedding = embeddings.last_layer_gradient(POLICY.last_layer)
-    selector = selectors.make(name, embedding, POLICY.log_likelihood)
-    return learner, selectors.warm_start(selector, 2)
-
-
 class Expert:
     """Demonstrates whatever is asked for, and remembers what that was."""
 
@@ -72,7 +57,7 @@ def evaluate(act, state, round_index):
 
 
 def make(name="amf", **options):
-    learner, selector = parts(name)
+    learner, selector = problems.tiny_parts(name)
     arguments = dict(
         learner=learner,
         selector=selector,
@@ -358,7 +343,7 @@ def test_nothing_is_compiled_after_the_first_active_round():
 def test_a_failed_selection_asks_for_nothing(straight):
     expert = Expert()
     tuner = make(demonstrate=expert, task_names=("reach", "push", "pull"))
-    learner, _ = parts()
+    learner, _ = problems.tiny_parts()
     broken = make(
         demonstrate=expert,
         learner=learner._replace(
@@ -620,7 +605,7 @@ def test_a_policy_to_train_needs_pretraining():
 def test_acts_with_the_fine_tuned_policy_once_there_is_one(straight):
     observations = np.ones((2, 3), np.float32)
     actions = straight.act(observations, np.array([0, 2]))
-    expected = parts()[0].act(
+    expected = problems.tiny_parts()[0].act(
         straight.learner_state,
         jax.random.key(0),
         observations,
@@ -643,7 +628,9 @@ def test_a_stochastic_policy_acts_with_a_new_key_every_time():
         seen.extend(act(observations, np.array([0, 1])) for _ in range(2))
         return {}
 
-    tuner = make("uniform", learner=parts()[0]._replace(act=act), evaluate=record)
+    tuner = make(
+        "uniform", learner=problems.tiny_parts()[0]._replace(act=act), evaluate=record
+    )
     tuner.run()
     observations = np.zeros((2, 3), np.float32)
     seen.extend(tuner.act(observations, np.array([0, 1])) for _ in range(2))

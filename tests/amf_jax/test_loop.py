@@ -10,20 +10,14 @@ import pytest
 from amf_jax import (
     ActiveFineTuner,
     demonstrations,
-    embeddings,
     errors,
-    finetune,
-    learners,
     loop,
-    mixing,
-    selectors,
 )
 from tests import problems
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 TASKS = problems.tiny_tasks()
-POLICY = problems.tiny_policy()
 ROUNDS = 6
 PRETRAINING = problems.tiny_demos(7, (0, 1, 0), tasks=TASKS)
 BLANK = jax.tree.map(
@@ -58,23 +52,8 @@ def evaluate(act, state, index):
 ENVIRONMENT = loop.Environment(demonstrate, evaluate)
 
 
-@functools.cache
-def parts():
-    training = learners.Training(20, finetune.cosine(0.05), batch_size=8)
-    learner = learners.gradient_learner(
-        POLICY,
-        finetune.adamw_direction(),
-        training,
-        training,
-        mixing=mixing.descent(3, conservatism=0.01, steps=20),
-    )
-    embedding = embeddings.last_layer_gradient(POLICY.last_layer)
-    selector = selectors.amf(embedding, POLICY.log_likelihood)
-    return learner, selectors.warm_start(selector, 2)
-
-
 def run(key, **options):
-    learner, selector = parts()
+    learner, selector = problems.tiny_parts()
     arguments = dict(rounds=ROUNDS, pretraining=PRETRAINING) | options
     return loop.run(
         key, lambda demos: learner, selector, ENVIRONMENT, TASKS, BLANK, **arguments
@@ -87,7 +66,7 @@ def straight():
 
 
 def test_a_run_is_that_of_the_driver():
-    learner, selector = parts()
+    learner, selector = problems.tiny_parts()
     tuner = ActiveFineTuner(
         learner=learner,
         selector=selector,
