@@ -1,5 +1,15 @@
 """Runs every test with JAX at its strictest and checks annotations at run time."""
 
+import os
+
+# Before BLAS and XLA are loaded; what a test starts inherits both. Several processes
+# with a thread per core each would wait for each other, and most of the time of tests
+# goes into compiling, which takes a quarter without these emitters.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ["XLA_FLAGS"] = (
+    f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
+)
+
 import jax
 import jaxtyping
 import pytest
