@@ -35,6 +35,7 @@ POLICY = problems.tiny_policy()
 EMBEDDING = embeddings.last_layer_gradient(POLICY.last_layer)
 ROWS, TASKS, STEPS = 7, 3, 3  # 21 pairs, which no number of devices here divides
 AT_HAND = (3, 5)  # demonstrations, round by round
+ROUNDS = 3  # of whole runs
 COLLECTIVE = re.compile(
     r"= (.*?) (all-reduce|all-gather|all-to-all|collective-\w+|reduce-scatter)"
     r"(?:-start)?\("
@@ -218,34 +219,30 @@ def check_seeds(mesh):
     return together.losses[:, 0].tolist()
 
 
-ROUNDS, TASK_VECTORS = 3, problems.tiny_tasks()
-
-
 def parts(mesh):
     """Of a whole run, with two choices in each round."""
     training = learners.Training(10, finetune.cosine(0.05), batch_size=16)
     selector = selectors.amf(EMBEDDING, POLICY.log_likelihood, mesh=mesh)
-    blank = problems.tiny_demos(0, (0,), tasks=TASK_VECTORS, capacity=2 * ROUNDS)
+    tasks = problems.tiny_tasks()
+    full = problems.tiny_demos(0, (0,), tasks=tasks, capacity=2 * ROUNDS)
     return dict(
         learner=learners.gradient_learner(
             POLICY, finetune.adamw_direction(), training, training, mesh=mesh
         ),
         selector=selectors.warm_start(selector, 2),
-        tasks=TASK_VECTORS,
-        demos=jax.tree.map(jnp.zeros_like, blank),
+        tasks=tasks,
+        demos=jax.tree.map(jnp.zeros_like, full),
         rounds=ROUNDS,
         batch=2,
-        pretraining=problems.tiny_demos(7, (0, 1, 0), tasks=TASK_VECTORS),
+        pretraining=problems.tiny_demos(7, (0, 1, 0), tasks=tasks),
     )
 
 
 def expert():
     """`(task, round) -> Demonstrations`, for traced numbers as well."""
-    rounds = [
-        problems.tiny_demos(index, (0, 1, 2), tasks=TASK_VECTORS)
-        for index in range(ROUNDS + 1)
-    ]
-    known = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rounds)
+    tasks = problems.tiny_tasks()
+    every = [problems.tiny_demos(i, (0, 1, 2), tasks=tasks) for i in range(ROUNDS + 1)]
+    known = jax.tree.map(lambda *leaves: jnp.stack(leaves), *every)
     return lambda task, index: jax.tree.map(lambda leaf: leaf[index, task][None], known)
 
 
