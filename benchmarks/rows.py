@@ -95,14 +95,16 @@ def write(path: Path, machine: Mapping[str, Any], rows: Sequence[Row]) -> None:
 def read(path: Path) -> tuple[dict[str, Any], list[Row]]:
     """The machine and the rows of a file."""
     record = json.loads(path.read_text())
+    return record["machine"], [from_json(entry) for entry in record["rows"]]
+
+
+def from_json(entry: Mapping[str, Any]) -> Row:
+    """The row that `to_json` wrote."""
     names = {field.name for field in dataclasses.fields(Row)}
-    rows = []
-    for entry in record["rows"]:
-        fields = {name: entry[name] for name in entry if name in names}
-        if fields["spread"] is not None:
-            fields["spread"] = tuple(fields["spread"])
-        rows.append(Row(**fields))
-    return record["machine"], rows
+    fields = {name: entry[name] for name in entry if name in names}
+    if fields["spread"] is not None:
+        fields["spread"] = tuple(fields["spread"])
+    return Row(**fields)
 
 
 def _quotient(above: float | None, below: float | None) -> float | None:

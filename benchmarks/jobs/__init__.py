@@ -3,6 +3,7 @@
 from benchmarks import problems
 from benchmarks.jobs import (
     compilations,
+    devices,
     evaluation,
     finetuning,
     gaussian_process,
@@ -35,6 +36,11 @@ JOBS = {
         "one round's selection with a history and frozen embeddings",
         selection.with_history,
         "≥ 10 times rebuilding everything, same scores to 1e-5",
+    ),
+    "devices": Job(
+        "one selection, every pair scored, on several devices",
+        devices.run,
+        "the same choice, pairs split evenly",
     ),
     "greedy": Job(
         "a greedy batch by posterior variance",
