@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from amf_jax import errors, learners
 from amf_jax.driver import ActiveFineTuner
 from experiments import methods
-from experiments.builders import base, gaussian_process, neural
+from experiments.builders import base, gaussian_process, gaussian_process_program, neural
 from experiments.suites.base import Act, Suite
 
 
@@ -21,15 +21,19 @@ class Entry(NamedTuple):
     Attributes:
       build: makes what a config describes of a method.
       check: raises what `build` would say about the two, but starts no simulator.
+      program: a whole cell as one pure function; None for a suite that is a simulator.
     """
 
     build: Callable[[ConfigDict, methods.Method], base.Parts]
     check: Callable[[ConfigDict, methods.Method], None]
+    program: Callable[[ConfigDict, methods.Method], base.Program] | None = None
 
 
 #: The registry of suites: one line each.
 SUITES: Mapping[str, Entry] = {
-    "integrator": Entry(gaussian_process.build, gaussian_process.check),
+    "integrator": Entry(
+        gaussian_process.build, gaussian_process.check, gaussian_process_program.make
+    ),
     "metaworld": Entry(neural.metaworld, neural.check),
     "kitchen": Entry(neural.kitchen, neural.check),
 }
@@ -86,16 +90,12 @@ def build(
 
     def demonstrate(task: int | np.ndarray, round_index: int, count: int):
         collected = tuner.collected
-        # The k-th demonstration of a task is the same whatever was asked for between.
         if isinstance(task, int):
             number = int(np.sum(np.asarray(collected.task_ids) == task))
-            return suite.demonstrate(
-                (config.seed, base.DEMONSTRATIONS, task, number), task, count
-            )
-        before = int(np.sum(collected.demo_mask) - np.sum(tuner.demos.demo_mask))
-        # Those of one round differ; the first is that of a round of one.
-        place = (before,) if before else ()
-        entropy = (config.seed, base.DEMONSTRATIONS, round_index, *place)
+            entropy = base.entropy_by_task(config.seed, task, number)
+        else:
+            before = int(np.sum(collected.demo_mask) - np.sum(tuner.demos.demo_mask))
+            entropy = base.entropy_by_round(config.seed, round_index, before)
         return suite.demonstrate(entropy, task, count)
 
     def evaluate(act: Act, state: learners.LearnerState, round_index: int):

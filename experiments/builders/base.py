@@ -11,6 +11,7 @@ from amf_jax import demonstrations as demonstrations_lib
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.embeddings import Embedding
 from amf_jax.learners import EMBEDDING_POLICIES, Learner, LearnerState
+from amf_jax.loop import Rounds
 from amf_jax.selectors import Selector
 from experiments.methods import Method
 from experiments.suites.base import Suite
@@ -55,6 +56,20 @@ class Parts:
     pretraining: Demonstrations
     history: Demonstrations | None = None
     measure: Callable[[LearnerState], Mapping[str, float]] = lambda state: {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A whole cell as one pure function, for suites that can be traced.
+
+    Attributes:
+      inputs: `(config) -> pytree` of arrays: all that differs between cells that share
+        the program.
+      run: `(inputs) -> loop.Rounds`.
+    """
+
+    inputs: Callable[[ConfigDict], Any]
+    run: Callable[[Any], Rounds]
 
 
 def chosen(config: ConfigDict, field: str, otherwise: Any) -> Any:
@@ -150,6 +165,27 @@ def selector(
 def warm_start_selections(config: ConfigDict) -> int:
     """Length of the warm start, to the end of the batch that it ends in."""
     return -(-config.warm_start_rounds // config.batch) * config.batch
+
+
+def entropy_by_task(seed: int, task: int, number: int) -> tuple[int, ...]:
+    """Seeds the demonstration of an evaluation task that has had `number` so far.
+
+    So that it is the same whatever was asked for between.
+    """
+    return seed, DEMONSTRATIONS, task, number
+
+
+def entropy_by_round(seed: int, round_index: int, before: int) -> tuple[int, ...]:
+    """Seeds the demonstration of a task that is no evaluation task.
+
+    Args:
+      seed: of the run.
+      round_index: in which it is asked for.
+      before: demonstrations of the same round that came before it. Those of one round
+        differ; the first is that of a round of one.
+    """
+    place = (before,) if before else ()
+    return seed, DEMONSTRATIONS, round_index, *place
 
 
 def pretraining(suite: Suite, seed: int, allocation: Sequence[int]) -> Demonstrations:

@@ -3,11 +3,14 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from amf_jax import candidates, errors, learners, selectors
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax.candidates import Optimiser
+from amf_jax.demonstrations import Demonstrations
+from amf_jax.learners import Learner, LearnerState
 from amf_jax.policies import gp
 from amf_jax.selectors import Selector
 from experiments.builders import base
@@ -31,7 +34,7 @@ def check(config: ConfigDict, method: Method) -> None:
     """
     base.check_selection(config, method, stated_criterion=CRITERION)
     _check_method(config, method)
-    _selector(config, method)
+    selector(config, method)
 
 
 def build(config: ConfigDict, method: Method) -> Parts:
@@ -41,50 +44,57 @@ def build(config: ConfigDict, method: Method) -> Parts:
       AmfError: as `check`.
     """
     suite = integrator.make()
-    hyperparameters = gp.Hyperparameters(**config.policy)
-    shown = base.pretraining(suite, config.seed, _counts(config))
-    learner = learners.conditioning_learner(
-        lambda first, then: gp.condition(hyperparameters, first, then),
-        gp.policy(),
-        demonstrations_lib.empty(
-            config.rounds * config.batch * config.demos_per_round,
-            suite.horizon,
-            suite.observation_size,
-            suite.action_size,
-            suite.tasks.shape[1],
-        ),
-    )
-    states, ids = integrator.expert_states()
-    tasks = jnp.asarray(suite.tasks)[ids]
-
-    @jax.jit
-    def entropy(params):
-        return gp.entropy(params, jnp.asarray(states), tasks)
-
+    shown = base.pretraining(suite, config.seed, counts(config))
+    entropy = jax.jit(expert_entropy)
     return Parts(
         suite,
-        learner,
-        _selector(config, method),
+        learner(config, blank(config)),
+        selector(config, method),
         shown,
         history=shown,
-        measure=lambda state: {"entropy": float(entropy(state.params))},
+        measure=lambda state: {"entropy": float(entropy(state))},
     )
 
 
-def _counts(config: ConfigDict) -> list[int]:
+def blank(config: ConfigDict) -> Demonstrations:
+    """An empty buffer with room for the whole budget."""
+    budget = config.rounds * config.batch * config.demos_per_round
+    task_size = integrator.TASKS.shape[1]
+    return demonstrations_lib.empty(budget, integrator.HORIZON, 2, 2, task_size)
+
+
+def learner(config: ConfigDict, demos: Demonstrations) -> Learner:
+    """Conditions on demonstrations in a buffer like `demos`."""
+    hyperparameters = gp.Hyperparameters(**config.policy)
+    return learners.conditioning_learner(
+        lambda first, then: gp.condition(hyperparameters, first, then),
+        gp.policy(),
+        demos,
+    )
+
+
+def expert_entropy(state: LearnerState) -> Float[Array, ""]:
+    """Entropy of the policy in the expert's states."""
+    states, ids = integrator.expert_states()
+    tasks = jnp.asarray(integrator.TASKS, jnp.float32)[ids]
+    return gp.entropy(state.params, jnp.asarray(states), tasks)
+
+
+def counts(config: ConfigDict) -> list[int]:
     """Pre-training demonstrations of each task."""
     ids = integrator.pretraining_ids(config.demonstrated_tasks)
     return np.bincount(ids, minlength=integrator.NUM_TASKS).tolist()
 
 
-def _selector(config: ConfigDict, method: Method) -> Selector:
+def selector(config: ConfigDict, method: Method) -> Selector:
+    """The method's rule behind its warm start."""
     active = selectors.get(method.selector).needs_model
-    selector = base.selector(
+    rule = base.selector(
         config,
         method,
         gp.embedding(),
         gp.policy().log_likelihood,
-        _counts(config),
+        counts(config),
         criterion=method.criterion or base.chosen(config, "criterion", CRITERION),
         # The paper conditions on the history here (section 4.2), whatever the method.
         condition_on_history=base.chosen(config, "condition_on_history", True),
@@ -93,7 +103,7 @@ def _selector(config: ConfigDict, method: Method) -> Selector:
         optimiser=_search(config, method),
     )
     warm_rounds = config.warm_start_rounds if active else 0
-    return selectors.warm_start(selector, warm_rounds, integrator.sample_tasks)
+    return selectors.warm_start(rule, warm_rounds, integrator.sample_tasks)
 
 
 def _search(config: ConfigDict, method: Method) -> Optimiser:

@@ -8,6 +8,7 @@ the reward is counted (after each of the 5 steps).
 """
 
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
@@ -77,15 +78,9 @@ def demonstrate(
     task_id, goal = _resolve(task)
     if count < 1:
         raise errors.InvalidArgumentError(f"count must be at least 1, got {count}")
-    noise = np.stack(
-        [
-            EXPERT_NOISE
-            * np.random.default_rng([*entropy, i]).standard_normal((HORIZON, 2))
-            for i in range(count)
-        ]
-    )
+    noise = expert_noise(entropy, count)
     goals = np.tile(goal, (count, 1))
-    observations, actions = _expert_episodes(goals, noise)
+    observations, actions = expert_episodes(goals, noise)
     return Demonstrations(
         observations=jnp.asarray(observations, jnp.float32),
         actions=jnp.asarray(actions, jnp.float32),
@@ -93,6 +88,17 @@ def demonstrate(
         tasks=jnp.asarray(goals, jnp.float32),
         task_ids=jnp.full((count,), task_id, jnp.int32),
         demo_mask=jnp.ones((count,), bool),
+    )
+
+
+def expert_noise(entropy: Sequence[int], count: int) -> np.ndarray:
+    """What `demonstrate` adds to the velocities of `count` episodes, `[count, H, 2]`."""
+    return np.stack(
+        [
+            EXPERT_NOISE
+            * np.random.default_rng([*entropy, i]).standard_normal((HORIZON, 2))
+            for i in range(count)
+        ]
     )
 
 
@@ -128,12 +134,18 @@ def rollout(act: Act) -> tuple[np.ndarray, np.ndarray]:
     return trajectory, -np.linalg.norm(trajectory[1:] - TASKS, axis=-1)
 
 
-def expert(positions: np.ndarray, goals: np.ndarray) -> np.ndarray:
-    """Noise-free velocity: straight to the goal at speed R / H, never beyond it."""
+def expert(positions, goals, xp: ModuleType = np):
+    """Noise-free velocity: straight to the goal at speed R / H, never beyond it.
+
+    Args:
+      positions: `[..., 2]`.
+      goals: the same.
+      xp: `numpy`, or `jax.numpy` to be traced.
+    """
     offset = goals - positions
-    distance = np.linalg.norm(offset, axis=-1, keepdims=True)
-    speed = np.minimum(distance, RADIUS / HORIZON)
-    return offset / np.maximum(distance, np.finfo(offset.dtype).tiny) * speed
+    distance = xp.linalg.norm(offset, axis=-1, keepdims=True)
+    speed = xp.minimum(distance, RADIUS / HORIZON)
+    return offset / xp.maximum(distance, np.finfo(offset.dtype).tiny) * speed
 
 
 def expert_states() -> tuple[np.ndarray, np.ndarray]:
@@ -142,7 +154,7 @@ def expert_states() -> tuple[np.ndarray, np.ndarray]:
     Returns:
       Observations `[C * H, 2]` and the evaluation task of each `[C * H]`.
     """
-    observations, _ = _expert_episodes(TASKS, np.zeros((NUM_TASKS, HORIZON, 2)))
+    observations, _ = expert_episodes(TASKS, np.zeros((NUM_TASKS, HORIZON, 2)))
     task_ids = np.repeat(np.arange(NUM_TASKS), HORIZON)
     return observations.reshape(-1, 2).astype(np.float32), task_ids
 
@@ -167,16 +179,25 @@ def _goals(angles: jax.Array) -> jax.Array:
     return RADIUS * jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=-1)
 
 
-def _expert_episodes(goals: np.ndarray, noise: np.ndarray):
-    """Observations and executed actions `[N, H, 2]` of the expert under `noise`."""
-    position = np.zeros_like(goals)
+def expert_episodes(goals, noise, xp: ModuleType = np):
+    """What the expert does under `noise`.
+
+    Args:
+      goals: `[N, 2]`.
+      noise: added to the velocity of each step, `[N, H, 2]`.
+      xp: `numpy`, or `jax.numpy` to be traced.
+
+    Returns:
+      Observations and executed actions, both `[N, H, 2]`.
+    """
+    position = xp.zeros_like(goals)
     observations, actions = [], []
     for step in range(HORIZON):
-        action = expert(position, goals) + noise[:, step]
+        action = expert(position, goals, xp) + noise[:, step]
         observations.append(position)
         actions.append(action)
         position = position + action
-    return np.stack(observations, axis=1), np.stack(actions, axis=1)
+    return xp.stack(observations, axis=1), xp.stack(actions, axis=1)
 
 
 def _resolve(task: int | np.ndarray) -> tuple[int, np.ndarray]:

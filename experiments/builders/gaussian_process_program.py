@@ -1,0 +1,83 @@
+"""A whole cell of the integrator as one pure function, to be mapped over seeds."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+from ml_collections import ConfigDict
+
+from amf_jax import loop
+from amf_jax.demonstrations import Demonstrations
+from experiments.builders import base, gaussian_process
+from experiments.methods import Method
+from experiments.suites import integrator, integrator_traced
+
+#: Demonstrations that the buffers have room for at first. Rounds cost what the buffers
+#: hold room for, and each doubling is another program to compile.
+_FIRST_CAPACITY = 20
+
+
+class Inputs(NamedTuple):
+    """What differs between cells of one program.
+
+    Attributes:
+      key: of every random decision.
+      pretraining: 12 demonstrations; which tasks they show is the setting.
+      noise: of the expert.
+    """
+
+    key: Key[Array, ""]
+    pretraining: Demonstrations
+    noise: integrator_traced.Noise
+
+
+def make(config: ConfigDict, method: Method) -> base.Program:
+    """The program that a cell shares with others, but for what `inputs` holds."""
+    selector = gaussian_process.selector(config, method)
+    measure = _measure if config.attempts else None
+    budget = config.rounds * config.batch * config.demos_per_round
+
+    def run(inputs: Inputs) -> loop.Rounds:
+        return loop.run(
+            inputs.key,
+            lambda demos: gaussian_process.learner(config, demos),
+            selector,
+            integrator_traced.environment(inputs.noise, measure),
+            jnp.asarray(integrator.TASKS, jnp.float32),
+            gaussian_process.blank(config),
+            rounds=config.rounds,
+            pretraining=inputs.pretraining,
+            history=inputs.pretraining,
+            demos_per_round=config.demos_per_round,
+            batch=config.batch,
+            capacities=loop.doubling(_FIRST_CAPACITY, budget),
+        )
+
+    return base.Program(_inputs, run)
+
+
+def _measure(state):
+    return {"entropy": gaussian_process.expert_entropy(state)}
+
+
+def _inputs(config: ConfigDict) -> Inputs:
+    seed, count = config.seed, config.demos_per_round
+    places = range(0, config.batch * count, count)
+    noise = integrator_traced.draw_noise(
+        [
+            [base.entropy_by_round(seed, index, before) for before in places]
+            for index in range(1, config.rounds + 1)
+        ],
+        [
+            [
+                base.entropy_by_task(seed, task, number)
+                for number in range(0, config.rounds * len(places) * count, count)
+            ]
+            for task in range(integrator.NUM_TASKS)
+        ],
+        count,
+    )
+    counts = gaussian_process.counts(config)
+    shown = base.pretraining(integrator.make(), seed, counts)
+    return Inputs(jax.random.key(seed), shown, noise)
