@@ -19,7 +19,7 @@ def round_record(
     mixing: Any | None,
     infos: SelectorInfo | None,
     metrics: Mapping[str, Any],
-    seconds: Mapping[str, float],
+    seconds: Mapping[str, float | None],
 ) -> Record:
     """One record; what a round does not have is None.
 

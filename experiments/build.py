@@ -11,7 +11,12 @@ from ml_collections import ConfigDict
 from amf_jax import errors, learners
 from amf_jax.driver import ActiveFineTuner
 from experiments import methods
-from experiments.builders import base, gaussian_process, gaussian_process_program, neural
+from experiments.builders import (
+    base,
+    gaussian_process,
+    gaussian_process_program,
+    neural,
+)
 from experiments.suites.base import Act, Suite
 
 
@@ -21,18 +26,18 @@ class Entry(NamedTuple):
     Attributes:
       build: makes what a config describes of a method.
       check: raises what `build` would say about the two, but starts no simulator.
-      program: a whole cell as one pure function; None for a suite that is a simulator.
+      program: whole cells as one pure function; None for a suite that is a simulator.
     """
 
     build: Callable[[ConfigDict, methods.Method], base.Parts]
     check: Callable[[ConfigDict, methods.Method], None]
-    program: Callable[[ConfigDict, methods.Method], base.Program] | None = None
+    program: base.Program | None = None
 
 
 #: The registry of suites: one line each.
 SUITES: Mapping[str, Entry] = {
     "integrator": Entry(
-        gaussian_process.build, gaussian_process.check, gaussian_process_program.make
+        gaussian_process.build, gaussian_process.check, gaussian_process_program.PROGRAM
     ),
     "metaworld": Entry(neural.metaworld, neural.check),
     "kitchen": Entry(neural.kitchen, neural.check),

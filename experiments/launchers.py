@@ -1,7 +1,8 @@
 """Where the cells of a sweep run: the launchers, and what they have in common.
 
 A launcher is a function `run` in a module of its own, which is imported only if it is
-chosen: Ray is an optional dependency.
+chosen: Ray is an optional dependency. One that cannot run every cell has a function
+`check` beside it.
 """
 
 import contextlib
@@ -19,7 +20,11 @@ from amf_jax import errors
 from experiments.worker import Cell
 
 #: Modules of the launchers, by the name that `--launcher` takes.
-LAUNCHERS = {"local": "experiments.pool", "ray": "experiments.ray_pool"}
+LAUNCHERS = {
+    "local": "experiments.pool",
+    "ray": "experiments.ray_pool",
+    "vmap": "experiments.vmap_pool",
+}
 
 #: Seconds that a launcher waits for news before it calls `Observer.tick` again.
 POLL_SECONDS = 0.5
@@ -103,6 +108,17 @@ def get(name: str) -> Launcher:
     if name not in LAUNCHERS:
         raise errors.UnknownNameError("launcher", name, LAUNCHERS)
     return importlib.import_module(LAUNCHERS[name]).run
+
+
+def check(name: str, cells: Sequence[Cell]) -> None:
+    """Refuses cells that the launcher called `name` cannot run.
+
+    Raises:
+      InvalidArgumentError: naming them.
+    """
+    module = importlib.import_module(LAUNCHERS[name])
+    if hasattr(module, "check"):
+        module.check(cells)
 
 
 class Attempt(NamedTuple):

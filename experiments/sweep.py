@@ -1,7 +1,7 @@
 r"""Runs a sweep: many cells in parallel processes, here or on a Ray cluster.
 
   python -m experiments.sweep --config=experiments/configs/sweeps.py:<name>
-      [--config.<field>=<value> …] [--launcher=local|ray] [--dry-run]
+      [--config.<field>=<value> …] [--launcher=local|ray|vmap] [--dry-run]
 
 Examples:
   # What would run, and how long it would take.
@@ -15,6 +15,10 @@ Examples:
   python -m experiments.sweep --config=experiments/configs/sweeps.py:main \
       --config.methods=amf,amf_paper --config.overrides.attempts=10
 
+  # Whole experiments in one program, all seeds at once (the integrator).
+  python -m experiments.sweep --config=experiments/configs/sweeps.py:figure7 \
+      --launcher=vmap
+
   # On the Ray cluster this machine belongs to, 64 cells at a time.
   python -m experiments.sweep --config=experiments/configs/sweeps.py:figure9 \
       --launcher=ray --config.workers=64
@@ -23,6 +27,10 @@ Finished cells are skipped, half-finished ones go on where they stopped, broken 
 tried once more and leave a log beside their results. Ctrl-C stops after the current
 rounds; the same command goes on from there. Exit codes: 0 all finished, 1 a cell
 failed, 2 wrong command line, 130 interrupted.
+
+The launcher `vmap` runs all seeds of a setting and method in one jitted program, in
+`workers` processes. It needs an expert and an evaluation that can be traced, as the
+integrator has. A setting and method is kept when all of its seeds are through.
 
 The launcher `ray` needs `pip install 'amf_jax[ray]'`. It takes the cluster of
 RAY_ADDRESS, else the one that `ray start` has started on this machine, else it starts a
@@ -130,6 +138,8 @@ def main(
         sweep = parse(argv, flag_values)
         launch = launchers.get(launcher.value)
         planned = planning.plan(sweep)
+        todo = [entry.cell for entry in planned if not entry.finished]
+        launchers.check(launcher.value, todo)
     except errors.AmfError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1 if isinstance(error, errors.ResultsError) else 2

@@ -60,16 +60,18 @@ class Parts:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A whole cell as one pure function, for suites that can be traced.
+    """Whole cells as one pure function, for a suite that can be traced.
 
     Attributes:
-      inputs: `(config) -> pytree` of arrays: all that differs between cells that share
-        the program.
-      run: `(inputs) -> loop.Rounds`.
+      representative: `(config) -> config`, the same for all cells that share a program.
+      inputs: `(config) -> pytree` of arrays: all that tells such cells from each other.
+      run: `(config) -> function` of the inputs, which returns `loop.Rounds`. Metrics
+        have the names of fields of a record.
     """
 
+    representative: Callable[[ConfigDict], ConfigDict]
     inputs: Callable[[ConfigDict], Any]
-    run: Callable[[Any], Rounds]
+    run: Callable[[ConfigDict], Callable[[Any], Rounds]]
 
 
 def chosen(config: ConfigDict, field: str, otherwise: Any) -> Any:

@@ -1,5 +1,6 @@
 """A whole cell of the integrator as one pure function, to be mapped over seeds."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -9,8 +10,8 @@ from ml_collections import ConfigDict
 
 from amf_jax import loop
 from amf_jax.demonstrations import Demonstrations
+from experiments import methods
 from experiments.builders import base, gaussian_process
-from experiments.methods import Method
 from experiments.suites import integrator, integrator_traced
 
 #: Demonstrations that the buffers have room for at first. Rounds cost what the buffers
@@ -32,11 +33,21 @@ class Inputs(NamedTuple):
     noise: integrator_traced.Noise
 
 
-def make(config: ConfigDict, method: Method) -> base.Program:
-    """The program that a cell shares with others, but for what `inputs` holds."""
-    selector = gaussian_process.selector(config, method)
+def _representative(config: ConfigDict) -> ConfigDict:
+    """The same cell with seed 0, in setting 1 unless its selector knows the setting."""
+    same = ConfigDict(config)
+    with same.unlocked():
+        same.update(seed=0, results_dir="")
+        if methods.get(config.method).selector != "rebalancing":
+            same.update(setting="1", demonstrated_tasks=1)
+    return same
+
+
+def _run(config: ConfigDict) -> Callable[[Inputs], loop.Rounds]:
+    selector = gaussian_process.selector(config, methods.get(config.method))
     measure = _measure if config.attempts else None
-    budget = config.rounds * config.batch * config.demos_per_round
+    per_round = config.batch * config.demos_per_round
+    first = -(-_FIRST_CAPACITY // per_round) * per_round
 
     def run(inputs: Inputs) -> loop.Rounds:
         return loop.run(
@@ -51,10 +62,10 @@ def make(config: ConfigDict, method: Method) -> base.Program:
             history=inputs.pretraining,
             demos_per_round=config.demos_per_round,
             batch=config.batch,
-            capacities=loop.doubling(_FIRST_CAPACITY, budget),
+            capacities=loop.doubling(first, config.rounds * per_round),
         )
 
-    return base.Program(_inputs, run)
+    return run
 
 
 def _measure(state):
@@ -81,3 +92,6 @@ def _inputs(config: ConfigDict) -> Inputs:
     counts = gaussian_process.counts(config)
     shown = base.pretraining(integrator.make(), seed, counts)
     return Inputs(jax.random.key(seed), shown, noise)
+
+
+PROGRAM = base.Program(_representative, _inputs, _run)

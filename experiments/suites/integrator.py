@@ -92,7 +92,7 @@ def demonstrate(
 
 
 def expert_noise(entropy: Sequence[int], count: int) -> np.ndarray:
-    """What `demonstrate` adds to the velocities of `count` episodes, `[count, H, 2]`."""
+    """What `demonstrate` adds to the velocities of episodes, `[count, H, 2]`."""
     return np.stack(
         [
             EXPERT_NOISE
