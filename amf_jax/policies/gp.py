@@ -299,7 +299,8 @@ def _squared_distances(
     width = x.shape[-1]
     if width > _UNROLLED_WIDTH:
         return jnp.sum(jnp.square(x[:, None] - y[None]), axis=-1)
-    axes = [jnp.square(x[:, None, i] - y[None, :, i]) for i in range(width)]
+    pairs = zip(jnp.unstack(x, axis=1), jnp.unstack(y, axis=1), strict=True)
+    axes = [jnp.square(a[:, None] - b[None, :]) for a, b in pairs]
     return functools.reduce(operator.add, axes)
 
 

@@ -37,12 +37,14 @@ def warm_start(selector: Selector, rounds: int, sample_tasks=None) -> Selector:
     if rounds < 0:
         raise errors.InvalidArgumentError(f"rounds must be at least 0, got {rounds}")
 
+    active = jax.jit(selector.select)  # traced once, for its shapes and for its turn
+
     def init(context: Context, history=None) -> WarmStartState:
         return WarmStartState(jnp.int32(0), selector.init(context, history))
 
     def select(key, state: WarmStartState, context: Context):
         def scheduled(key, inner, context):
-            shapes = jax.eval_shape(selector.select, key, inner, context)
+            shapes = jax.eval_shape(active, key, inner, context)
             _, _, info = jax.tree.map(_missing, shapes)
             if sample_tasks is None:
                 choice = turn(state.round, context.tasks)
@@ -53,7 +55,7 @@ def warm_start(selector: Selector, rounds: int, sample_tasks=None) -> Selector:
 
         delivered = state.round - pending.count(context.pending)
         choice, inner, info = jax.lax.cond(
-            delivered < rounds, scheduled, selector.select, key, state.inner, context
+            delivered < rounds, scheduled, active, key, state.inner, context
         )
         return choice, WarmStartState(state.round + 1, inner), info
 
