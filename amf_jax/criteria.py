@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Int
 
 from amf_jax import errors, reduction, tiles
@@ -103,11 +102,11 @@ def expected_entropy(
             tile = tiles.at(rows, j)
             across = tiles.covariance(kernel, posterior, block_rows, tile)
             across = jnp.where(mask[:, None], across, 0.0)
-            halves = solve_triangular(factor, across, lower=True)
+            explained = gp.explained(factor, across)
             before = gp.variance_given(
                 _prior_variance(embedding, posterior, tile.points), tile.solved.T
             )
-            remaining = jnp.maximum(before - jnp.sum(halves**2, axis=0), 0.0)
+            remaining = jnp.maximum(before - explained, 0.0)
             return total + weights[j] @ entropy_of(remaining, floor)
 
         return jax.lax.fori_loop(0, number, add, jnp.zeros((), weights.dtype))

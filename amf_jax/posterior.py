@@ -6,6 +6,8 @@ rebuilds what earlier rounds solved; rows not yet in use are identity rows, whic
 every solve unchanged.
 """
 
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,6 +20,9 @@ Points = Any  # a pytree whose leaves lead with the axis of points
 Kernel = Callable[[Points, Points], Array]
 
 _MAX_RETRIES = 6
+
+# Observations at most that are solved row by row.
+_ROW_BY_ROW = 8
 
 
 class Posterior(NamedTuple):
@@ -193,6 +198,24 @@ def variance_given(
 ) -> Float[Array, " n"]:
     """The same from solved rows, for callers that need the rows as well."""
     return jnp.maximum(prior_variance - jnp.sum(solved**2, axis=0), 0.0)
+
+
+def explained(
+    cholesky: Float[Array, "h h"], cross: Float[Array, "h n"]
+) -> Float[Array, " n"]:
+    """Variance that h observations explain, `|L^-1 k|^2` of each column k of `cross`.
+
+    Few observations of many points are solved row by row: LAPACK would have the short
+    axis innermost, where nothing is vectorised.
+    """
+    if cross.shape[0] > _ROW_BY_ROW:
+        return jnp.sum(solve_triangular(cholesky, cross, lower=True) ** 2, axis=0)
+    solved: list[Array] = []
+    for i, row in enumerate(cross):
+        for j, earlier in enumerate(solved):
+            row = row - cholesky[i, j] * earlier
+        solved.append(row / cholesky[i, i])
+    return functools.reduce(operator.add, map(jnp.square, solved))
 
 
 def factor_noisy(
