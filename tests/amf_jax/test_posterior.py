@@ -264,3 +264,15 @@ def test_safe_cholesky_treats_each_matrix_of_a_batch_by_itself():
 def test_safe_cholesky_does_not_hide_an_indefinite_matrix():
     factor, _ = safe_cholesky(jnp.array([[1.0, 2.0], [2.0, 1.0]]))
     assert np.isnan(factor).any()
+
+
+@pytest.mark.parametrize("observations", [1, 3, 9], ids="{} observations".format)
+def test_explained_variance_is_the_quadratic_form(observations):
+    random = np.random.default_rng(observations)
+    root = random.normal(size=(observations, observations))
+    covariance = root @ root.T + np.eye(observations)
+    cross = random.normal(size=(observations, 20))
+    factor = jnp.asarray(np.linalg.cholesky(covariance), jnp.float32)
+    found = posterior.explained(factor, jnp.asarray(cross, jnp.float32))
+    expected = np.einsum("hn,hn->n", cross, np.linalg.solve(covariance, cross))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
