@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from amf_jax import tiles
 from amf_jax.demonstrations import Demonstrations, valid_steps
 
 # exp(40)^2 is finite in float32, and a product of two plain weights is taken.
@@ -37,15 +38,24 @@ def trajectory_log_likelihoods(
       clip: bounds of each trajectory's log-likelihood; (-12, 0) in the paper's Gaussian
         process experiments, None for no clipping.
     """
-    valid = valid_steps(demos)
+    count, horizon = demos.step_mask.shape
+    columns = demos.observations, demos.actions, valid_steps(demos)
 
-    def one(task):
-        # Mapped over the steps alone: a policy may share what it does with the task.
-        by_step = jax.vmap(lambda s, a: log_likelihood(params, s, a, task))
-        steps = jax.vmap(by_step)(demos.observations, demos.actions)
-        return jnp.where(valid, steps, 0.0).sum(axis=-1)
+    def some(tile):
+        observations, actions, valid = tile
 
-    total = jax.vmap(one)(tasks)
+        def one(task):
+            # Mapped over the steps alone: a policy may share what it does with a task.
+            by_step = jax.vmap(lambda s, a: log_likelihood(params, s, a, task))
+            steps = jax.vmap(by_step)(observations, actions)
+            return jnp.where(valid, steps, 0.0).sum(axis=-1)
+
+        return jax.vmap(one)(tasks)
+
+    # A policy's layers hold every step of a tile, each under every task.
+    size = tiles.length(count, horizon * tasks.shape[0])
+    by_tile = jax.lax.map(some, tiles.cut(columns, size))
+    total = by_tile.swapaxes(0, 1).reshape(tasks.shape[0], -1)[:, :count]
     return total if clip is None else jnp.clip(total, *clip)
 
 

@@ -15,7 +15,7 @@ from amf_jax.selectors.base import carry_over
 from amf_jax.selectors.pairs import Pairs, chunks
 from amf_jax.selectors.paths import Path
 
-# Steps embedded at a time where pairs are skipped.
+# Steps embedded at a time.
 _STEPS_AT_A_TIME = 512
 
 
@@ -103,25 +103,25 @@ def gram_path(
 
 
 def _embed(pairs: Pairs) -> tuple[Any, Bool[Array, "P H"]]:
-    """Points of the pairs, chunk by chunk up to the last that is not skipped."""
-    total = pairs.order.shape[0]
-    if pairs.num_kept is None:
-        return pairs.points(pairs.order)
-    order, size, number = chunks(pairs, _STEPS_AT_A_TIME)
+    """Points of the pairs, chunk by chunk up to the last that is not skipped.
+
+    A last chunk that would stick out starts earlier, and embeds some pairs once more.
+    """
+    _, size, number = chunks(pairs, _STEPS_AT_A_TIME)
     blank = jax.tree.map(
         lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
-        jax.eval_shape(pairs.points, order),
+        jax.eval_shape(pairs.points, pairs.order),
     )
 
     def some(i, held):
-        new = pairs.points(jax.lax.dynamic_slice_in_dim(order, i * size, size))
+        start = i * size  # clamped by both slices
+        new = pairs.points(jax.lax.dynamic_slice_in_dim(pairs.order, start, size))
         return jax.tree.map(
             lambda leaf, rows: jax.lax.dynamic_update_slice_in_dim(
-                leaf, rows, i * size, 0
+                leaf, rows, start, 0
             ),
             held,
             new,
         )
 
-    embedded = jax.lax.fori_loop(0, number, some, blank)
-    return jax.tree.map(lambda leaf: leaf[:total], embedded)
+    return jax.lax.fori_loop(0, number, some, blank)
