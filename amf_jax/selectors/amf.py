@@ -15,12 +15,12 @@ from amf_jax.demonstrations import Demonstrations
 from amf_jax.embeddings import Embedding
 from amf_jax.features import FeaturePosterior
 from amf_jax.posterior import Posterior
-from amf_jax.selectors import options, pending, sharded, weighting
+from amf_jax.selectors import memory_budget, options, pending, sharded, weighting
 from amf_jax.selectors.base import Context, Pending, Selector, SelectorInfo, pick
 from amf_jax.selectors.feature_path import feature_path
 from amf_jax.selectors.gram_path import gram_path
 from amf_jax.selectors.pairs import Pairs, pair, per_task
-from amf_jax.selectors.sizes import sizes_of
+from amf_jax.selectors.plans import Planner
 
 
 class AmfState(NamedTuple):
@@ -57,6 +57,7 @@ def amf(
     path: str | None = None,
     blocks_at_a_time: int | None = None,
     mesh: Mesh | None = None,
+    memory_limit: int | None = None,
 ) -> Selector:
     """Active multi-task fine-tuning (eqs. 1-4 and appendix C).
 
@@ -108,6 +109,8 @@ def amf(
         are the same for every value.
       mesh: devices that share the work, all axes taken as one line of them; None is one
         device. The scores are the same. `docs/devices.md` says what is split.
+      memory_limit: bytes that a selection may take on each device, as predicted by
+        `amf_jax.memory`; None is what is left there when `init` is called.
 
     Returns:
       A selector. A selection whose scores are not all finite is marked invalid (see
@@ -116,13 +119,19 @@ def amf(
     Raises:
       UnknownNameError: for an unknown criterion or weight mode.
       InvalidArgumentError: for arguments out of range or that contradict each other.
+      MemoryBudgetError: from `init`, before it allocates anything, also when it is only
+        traced; the message names options that would fit.
     """
     finite_tasks = optimiser is None
     options.check_choices(
         criterion, weights, log_likelihood, finite_tasks, trajectory_samples
     )
     options.check_ranges(
-        noise_variance, trajectory_samples, weight_tolerance, blocks_at_a_time
+        noise_variance,
+        trajectory_samples,
+        weight_tolerance,
+        blocks_at_a_time,
+        memory_limit,
     )
     options.check_diagonal(embedding, criterion, normalise_kernel)
     options.check_path(path, embedding, criterion)
@@ -133,30 +142,30 @@ def amf(
     routes = {"gram": gram_path(embedding, rule, blocks_at_a_time)}
     if embedding.features is not None and criterion == "variance":
         routes["feature"] = feature_path(embedding, blocks_at_a_time)
+    plan = Planner(
+        embedding,
+        search,
+        own=finite_tasks,
+        criterion=criterion,
+        weights=weights,
+        skips=weight_tolerance is not None and weights != "off",
+        condition_on_history=condition_on_history,
+        trajectory_samples=trajectory_samples,
+        path=path,
+        blocks_at_a_time=blocks_at_a_time,
+        mesh=mesh,
+    )
     if mesh is not None:
         routes = {name: sharded.SPLIT[name](mesh, routes[name]) for name in routes}
 
-    def plan(context: Context) -> tuple[str, float]:
-        """The path of a selection, and its predicted multiply-adds."""
-        sizes = sizes_of(
-            embedding,
-            context,
-            trajectory_samples,
-            condition_on_history,
-            skips=weight_tolerance is not None and weights != "off",
-            own=finite_tasks,
-        )
-        name = cost.choose(path, sizes, "feature" in routes)
-        if context.pending is not None:  # which has no say: the state is of one path
-            more = context.pending.mask.size * sizes.horizon
-            sizes = sizes._replace(history=sizes.history + more)
-        return name, cost.multiply_adds(name, sizes)
-
     def init(context: Context, history_demos: Demonstrations | None = None) -> AmfState:
-        route = routes[plan(context)[0]]
-        held = context.demos.step_mask.size if condition_on_history else 0
-        known = 0 if history_demos is None else history_demos.step_mask.size
-        posterior = route.empty(context, known + held, noise_variance)
+        memory_budget.check(plan, context, _num_steps(history_demos), memory_limit)
+        return start(context, history_demos)
+
+    def start(context: Context, history_demos: Demonstrations | None) -> AmfState:
+        known = _num_steps(history_demos)
+        route, rows = routes[plan(context, known).path], known + plan.at_hand(context)
+        posterior = route.empty(context, rows, noise_variance)
         state = AmfState(
             posterior,
             num_conditioned=jnp.int32(0),
@@ -178,8 +187,11 @@ def amf(
         return state._replace(posterior=posterior, scaled=jnp.asarray(True))
 
     def select(key, state: AmfState, context: Context):
-        name, predicted = plan(context)
-        route = routes[name]
+        held, known = state.posterior, 0
+        if isinstance(held, Posterior):
+            known = held.mask.size - plan.at_hand(context)
+        planned = plan(context, known)
+        route = routes[planned.path]
         sample_key, search_key, embed_key = jax.random.split(key, 3)
         if frozen_embeddings:  # what earlier rounds solved stays comparable
             embed_key = _frozen_key()
@@ -228,7 +240,7 @@ def amf(
 
         if not frozen_embeddings:  # what was solved belongs to other embeddings
             noise = state.posterior.noise_variance
-            state = init(context)
+            state = start(context, None)
             posterior = state.posterior._replace(noise_variance=noise)
             state = state._replace(posterior=posterior)
         if normalise_kernel:
@@ -284,8 +296,9 @@ def amf(
                 evaluation_weights.sum(axis=-1)
                 - per_task(visited, visited.weights, num_tasks)
             ),
-            path=jnp.int32(cost.PATHS.index(name)),
-            multiply_adds=jnp.asarray(predicted, scores.dtype),
+            path=jnp.int32(cost.PATHS.index(planned.path)),
+            multiply_adds=jnp.asarray(planned.multiply_adds, scores.dtype),
+            bytes_peak=jnp.asarray(planned.bytes_peak, scores.dtype),
         )
         return pick(scores, candidates.task_ids, candidates.tasks), state, info
 
@@ -293,6 +306,11 @@ def amf(
         return devices.replicate(mesh, init(context, history_demos))
 
     return Selector(init_everywhere, devices.everywhere(mesh, select))
+
+
+def _num_steps(demos: Demonstrations | None) -> int:
+    """Steps that a buffer has room for."""
+    return 0 if demos is None else demos.step_mask.size
 
 
 def _with_shared_key(embedding: Embedding) -> Embedding:

@@ -79,6 +79,7 @@ class SelectorInfo(NamedTuple):
       pruned_weight: importance weight of each evaluation task that was skipped.
       path: index in `cost.PATHS` of how the sums were computed; -1 if there are none.
       multiply_adds: predicted cost of that path.
+      bytes_peak: predicted memory of the selection at its peak, see `amf_jax.memory`.
     """
 
     scores: Float[Array, " K"]
@@ -89,6 +90,7 @@ class SelectorInfo(NamedTuple):
     pruned_weight: Float[Array, " C"]
     path: Int[Array, ""]
     multiply_adds: Float[Array, ""]
+    bytes_peak: Float[Array, ""]
 
 
 class Selector(NamedTuple):
@@ -192,4 +194,5 @@ def empty_info(context: Context, num_candidates: int) -> SelectorInfo:
         pruned_weight=jnp.full((num_tasks,), jnp.nan, dtype),
         path=jnp.int32(-1),
         multiply_adds=jnp.full((), jnp.nan, dtype),
+        bytes_peak=jnp.full((), jnp.nan, dtype),
     )

@@ -70,6 +70,7 @@ def check_ranges(
     trajectory_samples: int | None,
     weight_tolerance: float | None,
     blocks_at_a_time: int | None,
+    memory_limit: int | None,
 ) -> None:
     """Raises if a number is outside its range."""
     if not noise_variance > 0:
@@ -88,4 +89,8 @@ def check_ranges(
     if blocks_at_a_time is not None and blocks_at_a_time < 1:
         raise errors.InvalidArgumentError(
             f"blocks_at_a_time must be at least 1 or None, got {blocks_at_a_time}"
+        )
+    if memory_limit is not None and memory_limit < 1:
+        raise errors.InvalidArgumentError(
+            f"memory_limit must be at least 1 byte or None, got {memory_limit}"
         )

@@ -21,9 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from amf_jax import cost, errors, importance, problem
+from amf_jax import cost, errors, importance, memory, problem
+from amf_jax.demonstrations import Demonstrations
 from amf_jax.embeddings import Embedding
-from amf_jax.selectors import options
+from amf_jax.selectors import memory_budget, options, plans
 from amf_jax.selectors.base import Choice, SelectorInfo, check_choice, pick
 from amf_jax.selectors.feature_path import STEPS_AT_A_TIME
 from amf_jax.selectors.pairs import is_skipped
@@ -48,6 +49,7 @@ def select(
     likelihood_clip: tuple[float, float] | None = None,
     weight_tolerance: float | None = 0.0,
     microbatch_size: int | None = None,
+    memory_limit: int | None = None,
     on_progress: OnProgress = lambda name, done, total: None,
 ) -> tuple[Choice, SelectorInfo]:
     """The task to demonstrate next, from a pool that need not fit in memory.
@@ -75,6 +77,7 @@ def select(
         the pairs that are not skipped.
       microbatch_size: demonstrations at work at a time; None takes about 1024 steps.
         The choice is the same for every size.
+      memory_limit: as in `selectors.amf`; what the pool itself takes is not counted.
       on_progress: called after each microbatch, see `OnProgress`.
 
     Returns:
@@ -84,6 +87,8 @@ def select(
       UnknownNameError: for an unknown weight mode.
       InvalidArgumentError: for arguments out of range or that contradict each other.
       DemonstrationError: demonstrations that are malformed or of no evaluation task.
+      MemoryBudgetError: before anything is computed, or after the first pass, which
+        counts the demonstrations.
       ChangedPoolError: a later pass reads other demonstrations than the first.
       SelectionError: scores that are not finite, as `selectors.check_choice`.
     """
@@ -94,6 +99,7 @@ def select(
         noise_variance,
         weight_tolerance,
         microbatch_size,
+        memory_limit,
     )
     tasks = problem.check_tasks(tasks, None)
     shares = problem.check_weights(task_weights, tasks)
@@ -105,9 +111,11 @@ def select(
     vectors = np.asarray(tasks)
     first = first_pass(pool, vectors)
     head = next(first)
+    batch = head[1]
+    horizon = batch.step_mask.shape[1]
     if microbatch_size is None:
-        microbatch_size = max(1, STEPS_AT_A_TIME // head[1].step_mask.shape[1])
-    width = steps.width(embedding, embedding_params, head[1])
+        microbatch_size = max(1, STEPS_AT_A_TIME // horizon)
+    width = steps.width(embedding, embedding_params, batch)
     request = Request(
         pool,
         embedding,
@@ -119,8 +127,10 @@ def select(
         on_progress,
     )
 
+    _bytes_peak(request, batch, len(batch.step_mask), width, memory_limit)
     first = itertools.chain([head], first)
     table, ledger = passes.weigh(request, first, weights, likelihood_clip)
+    predicted = _bytes_peak(request, batch, table.shape[1], width, memory_limit)
     info = _unscored(tasks, table)
     if not np.isfinite(table).all():  # nor would the scores be
         check_choice(_best(info), info)
@@ -133,7 +143,7 @@ def select(
     moments = passes.sum_moments(
         request, ledger, own & condition_on_history, mass, width
     )
-    kept, horizon = int((table != 0).sum()), head[1].step_mask.shape[1]
+    kept = int((table != 0).sum())
     sizes = cost.Sizes(kept, kept, horizon, 0, 0, features=width, own=True)
     visited = None
     if normalise_kernel:
@@ -144,6 +154,7 @@ def select(
         jitter=given.jitter,
         pruned_weight=info.importance_weights.sum(axis=1) - table.sum(axis=1),
         multiply_adds=jnp.asarray(cost.multiply_adds("feature", sizes), table.dtype),
+        bytes_peak=jnp.asarray(predicted, table.dtype),
     )
     choice = _best(info)
     check_choice(choice, info)
@@ -157,10 +168,11 @@ def _check(
     noise_variance: float,
     weight_tolerance: float | None,
     microbatch_size: int | None,
+    memory_limit: int | None,
 ) -> None:
     """Raises for options that are out of range or contradict each other."""
     options.check_choices("variance", weights, log_likelihood, True, None)
-    options.check_ranges(noise_variance, None, weight_tolerance, None)
+    options.check_ranges(noise_variance, None, weight_tolerance, None, memory_limit)
     if embedding.features is None:
         raise errors.InvalidArgumentError(
             "embedding.features is None, but a pool is summed up in the space of"
@@ -168,6 +180,41 @@ def _check(
         )
     if microbatch_size is not None:
         problem.check_positive({"microbatch_size": microbatch_size})
+
+
+def _bytes_peak(
+    request: Request,
+    head: Demonstrations,
+    demonstrations: int,
+    width: int,
+    limit: int | None,
+) -> int:
+    """Predicted memory of a selection from that many demonstrations.
+
+    Raises:
+      MemoryBudgetError: if it is more than the limit, or than there is.
+    """
+    chunk = request.microbatch_size * head.step_mask.shape[1]
+    embedding, params = request.embedding, request.embedding_params
+
+    def needed(features: int, made: float) -> int:
+        return memory.streamed_peak(
+            features,
+            pairs=len(request.tasks) * demonstrations,
+            parameters=memory.numbers((request.params, params)),
+            chunk=chunk,
+            made=made,
+            itemsize=request.tasks.dtype.itemsize,
+        )
+
+    size = needed(width, plans.made(embedding, params, head, request.tasks, chunk))
+    memory.check(
+        "a streamed selection",
+        size,
+        limit,
+        lambda left: memory_budget.sketches(params, width, chunk, needed, left),
+    )
+    return size
 
 
 def _unscored(tasks: Array, table: np.ndarray) -> SelectorInfo:
@@ -183,6 +230,7 @@ def _unscored(tasks: Array, table: np.ndarray) -> SelectorInfo:
         pruned_weight=jnp.full((count,), jnp.nan, tasks.dtype),
         path=jnp.int32(cost.PATHS.index("feature")),
         multiply_adds=nothing,
+        bytes_peak=nothing,
     )
 
 

@@ -32,6 +32,7 @@ def counting_selector():
             pruned_weight=jnp.zeros(3),
             path=jnp.int32(1),
             multiply_adds=jnp.float32(7.0),
+            bytes_peak=jnp.float32(8.0),
         )
         choice = Choice(jnp.int32(1), context.tasks[1])
         return choice, Calls(state.count + 1), info
