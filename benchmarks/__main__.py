@@ -19,7 +19,7 @@ Examples:
   # The whole table, saved as benchmarks/latest.json.
   python -m benchmarks
 
-  # Whether everything runs, in a minute: small sizes, few calls.
+  # Whether everything runs, in a minute: small sizes, few calls, nothing optimised.
   python -m benchmarks --quick --output results/quick.json
 
   # With PyTorch, activeft and bmdal_reg, where they are installed (make bench-peers).
@@ -34,11 +34,15 @@ codes: 0 all measured, 1 a job failed or a peer came to another result, 130 inte
 """
 
 import argparse
+import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from unittest import mock
 
+import jax
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -77,10 +81,11 @@ def main(
     interrupted = False
     start = time.perf_counter()
     try:
-        for row in _measure(names, jobs, options, console):
-            measured.append(row)
-            if output is not None:
-                rows.write(output, described, measured)
+        with _unoptimised() if options.quick else contextlib.nullcontext():
+            for row in _measure(names, jobs, options, console):
+                measured.append(row)
+                if output is not None:
+                    rows.write(output, described, measured)
     except KeyboardInterrupt:
         interrupted = True
     for found in table.tables(measured):
@@ -115,7 +120,7 @@ def _measure(
     with Progress(*columns, console=console, auto_refresh=False) as progress:
         bar = progress.add_task("limits of this machine", total=len(names))
         progress.refresh()
-        found = limits.measure(0.5 if options.quick else 5.0, quick=options.quick)
+        found = limits.measure(0.1 if options.quick else 5.0, quick=options.quick)
         bench = Bench(found, options.quick, options.peers)
         for name in names:
             progress.update(bar, description=jobs[name].title, refresh=True)
@@ -126,6 +131,18 @@ def _measure(
             except Exception as error:
                 yield Row(name, error=f"{type(error).__name__}: {error}")
             progress.update(bar, advance=1, refresh=True)
+
+
+@contextlib.contextmanager
+def _unoptimised() -> Iterator[None]:
+    """Compiles fast rather than well, since at small sizes compiling is the cost."""
+    variable = "JAX_DISABLE_MOST_OPTIMIZATIONS"
+    with mock.patch.dict(os.environ, {variable: "1"}):  # for further processes
+        jax.config.update(variable.lower(), True)
+        try:
+            yield
+        finally:
+            jax.config.update(variable.lower(), False)
 
 
 def _parser(jobs: Mapping[str, Job]) -> argparse.ArgumentParser:
@@ -139,7 +156,9 @@ def _parser(jobs: Mapping[str, Job]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--quick", action="store_true", help="small sizes and few calls, in a minute"
+        "--quick",
+        action="store_true",
+        help="small sizes, few calls and nothing optimised, in a minute",
     )
     parser.add_argument(
         "--peers",

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -15,6 +14,7 @@ from amf_jax.embeddings import Embedding
 from amf_jax.policies import mlp
 from amf_jax.policies.base import Policy
 from amf_jax.selectors import Context
+from benchmarks import timing
 
 #: Observation noise of the posterior, in units of the normalised kernel.
 NOISE_VARIANCE = 1.0
@@ -96,7 +96,7 @@ def sizes(quick: bool) -> Sizes:
     return SMALL if quick else PAPER
 
 
-@functools.lru_cache(maxsize=2)
+@functools.cache
 def selection(sizes: Sizes, *, fitted: bool = False, seed: int = 0) -> Problem:
     """A selection problem on synthetic demonstrations.
 
@@ -109,6 +109,12 @@ def selection(sizes: Sizes, *, fitted: bool = False, seed: int = 0) -> Problem:
         task's own demonstrations carries weight. Otherwise it is freshly initialised.
       seed: of everything.
     """
+    if fitted:
+        fresh, steps = selection(sizes, seed=seed), jnp.int32(_FITTING_STEPS)
+        context = fresh.context
+        params = training(sizes).compiled(context.params, context.demos, steps).params
+        fitted_to = context._replace(params=params, embedding_params=params)
+        return fresh._replace(context=fitted_to)
     policy = mlp.policy(
         jnp.zeros(sizes.observation),
         jnp.ones(sizes.observation),
@@ -119,8 +125,6 @@ def selection(sizes: Sizes, *, fitted: bool = False, seed: int = 0) -> Problem:
     assert policy.init is not None
     demos, tasks = _demonstrations(sizes, np.random.default_rng(seed))
     params = jax.jit(policy.init)(jax.random.key(seed))
-    if fitted:
-        params = jax.jit(trainer(policy))(params, demos, _FITTING_STEPS).params
     embedding = embeddings.last_layer_gradient(policy.last_layer)
     weights = jnp.full((sizes.tasks,), 1.0 / sizes.tasks)
     return Problem(
@@ -167,13 +171,18 @@ def _demonstrations(sizes: Sizes, rng) -> tuple[Demonstrations, jax.Array]:
     return demos, tasks
 
 
-def trainer(policy: Policy) -> Callable:
-    """`(params, demos, steps) -> FineTuned` by AdamW, from a fresh optimiser state."""
+@functools.cache
+def training(sizes: Sizes) -> timing.Program:
+    """`(params, demos, steps) -> FineTuned` of a problem's policy, compiled once.
+
+    By AdamW, from a fresh optimiser state.
+    """
+    problem = selection(sizes)
     optimizer = finetune.adamw_direction(WEIGHT_DECAY)
 
     def train(params, demos: Demonstrations, steps) -> finetune.FineTuned:
         return finetune.finetune(
-            policy.loss,
+            problem.policy.loss,
             optimizer,
             finetune.cosine(LEARNING_RATE),
             jax.random.key(0),
@@ -182,7 +191,8 @@ def trainer(policy: Policy) -> Callable:
             demos,
             steps,
             batch_size=BATCH_SIZE,
-            batch_loss=policy.batch_loss,
+            batch_loss=problem.policy.batch_loss,
         )
 
-    return train
+    context = problem.context
+    return timing.compile_program(train, context.params, context.demos, jnp.int32(1))

@@ -20,7 +20,7 @@ def describe(machine: Mapping[str, Any]) -> str:
     """The machine in a line."""
     load = machine["load"]
     busy = "" if load is None else f", load {load:.1f} at the start"
-    small = "; small sizes (--quick)" if machine.get("quick") else ""
+    small = "; small sizes, nothing optimised (--quick)" if machine.get("quick") else ""
     return (
         f"{machine['device']} ({machine['backend']}), {machine['processor']},"
         f" {machine['cores']} cores{busy}; jax {machine['versions']['jax']},"

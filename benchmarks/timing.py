@@ -9,7 +9,7 @@ import numpy as np
 
 Call = Callable[[], Any]
 
-#: Turns that the calls of a comparison take at least, so that quartiles mean something.
+#: Turns that the calls of a comparison take, so that quartiles mean something.
 _LEAST_TURNS = 3
 
 
@@ -83,7 +83,9 @@ def compile_program(function: Callable, *arguments) -> Program:
     )
 
 
-def in_turns(calls: Sequence[Call], seconds: float) -> list[Times]:
+def in_turns(
+    calls: Sequence[Call], seconds: float, least_turns: int = _LEAST_TURNS
+) -> list[Times]:
     """Times calls that are warm already, in turns, so that all see the same machine.
 
     A fast call is repeated within its turn: the first of them finds the caches and
@@ -91,12 +93,13 @@ def in_turns(calls: Sequence[Call], seconds: float) -> list[Times]:
 
     Args:
       calls: that wait for their results.
-      seconds: to spend in all; more where three turns take longer.
+      seconds: to spend in all; more where that many turns take longer.
+      least_turns: how many.
     """
-    share = seconds / (_LEAST_TURNS * len(calls))
+    share = seconds / (least_turns * len(calls))
     each: list[list[float]] = [[] for _ in calls]
     turns, start = 0, time.perf_counter()
-    while turns < _LEAST_TURNS or time.perf_counter() - start < seconds:
+    while turns < least_turns or time.perf_counter() - start < seconds:
         for call, taken in zip(calls, each, strict=True):
             taken.extend(_one_turn(call, share))
         turns += 1

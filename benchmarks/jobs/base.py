@@ -38,7 +38,7 @@ class Bench(NamedTuple):
     @property
     def seconds(self) -> float:
         """To spend on one comparison."""
-        return 0.3 if self.quick else 4.0
+        return 0.1 if self.quick else 4.0
 
 
 class Job(NamedTuple):

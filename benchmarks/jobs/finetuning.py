@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -10,7 +11,6 @@ from amf_jax.demonstrations import Demonstrations
 from benchmarks import limits, peers, problems
 from benchmarks.jobs.base import Bench, close, compare, compiled
 from benchmarks.rows import Row
-from benchmarks.timing import compile_program
 
 ROUND_STEPS = 3000
 #: Steps after which both sides' losses are compared, where all examples are the same.
@@ -20,14 +20,15 @@ _CHECKED_STEPS = 5
 def run(bench: Bench) -> Iterator[Row]:
     """A window of steps, scaled to a round."""
     window = 30 if bench.quick else 300
-    sizes = dataclasses.replace(problems.PAPER, tasks=4, observation=18, action=4)
-    if bench.quick:
-        sizes = dataclasses.replace(sizes, hidden=32)
-    problem = problems.selection(sizes)
-    demos, params = problem.context.demos, problem.context.params
-    program = compile_program(
-        problems.trainer(problem.policy), params, demos, jnp.int32(window)
-    )
+    sizes = problems.SMALL
+    if not bench.quick:
+        sizes = dataclasses.replace(problems.PAPER, tasks=4, observation=18, action=4)
+    context, program = problems.selection(sizes).context, problems.training(sizes)
+    demos, params = context.demos, context.params
+
+    def train():
+        trained = program.compiled(params, demos, jnp.int32(window))
+        return jax.block_until_ready(trained)
 
     def torch(demos: Demonstrations, steps: int) -> peers.Peer:
         return peers.peer(
@@ -70,7 +71,7 @@ def run(bench: Bench) -> Iterator[Row]:
     yield from compare(
         bench,
         compiled(row, program),
-        program.call,
+        train,
         [torch(demos, window)],
         same_training,
         factor=ROUND_STEPS / window,

@@ -9,10 +9,10 @@ import numpy as np
 
 from benchmarks import problems
 from benchmarks.jobs.base import Bench, compiled, timed
-from benchmarks.jobs.selection import active, select, start
+from benchmarks.jobs.selection import ALL_PAIRS, first_round
 from benchmarks.problems import Sizes
 from benchmarks.rows import Row
-from benchmarks.timing import Program, compile_program, in_turns, summarise
+from benchmarks.timing import in_turns, summarise
 
 #: Sizes from the largest down that an exponent is fitted to: small ones are overhead.
 _FITTED = 3
@@ -26,7 +26,7 @@ class Growth(NamedTuple):
       symbol: of the quantity that grows.
       values: that it takes.
       sizes: `(base, value) -> sizes` of the problem.
-      options: further options of `selectors.amf`.
+      options: as of `first_round`.
       note: what a reader must know.
     """
 
@@ -34,7 +34,7 @@ class Growth(NamedTuple):
     symbol: str
     values: Sequence[int]
     sizes: Callable[[Sizes, int], Sizes]
-    options: dict[str, Any]
+    options: tuple[tuple[str, Any], ...]
     note: str
 
 
@@ -43,7 +43,7 @@ def demonstrations(bench: Bench) -> Iterator[Row]:
     return _grow_with_n(
         bench,
         "growth_demonstrations",
-        {},
+        (),
         "a demonstration has weight for its own task alone; no history; the path that"
         " is predicted to cost less",
     )
@@ -54,7 +54,7 @@ def features(bench: Bench) -> Iterator[Row]:
     return _grow_with_n(
         bench,
         "growth_features",
-        {"path": "feature"},
+        (("path", "feature"),),
         'as growth_demonstrations, with path="feature"',
     )
 
@@ -66,9 +66,9 @@ def tasks(bench: Bench) -> Iterator[Row]:
         Growth(
             "growth_tasks",
             "C",
-            (2, 6) if bench.quick else (2, 4, 8, 16),
+            (3, 6) if bench.quick else (2, 4, 8, 16),
             lambda base, count: dataclasses.replace(base, tasks=count),
-            {"weight_tolerance": None},
+            ALL_PAIRS,
             "all pairs of a task and a demonstration; no history",
         ),
     )
@@ -81,11 +81,11 @@ def embedding(bench: Bench) -> Iterator[Row]:
         Growth(
             "growth_embedding",
             "p",
-            (9 * 17, 9 * 65)
+            (9 * 33, 9 * 65)
             if bench.quick
             else tuple(9 * (width + 1) for width in (64, 128, 256, 512, 1024)),
             lambda base, p: dataclasses.replace(base, hidden=p // base.action - 1),
-            {"weight_tolerance": None},
+            ALL_PAIRS,
             "all pairs of a task and a demonstration; no history",
         ),
     )
@@ -101,14 +101,14 @@ def exponent(values: Sequence[float], seconds: Sequence[float]) -> float:
 
 
 def _grow_with_n(
-    bench: Bench, job: str, options: dict[str, Any], note: str
+    bench: Bench, job: str, options: tuple[tuple[str, Any], ...], note: str
 ) -> Iterator[Row]:
     growth = Growth(
         job,
         "n",
-        (6, 18) if bench.quick else (20, 50, 100, 200, 500, 1000, 2000),
+        (6,) if bench.quick else (20, 50, 100, 200, 500, 1000, 2000),
         lambda base, n: dataclasses.replace(base, demonstrations=n),
-        {"weights": "deterministic", **options},
+        (("weights", "deterministic"), *options),
         note,
     )
     return _grow(bench, growth)
@@ -128,7 +128,7 @@ def _grow(bench: Bench, growth: Growth) -> Iterator[Row]:
             )
             break
         row = Row(growth.job, f"{growth.symbol} = {value}", note=growth.note)
-        program = _program(growth.sizes(base, value), growth.options)
+        program = first_round(growth.sizes(base, value), growth.options)
         begun = time.perf_counter()
         program.call()
         once = time.perf_counter() - begun
@@ -162,12 +162,6 @@ def _exponent(growth: Growth, measured: Sequence[tuple[int, Row]], stopped: str)
         unit=f"e in time ∝ {growth.symbol}^e",
         note=note + stopped,
     )
-
-
-def _program(sizes: Sizes, options: dict[str, Any]) -> Program:
-    problem = problems.selection(sizes)
-    selector = active(problem, **options)
-    return compile_program(select(selector), *start(selector, problem))
 
 
 def _expected(value: int, measured: Sequence[tuple[int, Row]]) -> float:

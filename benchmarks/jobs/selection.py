@@ -1,5 +1,6 @@
 """One selection at paper scale: dense, pruned, and with a history."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,22 +13,22 @@ from amf_jax.selectors import Selector, SelectorInfo
 from benchmarks import peers, problems
 from benchmarks.jobs.base import Bench, close, compare, compiled
 from benchmarks.peers import Peer
-from benchmarks.problems import NOISE_VARIANCE, Problem
+from benchmarks.problems import NOISE_VARIANCE, Problem, Sizes
 from benchmarks.rows import Row
 from benchmarks.timing import Program, compile_program
 
 #: Share of a task's largest weight below which a pair is skipped.
 TOLERANCE = 1e-6
+#: Options by which no pair is skipped.
+ALL_PAIRS = (("weight_tolerance", None),)
 #: Float32 on both sides: scores are sums of thousands of terms.
 _AGREEMENT = 1e-5
 
 
 def dense(bench: Bench) -> Iterator[Row]:
     """Every pair of a task and a demonstration, whatever its weight."""
-    problem = problems.selection(problems.sizes(bench.quick))
-    selector = active(problem, weight_tolerance=None)
-    program = compile_program(select(selector), *start(selector, problem))
-    sizes = problem.sizes
+    sizes = problems.sizes(bench.quick)
+    problem, program = problems.selection(sizes), first_round(sizes, ALL_PAIRS)
     flops = sizes.forward_flops + sizes.gram_flops(sizes.points)
     row = Row(
         "selection_dense",
@@ -120,6 +121,19 @@ def select(selector: Selector) -> Callable:
         return state, info
 
     return one_round
+
+
+@functools.cache
+def first_round(sizes: Sizes, options: tuple[tuple[str, Any], ...]) -> Program:
+    """A first selection without history; jobs share it where their sizes meet.
+
+    Args:
+      sizes: of the problem.
+      options: names and values of further options of `selectors.amf`.
+    """
+    problem = problems.selection(sizes)
+    selector = active(problem, **dict(options))
+    return compile_program(select(selector), *start(selector, problem))
 
 
 def scores(program: Program, *arguments) -> Callable[[], Array]:

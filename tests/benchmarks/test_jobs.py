@@ -26,7 +26,7 @@ def hurry(monkeypatch):
     monkeypatch.setattr(base.Bench, "seconds", 1e-9)
     monkeypatch.setattr(problems, "SMALL", TINY)
     monkeypatch.setattr(problems, "PAPER", TINY)
-    monkeypatch.setattr(gaussian_process, "_sweep", lambda *arguments: 1.0)
+    monkeypatch.setattr(gaussian_process, "_cell", lambda folder: 1.0)
     monkeypatch.setattr(startup, "run_python", lambda *arguments: "")
 
 
@@ -38,7 +38,7 @@ def compile_nothing(sizes, options):
 def test_a_job_yields_rows_of_its_own_without_errors(name, hurry, monkeypatch):
     job = JOBS[name]
     if name.startswith("growth_") and name != "growth_demonstrations":  # the same code
-        monkeypatch.setattr(growth, "_program", compile_nothing)
+        monkeypatch.setattr(growth, "first_round", compile_nothing)
     assert job.title and "\n" not in job.title
     with jax.debug_key_reuse(False):  # the same call is timed again and again
         found = list(job.run(BENCH))
@@ -114,14 +114,14 @@ def test_a_curve_stops_where_a_call_would_take_too_long(monkeypatch):
     def in_turns(calls, budget):
         return [timing.Times(*(3 * [seconds[asked[-1]]]))]
 
-    monkeypatch.setattr(growth, "_program", program)
+    monkeypatch.setattr(growth, "first_round", program)
     monkeypatch.setattr(growth, "in_turns", in_turns)
     curve = growth.Growth(
         "growth_tasks",
         "C",
         tuple(seconds),
         lambda base, count: Sizes(tasks=count),
-        {},
+        (),
         "a note",
     )
     *timed, last = growth._grow(BENCH, curve)
@@ -135,9 +135,7 @@ def test_a_curve_stops_where_a_call_would_take_too_long(monkeypatch):
 
 def test_figure_7_is_extrapolated_from_the_cells_behind_the_first(monkeypatch):
     taken = {gaussian_process._FIRST: 10.0, gaussian_process._MORE: 12.0}
-    monkeypatch.setattr(
-        gaussian_process, "_sweep", lambda folder, seeds, rounds: taken[seeds]
-    )
+    monkeypatch.setattr(gaussian_process, "_sweep", lambda folder, seeds: taken[seeds])
     (row,) = gaussian_process.run(BENCH._replace(quick=False))
     # 2 cells in 10 s, 6 more in 12 s, and so 238 more at 2 s
     assert row.seconds == pytest.approx(10.0 + 238 * 2.0)
