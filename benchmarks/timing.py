@@ -65,21 +65,26 @@ def compile_program(function: Callable, *arguments) -> Program:
     start = time.perf_counter()
     compiled = jax.jit(function).lower(*arguments).compile()
     seconds = time.perf_counter() - start
-    memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
-    held = None
-    if memory is not None:
-        held = (
-            memory.argument_size_in_bytes
-            + memory.output_size_in_bytes
-            + memory.temp_size_in_bytes
-            - memory.alias_size_in_bytes
-        )
+    cost = compiled.cost_analysis()
     return Program(
         compiled,
         lambda: jax.block_until_ready(compiled(*arguments)),
         seconds,
-        held,
+        bytes_held(compiled),
         cost.get("flops") if cost else None,
+    )
+
+
+def bytes_held(compiled: jax.stages.Compiled) -> int | None:
+    """Arguments, outputs and temporary buffers; None if the backend does not tell."""
+    memory = compiled.memory_analysis()
+    if memory is None:
+        return None
+    return (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        + memory.temp_size_in_bytes
+        - memory.alias_size_in_bytes
     )
 
 

@@ -9,6 +9,7 @@ from benchmarks.jobs import (
     gaussian_process,
     greedy,
     growth,
+    large_pool,
     machine_limits,
     selection,
     startup,
@@ -57,6 +58,10 @@ JOBS = {
     ),
     "growth_tasks": Job("one selection as tasks are added", growth.tasks),
     "growth_embedding": Job("one selection as the embedding grows", growth.embedding),
+    "large_pool": Job(
+        "one selection from a pool that is read in batches, by features",
+        large_pool.run,
+    ),
     "finetuning": Job(
         f"a fine-tuning round: {finetuning.ROUND_STEPS} steps of {problems.BATCH_SIZE}",
         finetuning.run,

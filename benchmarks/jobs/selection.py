@@ -54,7 +54,7 @@ def pruned(bench: Bench) -> Iterator[Row]:
     selector = active(problem, weight_tolerance=TOLERANCE)
     program = compile_program(select(selector), *start(selector, problem))
     _, info = program.call()
-    sizes, kept = problem.sizes, _kept(info)
+    sizes, kept = problem.sizes, kept_pairs(info)
     flops = sizes.forward_flops + sizes.gram_flops(kept * sizes.horizon)
     row = Row(
         "selection_pruned",
@@ -152,7 +152,7 @@ def start(selector: Selector, problem: Problem) -> tuple:
     return jax.random.key(0), selector.init(problem.context), problem.context
 
 
-def _kept(info: SelectorInfo) -> int:
+def kept_pairs(info: SelectorInfo) -> int:
     """Pairs of a task and a demonstration that are not skipped."""
     weights = np.asarray(info.importance_weights)
     return int((weights > TOLERANCE * weights.max(axis=1, keepdims=True)).sum())

@@ -1,6 +1,7 @@
 """`python -m benchmarks`: one job's failure or Ctrl-C costs no other job's rows."""
 
 import io
+import os
 
 import pytest
 from rich.console import Console
@@ -88,6 +89,18 @@ def test_a_whole_run_is_saved_as_the_latest_and_a_part_nowhere(tmp_path, monkeyp
     jobs = {"good": FAKES["good"]}
     assert run("--only", "good", jobs=jobs)[0] == 0 and not latest.exists()
     assert run(jobs=jobs)[0] == 0 and latest.exists()
+
+
+def test_quick_runs_alone_are_unoptimised():
+    found = []
+
+    def job(bench):
+        found.append(os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS"))
+        yield Row("job", seconds=1.0)
+
+    for options in ((), ("--quick",), ()):
+        run(*options, "--only", "job", jobs={"job": Job("looks", job)})
+    assert found == [None, "1", None]
 
 
 def test_help_lists_all_jobs(capsys):

@@ -6,7 +6,15 @@ import pytest
 
 from amf_jax import selectors
 from benchmarks import problems, timing
-from benchmarks.jobs import JOBS, base, gaussian_process, greedy, growth, startup
+from benchmarks.jobs import (
+    JOBS,
+    base,
+    gaussian_process,
+    greedy,
+    growth,
+    large_pool,
+    startup,
+)
 from benchmarks.jobs import selection as selection_jobs
 from benchmarks.limits import Limits, Measured
 from benchmarks.peers import literal
@@ -131,6 +139,22 @@ def test_a_curve_stops_where_a_call_would_take_too_long(monkeypatch):
     assert "buffers grow 4.0 times" in last.note and "64 would take about 4 s" in (
         last.note
     )
+
+
+def test_a_large_pool_delivers_all_demonstrations_in_batches(monkeypatch):
+    read = []
+
+    def choose(pool, *arguments, **options):
+        read.extend(pool())
+        return None, None
+
+    monkeypatch.setattr(large_pool.streaming, "select", choose)
+    monkeypatch.setattr(large_pool, "_BATCH", 2)
+    problem = problems.selection(TINY)
+    large_pool.select(problem, problem.embedding, 3)
+    assert [len(batch.task_ids) for batch in read] == [2, 1]
+    for leaf, *parts in zip(problem.context.demos, *read, strict=True):
+        np.testing.assert_array_equal(np.concatenate(parts), leaf)
 
 
 def test_figure_7_is_extrapolated_from_the_cells_behind_the_first(monkeypatch):
