@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -83,7 +84,7 @@ def _shares(mesh: Mesh, count: int) -> list[int]:
     """How many of `count` pairs each device gets."""
 
     def share():
-        held = devices.number_dealt(mesh, count)
+        held = devices.number_dealt(mesh, jnp.int32(count))
         return jax.lax.all_gather(held, mesh.axis_names)
 
     return np.asarray(devices.everywhere(mesh, share)()).tolist()
