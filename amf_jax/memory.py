@@ -224,7 +224,7 @@ def halves(number: int) -> Iterator[int]:
         power >>= 1
 
 
-def _shown(size: float) -> str:
+def _shown(size: int | float) -> str:
     """Three digits and a unit.
 
     >>> _shown(512), _shown(5 * 2**30)

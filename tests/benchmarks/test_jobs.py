@@ -157,11 +157,11 @@ def test_a_large_pool_delivers_all_demonstrations_in_batches(monkeypatch):
         np.testing.assert_array_equal(np.concatenate(parts), leaf)
 
 
-def test_figure_7_is_extrapolated_from_the_cells_behind_the_first(monkeypatch):
-    taken = {gaussian_process._FIRST: 10.0, gaussian_process._MORE: 12.0}
-    monkeypatch.setattr(gaussian_process, "_sweep", lambda folder, seeds: taken[seeds])
+def test_figure_7_is_extrapolated_from_the_settings_behind_the_first(monkeypatch):
+    taken = {("1",): 10.0, ("1", "4", "7", "10"): 12.0}
+    monkeypatch.setattr(gaussian_process, "_sweep", lambda folder, names: taken[names])
     (row,) = gaussian_process.run(BENCH._replace(quick=False))
-    # 2 cells in 10 s, 6 more in 12 s, and so 238 more at 2 s
-    assert row.seconds == pytest.approx(10.0 + 238 * 2.0)
+    # 1 setting in 10 s, 3 more in 12 s, and so 11 more at 4 s
+    assert row.seconds == pytest.approx(10.0 + 11 * 4.0)
     assert "estimate" in row.note and row.case == "estimate"
     assert isinstance(row, Row)
