@@ -65,8 +65,7 @@ def test_the_reduction_is_what_conditioning_takes_away():
         np.testing.assert_allclose(value, weights @ (before - after), rtol=1e-4)
 
 
-@pytest.mark.parametrize("tolerance", [0.0, None])
-@pytest.mark.parametrize("blocks_at_a_time", [None, 4])
+@pytest.mark.parametrize(("tolerance", "blocks_at_a_time"), [(0.0, None), (None, 4)])
 def test_both_paths_give_the_same_scores(tolerance, blocks_at_a_time):
     context = problems.tiny_context(task_ids=(0, 1, 0, 2, 1), capacity=7)
     infos = {}
