@@ -75,7 +75,11 @@ $(PEERS_READY): setup.cfg pyproject.toml Makefile
 
 .PHONY: test
 test: setup ## Run the tests (WORKERS=2 processes)
-	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal
+	$(BIN)/python -m pytest -m 'not slow' --numprocesses=$(WORKERS) --dist=worksteal
+
+.PHONY: test-slow
+test-slow: setup ## Run the tests that take minutes each
+	$(BIN)/python -m pytest -m slow --numprocesses=$(WORKERS) --dist=worksteal
 
 .PHONY: check
 check: setup ## Check format, lint, types and the examples in docstrings

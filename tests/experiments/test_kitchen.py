@@ -234,6 +234,7 @@ def test_doing_nothing_solves_nothing(suite):
     assert result["success"].tolist() == [0, 0, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_normalizer_is_that_of_eight_demonstrations_per_task(suite):
     steps = np.concatenate(
         [

@@ -15,6 +15,7 @@ from experiments.suites import integrator
 from tests.experiments import figure_results
 
 
+@pytest.mark.slow
 def test_a_problem_is_what_the_run_was_given(quick_compile):
     config = studies.STUDIES["search"].config().copy_and_resolve_references()
     config.rounds, config.selection.shooting_budget = 3, 20
