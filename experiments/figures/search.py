@@ -5,7 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, PercentFormatter, ScalarFormatter
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    NullLocator,
+    PercentFormatter,
+    ScalarFormatter,
+)
 
 from experiments.figures import curves, data, style
 from experiments.figures.data import Source
@@ -38,7 +44,7 @@ def draw_search(source: Source) -> Figure:
         ):
             _draw(axes, x.mean(axis=(0, 1)), summary, look)
     by_count.set_xlabel("Evaluations of the criterion per selection")
-    by_time.set_xlabel("Processor time of a selection (s)")
+    by_time.set_xlabel("Processor time of a selection (ms)")
     by_count.set_title("By evaluations")
     by_time.set_title("By time")
     by_count.set_ylabel("Shortfall of the best task found")
@@ -47,6 +53,9 @@ def draw_search(source: Source) -> Figure:
     by_count.set_xticks(counts)
     by_count.xaxis.set_major_formatter(ScalarFormatter())
     by_count.xaxis.set_minor_locator(NullLocator())
+    by_time.xaxis.set_major_locator(LogLocator(base=2))
+    by_time.xaxis.set_major_formatter(FuncFormatter(lambda s, _: f"{1e3 * s:.3g}"))
+    by_time.xaxis.set_minor_locator(NullLocator())
     title = "2-D integrator: searching the circle"
     style.heading(figure, title, by_count.get_lines())
     rounds = sorted({r["round"] for run in runs for r in run.records})
