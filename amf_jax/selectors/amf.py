@@ -139,9 +139,6 @@ def amf(
     rule = criteria.CRITERIA[criterion]
     embedding = _with_shared_key(embedding)
     search = enumerate_tasks() if optimiser is None else optimiser
-    routes = {"gram": gram_path(embedding, rule, blocks_at_a_time)}
-    if embedding.features is not None and criterion == "variance":
-        routes["feature"] = feature_path(embedding, blocks_at_a_time)
     plan = Planner(
         embedding,
         search,
@@ -155,6 +152,9 @@ def amf(
         blocks_at_a_time=blocks_at_a_time,
         mesh=mesh,
     )
+    routes = {"gram": gram_path(embedding, rule, blocks_at_a_time)}
+    if plan.by_features:
+        routes["feature"] = feature_path(embedding, blocks_at_a_time)
     if mesh is not None:
         routes = {name: sharded.SPLIT[name](mesh, routes[name]) for name in routes}
 
