@@ -3,13 +3,13 @@
 With `k` the covariance given the history, a block B of H points that is observed with
 noise takes from the variances of weighted points x
 
-    sum_x w_x k(x, B) [k(B, B) + noise I]^-1 k(B, x) = tr([k(B, B) + noise I]^-1 G_B)
+    sum_x w_x |L_B^-1 k(B, x)|^2,    L_B L_B^T = k(B, B) + noise I.
 
-    G_B = sum_x w_x k(B, x) k(x, B).
-
-`G_B` is summed over tiles of points that fit the cache, so that no more than a tile of
-covariances is ever held. Where the points are those of the blocks, a tile counts twice:
-`k(B, x)` for B, and its transpose for the block that x belongs to.
+The sum is over tiles of points that fit the cache, so that no more than a tile of
+covariances is ever held. Where the points are those of the blocks, a tile counts
+twice: `k(B, x)` for B, and its transpose for the block that x belongs to. A block is
+compared with many more points than it has: `L_B^-1` is solved for once, and all else is
+products.
 
 In the precision eps of the floats, a reduction is off by about `eps H v / noise` of the
 weighted sum of variances, for variances of at most v.
@@ -19,7 +19,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_solve
+from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Int
 
 from amf_jax import posterior as gp
@@ -57,23 +57,22 @@ def between(
     size = tiles.length(total, horizon, blocks_at_a_time)
     cut, masks = tiles.cut((blocks, block_mask), size)
     width = tiles.length(weights.size)
-    cut_points, roots = tiles.cut((points, jnp.sqrt(weights)), width)
+    cut_points, cut_weights = tiles.cut((points, weights), width)
     number = tiles.number(num_points, weights.size, width)
     rows = tiles.solve(kernel, posterior, cut_points, number)
 
     def score(i, values):
         own = _rows(kernel, posterior, tiles.at(cut, i))
+        inverse = _inverse_factors(kernel, posterior, own, masks[i])
 
-        def add(j, moment):
+        def add(j, value):
             across = tiles.covariance(kernel, posterior, own, tiles.at(rows, j))
-            return moment + _second_moment(across * roots[j][None], size)
+            return value + _explained(inverse, across) @ cut_weights[j]
 
-        blank = jnp.zeros((size, horizon, horizon), roots.dtype)
-        moment = jax.lax.fori_loop(0, number, add, blank)
-        new = _reduction(kernel, posterior, own, masks[i], moment)
-        return values.at[i].set(new)
+        value = jax.lax.fori_loop(0, number, add, jnp.zeros(size, weights.dtype))
+        return values.at[i].set(value)
 
-    values = jnp.zeros(masks.shape[:2], roots.dtype)
+    values = jnp.zeros(masks.shape[:2], weights.dtype)
     chunks = tiles.number(num_blocks, total, size)
     values = jax.lax.fori_loop(0, chunks, score, values)
     return tiles.joined(values, num_blocks, total)
@@ -103,60 +102,58 @@ def within(
     """
     total, horizon = block_mask.shape
     size = tiles.length(total, horizon, blocks_at_a_time)
-    cut, masks, roots = tiles.cut((blocks, block_mask, jnp.sqrt(weights)), size)
+    cut, masks, weights = tiles.cut((blocks, block_mask, weights), size)
     number = tiles.number(num_blocks, total, size)
-    roots = roots.reshape(roots.shape[0], -1)
-    points = jax.tree.map(lambda x: x.reshape(*roots.shape, *x.shape[3:]), cut)
+    weights = weights.reshape(weights.shape[0], -1)
+    points = jax.tree.map(lambda x: x.reshape(*weights.shape, *x.shape[3:]), cut)
     rows = tiles.solve(kernel, posterior, points, number)
 
-    def score(i, carry):
-        moments, values = carry
+    def invert(i, inverse):
+        own = tiles.at(rows, i)
+        return inverse.at[i].set(_inverse_factors(kernel, posterior, own, masks[i]))
+
+    blank = jnp.zeros((*masks.shape, horizon), weights.dtype)
+    inverse = jax.lax.fori_loop(0, number, invert, blank)
+
+    def score(i, values):
         own = tiles.at(rows, i)
 
-        def add(j, held):
-            moment, moments = held
+        def add(j, values):
             across = tiles.covariance(kernel, posterior, own, tiles.at(rows, j))
-            moment += _second_moment(across * roots[j][None], size)
-            transposed = (across * roots[i][:, None]).T
-            return moment, moments.at[j].add(_second_moment(transposed, size))
+            values = values.at[i].add(_explained(inverse[i], across) @ weights[j])
+            return values.at[j].add(_explained(inverse[j], across.T) @ weights[i])
 
         across = tiles.covariance(kernel, posterior, own, own)
-        moment = moments[i] + _second_moment(across * roots[i][None], size)
-        held = jax.lax.fori_loop(i + 1, number, add, (moment, moments))
-        moment, moments = held
-        new = _reduction(kernel, posterior, own, masks[i], moment)
-        return moments, values.at[i].set(new)
+        values = values.at[i].add(_explained(inverse[i], across) @ weights[i])
+        return jax.lax.fori_loop(i + 1, number, add, values)
 
-    values = jnp.zeros(masks.shape[:2], roots.dtype)
-    moments = jnp.zeros((*masks.shape, horizon), roots.dtype)
-    _, values = jax.lax.fori_loop(0, number, score, (moments, values))
+    values = jnp.zeros(masks.shape[:2], weights.dtype)
+    values = jax.lax.fori_loop(0, number, score, values)
     return tiles.joined(values, num_blocks, total)
 
 
-def _second_moment(across: Float[Array, "n m"], size: int) -> Float[Array, "s H H"]:
-    """`k(B, x) k(x, B)` of `size` blocks whose rows stand below each other."""
-    blocks = across.reshape(size, -1, across.shape[1])
-    return jnp.einsum("bim,bjm->bij", blocks, blocks)
+def _explained(
+    inverse: Float[Array, "s H H"], across: Float[Array, "n m"]
+) -> Float[Array, "s m"]:
+    """`|L_B^-1 k(B, x)|^2` of s blocks whose rows stand below each other."""
+    blocks = across.reshape(*inverse.shape[:2], -1)
+    return jnp.sum(jnp.einsum("bij,bjm->bim", inverse, blocks) ** 2, axis=1)
 
 
-def _reduction(
-    kernel: Kernel,
-    posterior: Posterior,
-    own: Rows,
-    masks: Bool[Array, "s H"],
-    moments: Float[Array, "s H H"],
-) -> Float[Array, " s"]:
-    """`tr([k(B, B) + noise I]^-1 G_B)` of blocks whose rows stand below each other."""
+def _inverse_factors(
+    kernel: Kernel, posterior: Posterior, own: Rows, masks: Bool[Array, "s H"]
+) -> Float[Array, "s H H"]:
+    """`L_B^-1` of blocks whose rows stand below each other; 0 for masked steps."""
 
-    def one(rows: Rows, mask, moment):
+    def one(rows: Rows, mask):
         prior = kernel(rows.points, rows.points) / posterior.scale
         noise = posterior.noise_variance
         factor, _ = gp.factor_noisy(prior, rows.solved.T, mask, noise)
-        moment = jnp.where(mask[:, None] & mask[None, :], moment, 0.0)
-        return jnp.trace(cho_solve((factor, True), moment))
+        recorded = jnp.diag(mask.astype(factor.dtype))
+        return solve_triangular(factor, recorded, lower=True)
 
     blocks = jax.tree.map(lambda x: x.reshape(*masks.shape, *x.shape[1:]), own)
-    return jax.vmap(one)(blocks, masks, moments)
+    return jax.vmap(one)(blocks, masks)
 
 
 def _rows(kernel: Kernel, posterior: Posterior, blocks: Any) -> Rows:
