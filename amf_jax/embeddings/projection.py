@@ -99,7 +99,9 @@ def _sketch(matrices: LayerGradient, layer: LayerGradient) -> Float[Array, " ran
     """What a layer of one example adds to each of the numbers, before scaling."""
     first, second = matrices
     if isinstance(layer, FactoredGradient):
-        entering = first[:, :-1] @ layer.features + first[:, -1]
-        return entering * (second @ layer.error)
+        # Products alone may take the numbers: XLA fuses anything else with their draw,
+        # and repeats it for every example.
+        entering = jnp.append(layer.features, 1.0)
+        return (entering @ first.T) * (layer.error @ second.T)
     scaled = layer.normalised * layer.error
-    return first @ scaled + second @ layer.error
+    return scaled @ first.T + layer.error @ second.T
