@@ -157,11 +157,17 @@ def test_a_large_pool_delivers_all_demonstrations_in_batches(monkeypatch):
         np.testing.assert_array_equal(np.concatenate(parts), leaf)
 
 
-def test_figure_7_is_extrapolated_from_the_settings_behind_the_first(monkeypatch):
-    taken = {("1",): 10.0, ("1", "4", "7", "10"): 12.0}
-    monkeypatch.setattr(gaussian_process, "_sweep", lambda folder, names: taken[names])
+def test_figure_7_is_the_whole_sweep_with_nothing_compiled_before(monkeypatch):
+    called = []
+
+    def run_python(*arguments, environment):
+        called.append((arguments, environment))
+
+    monkeypatch.setattr(gaussian_process, "run_python", run_python)
     (row,) = gaussian_process.run(BENCH._replace(quick=False))
-    # 1 setting in 10 s, 3 more in 12 s, and so 11 more at 4 s
-    assert row.seconds == pytest.approx(10.0 + 11 * 4.0)
-    assert "estimate" in row.note and row.case == "estimate"
-    assert isinstance(row, Row)
+    ((arguments, environment),) = called
+    assert "--config=experiments/configs/sweeps.py:figure7" in arguments
+    assert not [each for each in arguments if "cells" in each or "seeds" in each]
+    (folder,) = [each.partition("=")[2] for each in arguments if "results_dir" in each]
+    assert environment["JAX_COMPILATION_CACHE_DIR"].startswith(folder)
+    assert isinstance(row, Row) and 0 < row.seconds < row.peer_seconds == 600.0
