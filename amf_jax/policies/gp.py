@@ -163,11 +163,7 @@ def predict(
       The mean, and the variance that every action dimension has in common (without
       the noise of the expert), never negative.
     """
-    points = _points(params.hyperparameters, observations, tasks)
-    variance = posterior.variance(
-        _kernel, _diagonal, params.posterior, _flatten(points)
-    )
-    return _mean(params, points), variance.reshape(points.signal.shape)
+    return _predict(params, observations, tasks)
 
 
 def log_likelihood(
@@ -177,9 +173,20 @@ def log_likelihood(
     tasks: Float[Array, "... D"],
 ) -> Float[Array, "..."]:
     """Log density of noisy expert actions, summed over action dimensions."""
-    mean, variance = predict(params, observations, tasks)
+    mean, variance = _predict(params, observations, tasks, invert=True)
     scale = jnp.sqrt(variance + params.posterior.noise_variance)
     return norm.logpdf(actions, mean, scale[..., None]).sum(-1)
+
+
+def _predict(
+    params: GaussianProcess, observations, tasks, invert: bool | None = None
+) -> tuple[Array, Array]:
+    """`predict`; for `invert` see `posterior.whiten`."""
+    points = _points(params.hyperparameters, observations, tasks)
+    variance = posterior.variance(
+        _kernel, _diagonal, params.posterior, _flatten(points), invert
+    )
+    return _mean(params, points), variance.reshape(points.signal.shape)
 
 
 def entropy(

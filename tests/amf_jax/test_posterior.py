@@ -70,6 +70,22 @@ def test_variance_and_entropy_match_scikit_learn(noise_variance):
     assert held.jitter == 0
 
 
+@pytest.mark.parametrize("queries", [3, 20])
+def test_solved_rows_are_those_of_a_double_precision_solve(queries):
+    """Both ways: by the factor, and by its inverse, which 20 of 9 rows take."""
+    known, asked = np.asarray(points(0, 9), float), points(1, queries)
+    held = conditioned(points(0, 9), 1e-3, capacity=11)
+    gram, across = (
+        np.asarray(rbf(known, x), float) for x in (known, np.asarray(asked))
+    )
+    factor = np.linalg.cholesky(gram + 1e-3 * np.eye(9))
+    expected = np.zeros((11, queries))
+    expected[:9] = np.linalg.solve(factor, across)
+    for invert in (None, False, True):
+        found = posterior.whiten(rbf, held, asked, invert)
+        np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
 def test_scale_divides_the_kernel():
     # k/s with noise v is (k with noise s v)/s
     known, queries, scale = points(0, 6), points(1, 5), 4.0
