@@ -115,7 +115,7 @@ def _grow_with_n(
 
 
 def _grow(bench: Bench, growth: Growth) -> Iterator[Row]:
-    longest = 0.5 if bench.quick else 40.0
+    longest = 0.5 if bench.quick else 60.0
     base = problems.sizes(bench.quick)
     measured: list[tuple[int, Row]] = []
     stopped = ""
