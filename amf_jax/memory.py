@@ -23,8 +23,8 @@ and the larger of `T e`, while they are embedded, and later
                                        "prior_entropy" does not ask,
     E w                                for "entropy", a copy of them in other tiles,
                                        if they do not fill whole tiles,
-    E H or B H w                       for "variance", second moments of the blocks if
-                                       they are the pairs of the occupancy; for any
+    E H or B H w                       for "variance", inverse factors of the blocks
+                                       if they are the pairs of the occupancy; for any
                                        criterion the blocks' points if they are not,
     3 M T + (2 + l) T^2                the points at work, or a copy of points that do
                                        not fill whole tiles, if that is larger;
