@@ -62,7 +62,7 @@ def between(
     rows = tiles.solve(kernel, posterior, cut_points, number)
 
     def score(i, values):
-        own = _rows(kernel, posterior, tiles.at(cut, i))
+        own = _rows(kernel, posterior, tiles.at(cut, i), masks[i])
         inverse = _inverse_factors(kernel, posterior, own, masks[i])
 
         def add(j, value):
@@ -156,7 +156,17 @@ def _inverse_factors(
     return jax.vmap(one)(blocks, masks)
 
 
-def _rows(kernel: Kernel, posterior: Posterior, blocks: Any) -> Rows:
-    """The points of blocks below each other, with their solved rows."""
-    points = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), blocks)
+def _rows(
+    kernel: Kernel, posterior: Posterior, blocks: Any, masks: Bool[Array, "s H"]
+) -> Rows:
+    """The points of blocks below each other, with their solved rows.
+
+    Masked steps are zeroed: they may hold NaN, which a product would let through.
+    """
+
+    def below(leaf):
+        recorded = jnp.expand_dims(masks, range(2, leaf.ndim))
+        return jnp.where(recorded, leaf, 0).reshape(-1, *leaf.shape[2:])
+
+    points = jax.tree.map(below, blocks)
     return Rows(points, gp.whiten(kernel, posterior, points).T)

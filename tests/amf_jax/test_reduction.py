@@ -70,6 +70,15 @@ def test_blocks_and_other_points(together):
     np.testing.assert_allclose(actual, wanted, rtol=2e-5)
 
 
+def test_masked_steps_of_a_block_may_hold_anything():
+    held, blocks, points = history(4, 6), normal(5, 3, 6), normal(8, 6, seed=2)
+    mask = jnp.ones((5, 3), bool).at[1, 2].set(False)
+    broken, weights = blocks.at[1, 2].set(jnp.nan), jnp.abs(normal(8, seed=3))
+    actual = reduction.between(KERNEL, held, broken, mask, points, weights)
+    wanted = expected(held, blocks, mask, points, weights)
+    np.testing.assert_allclose(actual, wanted, rtol=2e-5)
+
+
 def test_what_is_not_counted_is_not_looked_at():
     """Neither blocks nor points: they may hold NaN."""
     held, blocks = history(4, 6), normal(5, 3, 6)
