@@ -61,12 +61,16 @@ def joined(
 
 
 def solve(kernel: Kernel, posterior: Posterior, points: Any, tiles) -> Rows:
-    """The solved rows of the first tiles; zero for the others."""
-    shape = jax.tree.leaves(points)[0].shape[:2]
-    blank = jnp.zeros((*shape, posterior.mask.shape[0]), posterior.cholesky.dtype)
+    """The solved rows of the first tiles; zero for the others.
+
+    Where a tile has more points than the posterior has rows, its factor is inverted.
+    """
+    shape, held = jax.tree.leaves(points)[0].shape[:2], posterior.mask.shape[0]
+    blank = jnp.zeros((*shape, held), posterior.cholesky.dtype)
+    inverse = gp.inverse_factor(posterior) if shape[1] > held else None
 
     def one(i, solved):
-        return solved.at[i].set(gp.whiten(kernel, posterior, at(points, i)).T)
+        return solved.at[i].set(gp.whiten(kernel, posterior, at(points, i), inverse).T)
 
     return Rows(points, jax.lax.fori_loop(0, tiles, one, blank))
 

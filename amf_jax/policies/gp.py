@@ -72,12 +72,14 @@ class GaussianProcess(NamedTuple):
         `K + noise^2 I`; its `mask` says which of the M rows are in use.
       targets: demonstrated actions; zero on unused rows.
       weights: `(K + noise^2 I)^-1 targets`.
+      inverse: of that factor, since predictions are for many points.
     """
 
     hyperparameters: Hyperparameters
     posterior: posterior.Posterior
     targets: Float[Array, "M A"]
     weights: Float[Array, "M A"]
+    inverse: Float[Array, "M M"]
 
 
 def validate(hyperparameters: Hyperparameters) -> None:
@@ -144,6 +146,7 @@ def condition(
         posterior=held,
         targets=targets,
         weights=cho_solve((held.cholesky, True), targets),
+        inverse=posterior.inverse_factor(held),
     )
 
 
@@ -163,7 +166,11 @@ def predict(
       The mean, and the variance that every action dimension has in common (without
       the noise of the expert), never negative.
     """
-    return _predict(params, observations, tasks)
+    points = _points(params.hyperparameters, observations, tasks)
+    variance = posterior.variance(
+        _kernel, _diagonal, params.posterior, _flatten(points), params.inverse
+    )
+    return _mean(params, points), variance.reshape(points.signal.shape)
 
 
 def log_likelihood(
@@ -173,20 +180,9 @@ def log_likelihood(
     tasks: Float[Array, "... D"],
 ) -> Float[Array, "..."]:
     """Log density of noisy expert actions, summed over action dimensions."""
-    mean, variance = _predict(params, observations, tasks, invert=True)
+    mean, variance = predict(params, observations, tasks)
     scale = jnp.sqrt(variance + params.posterior.noise_variance)
     return norm.logpdf(actions, mean, scale[..., None]).sum(-1)
-
-
-def _predict(
-    params: GaussianProcess, observations, tasks, invert: bool | None = None
-) -> tuple[Array, Array]:
-    """`predict`; for `invert` see `posterior.whiten`."""
-    points = _points(params.hyperparameters, observations, tasks)
-    variance = posterior.variance(
-        _kernel, _diagonal, params.posterior, _flatten(points), invert
-    )
-    return _mean(params, points), variance.reshape(points.signal.shape)
 
 
 def entropy(
