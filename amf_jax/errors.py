@@ -57,6 +57,10 @@ class CheckpointError(AmfError, RuntimeError):
     """A checkpoint is unreadable or belongs to another run."""
 
 
+class RunInUseError(AmfError, RuntimeError):
+    """Another process is at this run; the message says which."""
+
+
 class ResultsError(AmfError, RuntimeError):
     """A results file is unwritable, unreadable or belongs to another config."""
 

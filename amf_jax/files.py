@@ -1,0 +1,84 @@
+"""Files of this machine: paths as people write them, and readers that cannot hang."""
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from amf_jax import errors
+
+#: Without waiting for the other end of a pipe, where there are pipes.
+_READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def local_path(name: str, path: str | os.PathLike[str]) -> Path:
+    """A path with `~` as the home folder.
+
+    Args:
+      name: of the argument, for the message.
+      path: of a file or folder on this machine.
+
+    Raises:
+      InvalidArgumentError: an empty path, or a URL such as `gs://bucket/run`.
+    """
+    text = os.fspath(path)
+    if not text:
+        raise errors.InvalidArgumentError(
+            f"{name} is empty; name a folder, '.' for the one you are in"
+        )
+    if match := _URL.match(text):
+        raise errors.InvalidArgumentError(
+            f"{name} must be a path on this machine, got the URL {text!r}; mount"
+            f" {match[0]}… as a folder, or copy from a local one afterwards"
+        )
+    return Path(text).expanduser()
+
+
+@contextlib.contextmanager
+def open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file open for reading, if it is a regular one.
+
+    Opening a named pipe would wait for ever, and a device may have no end.
+
+    Raises:
+      OSError: it cannot be opened, or is no regular file (with what it is).
+    """
+    descriptor = os.open(path, _READING)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise OSError(f"{os.fspath(path)} is {_kind(mode)}, not a regular file")
+    with os.fdopen(descriptor, "rb") as file:
+        yield file
+
+
+def read_text(path: str | os.PathLike[str], *, most_bytes: int | None = None) -> str:
+    """The UTF-8 text of a regular file.
+
+    Args:
+      path: of the file.
+      most_bytes: refuses a larger one before anything of it is read; None takes any.
+
+    Raises:
+      OSError: as `open_regular`, or the file is larger than `most_bytes`.
+      UnicodeDecodeError: it is not UTF-8.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if most_bytes is not None and size > most_bytes:
+            raise OSError(f"{os.fspath(path)} has {size} bytes, more than {most_bytes}")
+        return file.read().decode("utf-8")
+
+
+def _kind(mode: int) -> str:
+    kinds: dict[str, Any] = {
+        "a folder": stat.S_ISDIR,
+        "a named pipe": stat.S_ISFIFO,
+        "a socket": stat.S_ISSOCK,
+        "a device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
+    }
+    return next((name for name, is_one in kinds.items() if is_one(mode)), "special")

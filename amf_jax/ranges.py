@@ -1,0 +1,116 @@
+"""Ranges of numbers: what an argument may be, said once and checked before any work.
+
+Constructors and the configs of experiments refuse the same values in the same words.
+"""
+
+import math
+import numbers
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from amf_jax import errors
+
+_PAIRS = (list, tuple, np.ndarray)
+
+
+class Range(NamedTuple):
+    """Numbers that an argument may be.
+
+    Attributes:
+      words: how a message says it, behind "must be".
+      holds: whether a number is one of them; NaN is none.
+      whole: whether only whole numbers are.
+    """
+
+    words: str
+    holds: Callable[[Any], bool]
+    whole: bool = False
+
+
+def at_least(least: int) -> Range:
+    """Whole numbers from `least` on, as far as 32 bits count.
+
+    Example:
+      >>> at_least(2).words
+      'a whole number, at least 2'
+    """
+    words = f"a whole number, at least {least}"
+    return Range(words, lambda value: least <= value < 2**31, whole=True)
+
+
+COUNT = at_least(1)
+COUNT_OR_NONE = at_least(0)
+POSITIVE = Range("positive and finite", lambda value: 0 < value < math.inf)
+NOT_NEGATIVE = Range("at least 0 and finite", lambda value: 0 <= value < math.inf)
+SHARE = Range("between 0 and 1", lambda value: 0 <= value <= 1)
+PROPER_SHARE = Range("at least 0 and below 1", lambda value: 0 <= value < 1)
+#: Larger seeds are other ones in 32 bits: 7 and 7 + 2^32 would be the same run.
+SEED = Range(
+    "a whole number from 0 to 4294967295", lambda value: 0 <= value < 2**32, whole=True
+)
+
+
+def check(name: str, value: Any, allowed: Range, *, optional: bool = False) -> None:
+    """Refuses a number outside its range.
+
+    A traced number has no value yet and is let through.
+
+    Args:
+      name: of the argument, for the message.
+      value: a Python, NumPy or JAX scalar.
+      allowed: its range.
+      optional: whether None will do as well.
+
+    Raises:
+      InvalidArgumentError: naming the argument, its range and what was given.
+
+    Example:
+      >>> check("steps", -1, COUNT)
+      Traceback (most recent call last):
+      amf_jax.errors.InvalidArgumentError: steps must be a whole number, at least 1, ...
+    """
+    if isinstance(value, jax.core.Tracer) or (optional and value is None):
+        return
+    number = _scalar(value)
+    if not _is_number(number, allowed.whole) or not allowed.holds(number):
+        otherwise = " or None" if optional else ""
+        raise errors.InvalidArgumentError(
+            f"{name} must be {allowed.words}{otherwise}, got {value!r}"
+        )
+
+
+def check_interval(name: str, value: Any) -> None:
+    """Refuses what is no pair of bounds, the lower one first; None is no bounds.
+
+    Raises:
+      InvalidArgumentError: for anything but two numbers in ascending order.
+
+    Example:
+      >>> check_interval("likelihood_clip", (0, -12))
+      Traceback (most recent call last):
+      amf_jax.errors.InvalidArgumentError: likelihood_clip must be two numbers, the ...
+    """
+    if value is None:
+        return
+    pair = [_scalar(bound) for bound in value] if isinstance(value, _PAIRS) else []
+    if not (len(pair) == 2 and all(map(_is_number, pair)) and pair[0] < pair[1]):
+        raise errors.InvalidArgumentError(
+            f"{name} must be two numbers, the lower bound first, such as (-12.0, 0.0),"
+            f" or None; got {value!r}"
+        )
+
+
+def _scalar(value: Any) -> Any:
+    """The Python number that an array without axes holds; all else as it is."""
+    array = isinstance(value, np.ndarray | np.generic | jax.Array)
+    return value.item() if array and value.ndim == 0 else value
+
+
+def _is_number(value: Any, whole: bool = False) -> bool:
+    """Whether it is one real number; a bool is none."""
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, numbers.Integral if whole else numbers.Real)

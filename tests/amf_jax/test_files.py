@@ -1,0 +1,44 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from amf_jax import errors, files
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert files.local_path("results_dir", "~/runs") == Path("/home/ada/runs")
+    assert files.local_path("results_dir", Path("a") / "b") == Path("a/b")
+
+
+@pytest.mark.parametrize("url", ["gs://b/run", "s3://b", "file:///tmp", "https://x/y"])
+def test_a_url_is_refused_by_name(url):
+    with pytest.raises(errors.InvalidArgumentError, match=f"checkpoint_dir.*{url}"):
+        files.local_path("checkpoint_dir", url)
+
+
+def test_an_empty_path_is_refused():
+    with pytest.raises(errors.InvalidArgumentError, match="results_dir is empty"):
+        files.local_path("results_dir", "")
+
+
+def test_only_regular_files_are_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="a named pipe, not a regular file"):
+        files.read_text(tmp_path / "pipe")
+    with pytest.raises(OSError, match="a device, not a regular file"):
+        files.read_text("/dev/zero")
+    with pytest.raises(OSError, match="a folder"):
+        files.read_text(tmp_path)
+
+
+def test_a_text_is_read_as_utf_8_up_to_a_size(tmp_path):
+    file = tmp_path / "text"
+    file.write_bytes("größer".encode())
+    assert files.read_text(file, most_bytes=8) == "größer"
+    with pytest.raises(OSError, match="has 8 bytes, more than 7"):
+        files.read_text(file, most_bytes=7)
+    file.write_bytes(b"\xff")
+    with pytest.raises(UnicodeDecodeError):
+        files.read_text(file)
