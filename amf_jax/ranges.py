@@ -13,7 +13,7 @@ import numpy as np
 
 from amf_jax import errors
 
-_PAIRS = (list, tuple, np.ndarray)
+_PAIRS = (list, tuple)
 
 
 class Range(NamedTuple):
