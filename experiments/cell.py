@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import build, methods, results
+from experiments import build, methods, reading, results
 
 Record = dict
 
@@ -33,8 +33,8 @@ def run_cell(
     """
     path = claim(config)
     if path.exists():
-        run = results.read(path)
-        if not run.torn and results.is_complete(run, config.rounds):
+        run = reading.read(path)
+        if not run.torn and reading.is_complete(run, config.rounds):
             return path
     first = header(config)
     checkpoint = path.with_suffix(".checkpoint")

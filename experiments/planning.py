@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from amf_jax import errors
-from experiments import build, methods, progress, results, worker
+from experiments import build, methods, progress, reading, results, worker
 from experiments.configs import loading, sweeps
 
 #: Results the project vouches for; they tell how long a round takes on a fresh clone.
@@ -67,11 +67,11 @@ def plan(sweep: ConfigDict) -> list[Planned]:
         results.require_same_config(
             path, config, dataclasses.asdict(methods.get(method))
         )
-        run = results.read(path) if path.exists() else None
+        run = reading.read(path) if path.exists() else None
         planned[path] = Planned(
             worker.Cell(config, path, path.with_suffix(".log")),
             len(run.records) if run else 0,
-            run is not None and results.is_complete(run, config.rounds),
+            run is not None and reading.is_complete(run, config.rounds),
         )
     if not planned:
         raise errors.InvalidArgumentError(
@@ -167,7 +167,7 @@ def seconds_per_round(
         for path in itertools.islice(folder.glob(pattern), _TIMED_FILES):
             # This is only an estimate: a broken file is reported where it matters.
             with contextlib.suppress(errors.ResultsError):
-                run = results.read(path)
+                run = reading.read(path)
                 if run.config.get("preset") == preset:
                     seconds += [_seconds(record) for record in run.records[1:]]
         if seconds:

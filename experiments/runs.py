@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from amf_jax.errors import ResultsError
-from experiments import results
-from experiments.results import Run
+from experiments import reading, results
+from experiments.reading import Run
 
 #: Fields that may differ between the curves of one figure without a warning.
 VARYING_FIELDS = results.LOCATION_FIELDS | {
@@ -44,11 +44,11 @@ def collect(
             found[int(match[1])] = file
     runs: list[Run] = []
     for seed, file in sorted(found.items()):
-        run = results.read(file)
+        run = reading.read(file)
         if run.seed != seed:
             raise ResultsError(f"{file} holds the results of seed {run.seed}")
         for other in runs:  # not the first alone: it may not tell its method
-            differing = results.header_differences(
+            differing = reading.header_differences(
                 other.header, run.header, results.LOCATION_FIELDS | {"seed"}
             )
             if differing:
@@ -82,7 +82,7 @@ def collect_all(
         if method.startswith("study_"):
             continue
         runs = collect(results_dir, suite, setting, method)
-        if any(results.is_complete(run, run.config["rounds"]) for run in runs):
+        if any(reading.is_complete(run, run.config["rounds"]) for run in runs):
             found.setdefault((suite, setting), {})[method] = finished(runs)
         else:
             warnings.warn(
@@ -126,7 +126,7 @@ def finished(runs: Sequence[Run]) -> list[Run]:
 
     Where no run is finished all are returned: what there is can still be looked at.
     """
-    whole = [run for run in runs if results.is_complete(run, run.config["rounds"])]
+    whole = [run for run in runs if reading.is_complete(run, run.config["rounds"])]
     partial = [run for run in runs if run not in whole]
     if partial:
         config = partial[0].config
@@ -147,7 +147,7 @@ def warn_if_incomparable(runs: Mapping[str, Sequence[Run]]) -> None:
     Args:
       runs: runs by the name of the curve they make.
     """
-    configs = {name: results.complete(group[0].config) for name, group in runs.items()}
+    configs = {name: reading.complete(group[0].config) for name, group in runs.items()}
     fields = dict.fromkeys(field for config in configs.values() for field in config)
     for field in fields:
         if field in VARYING_FIELDS:

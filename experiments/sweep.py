@@ -59,6 +59,7 @@ from experiments import (
     launchers,
     planning,
     progress,
+    reading,
     results,
     sweep_progress,
     tables,
@@ -81,12 +82,12 @@ def report(
     Raises:
       ResultsError: if there is nothing to draw, or a results file is broken.
     """
-    runs: dict[tuple[str, str], dict[str, list[results.Run]]] = {}
+    runs: dict[tuple[str, str], dict[str, list[reading.Run]]] = {}
     for entry in planned:
         config, path = entry.cell.config, entry.cell.results
-        if path.exists() and results.is_complete(results.read(path), config.rounds):
+        if path.exists() and reading.is_complete(reading.read(path), config.rounds):
             by_method = runs.setdefault((config.suite, config.setting), {})
-            by_method.setdefault(config.method, []).append(results.read(path))
+            by_method.setdefault(config.method, []).append(reading.read(path))
     if not runs:
         return
     folder = Path(sweep.results_dir)
@@ -214,7 +215,7 @@ def _run(
 def _latest_record(cell: worker.Cell) -> dict[str, Any] | None:
     if not cell.results.exists():
         return None
-    records = results.read(cell.results).records
+    records = reading.read(cell.results).records
     return records[-1] if records else None
 
 

@@ -12,7 +12,7 @@ from experiments.comparisons import Comparison
 from experiments.figures import style
 from experiments.figures.estimates import MEAN, Estimate
 from experiments.figures.suites import Suite
-from experiments.results import Run
+from experiments.reading import Run
 from experiments.runs import (
     ResultsWarning,
     collect,

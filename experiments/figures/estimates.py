@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments import statistics
-from experiments.results import Run
+from experiments.reading import Run
 from experiments.runs import values
 from experiments.statistics import Summary
 

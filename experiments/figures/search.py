@@ -16,7 +16,7 @@ from matplotlib.ticker import (
 from experiments.figures import curves, data, style
 from experiments.figures.data import Source
 from experiments.figures.style import Look
-from experiments.results import Run
+from experiments.reading import Run
 from experiments.statistics import Summary
 
 LOOKS = {

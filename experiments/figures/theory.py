@@ -11,7 +11,7 @@ from experiments.figures import curves, data, style
 from experiments.figures.data import Source
 from experiments.figures.estimates import Estimate
 from experiments.figures.style import Look
-from experiments.results import Run
+from experiments.reading import Run
 from experiments.runs import values
 
 _MEASURED = style.METHODS["amf"].colour

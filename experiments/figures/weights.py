@@ -9,7 +9,7 @@ from experiments.figures import data, style
 from experiments.figures.data import Source
 from experiments.figures.suites import Suite
 from experiments.figures.tasks import task_names
-from experiments.results import Run
+from experiments.reading import Run
 from experiments.runs import asked
 
 LATER_ROUNDS = (10, 20)

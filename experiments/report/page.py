@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from experiments import figures, tables
+from experiments.reading import Run
 from experiments.report.claims import CLAIMS, Claim, verdicts
 from experiments.report.rule import STATED
 from experiments.report.scores import Evidence, Finding
-from experiments.results import Run
 from experiments.statistics import Summary
 
 #: Reasons and limits, which no program can give.

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments import statistics
+from experiments.reading import Run
 from experiments.report.rule import Verdict
-from experiments.results import Run
 from experiments.runs import asked, matched, score, values
 from experiments.statistics import Summary
 

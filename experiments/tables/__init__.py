@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from experiments.results import Run
+from experiments.reading import Run
 from experiments.tables.leaderboard import LEGEND, leaderboard, rank, to_csv
 from experiments.tables.rounds import compare
 from experiments.tables.table import Table, cell, to_markdown, to_rich, to_text

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments import statistics
 from experiments.figures import style
-from experiments.results import Run
+from experiments.reading import Run
 from experiments.runs import side_by_side, values
 from experiments.statistics import Summary
 from experiments.tables.table import Table, cell

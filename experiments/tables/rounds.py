@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from experiments import statistics
 from experiments.figures import style
-from experiments.results import Run
+from experiments.reading import Run
 from experiments.runs import side_by_side
 from experiments.tables.table import Table, cell
 

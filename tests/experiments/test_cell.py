@@ -11,7 +11,7 @@ import jax
 import pytest
 
 from amf_jax import errors
-from experiments import build, cell, methods, results
+from experiments import build, cell, methods, reading, results
 from experiments.configs import loading
 
 ROUNDS = 4
@@ -185,7 +185,7 @@ def test_a_torn_last_line_is_repaired(finished, tmp_path):
     path = results_file(folder)
     whole = path.read_bytes()
     path.write_bytes(whole[:-40])
-    assert results.read(path).torn
+    assert reading.read(path).torn
     cell.run_cell(config(folder))
     assert without_seconds(path) == without_seconds(finished)
 
@@ -198,7 +198,7 @@ def test_a_finished_run_is_left_as_it_is(finished, monkeypatch):
 
 
 def test_the_header_says_what_the_method_stood_for(finished):
-    assert results.read(finished).header["method"] == {
+    assert reading.read(finished).header["method"] == {
         "selector": "uniform",
         "forgetting": "none",
         "strength": None,

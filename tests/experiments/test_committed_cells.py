@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from amf_jax.errors import ResultsError
-from experiments import planning, results, studies
+from experiments import planning, reading, results, studies
 from experiments.configs import loading, sweeps
 
 EVIDENCE = Path(__file__).parents[2] / "evidence"
@@ -16,7 +16,7 @@ STUDIES = sorted(EVIDENCE.glob("integrator/*/study_*/seed0.jsonl"))
 def check(file, config):
     """Whether a run of this config would go on with the file and its checkpoint."""
     results.require_same_config(file, config)
-    found, plain = results.read(file).config, results.plain_config(config)
+    found, plain = reading.read(file).config, results.plain_config(config)
     assert results.identity(found) == results.identity(plain)
 
 

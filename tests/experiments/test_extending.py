@@ -10,7 +10,7 @@ import pytest
 
 from amf_jax import candidates, errors, selectors
 from amf_jax.selectors.registry import Entry
-from experiments import build, cell, figures, methods, results
+from experiments import build, cell, figures, methods, reading, results
 from experiments.builders import neural
 from experiments.comparisons import Comparison
 from experiments.configs import loading
@@ -127,7 +127,7 @@ def test_the_selector_of_the_page_is_run_and_drawn_by_one_registry_line(
     reach, worst_first, quick_compile, tmp_path
 ):
     config = reach(method="worst_first", rounds=1, warm_start_rounds=0)
-    run_of = results.read(cell.run_cell(config))
+    run_of = reading.read(cell.run_cell(config))
     assert run_of.records[1]["task"] == 1  # which pre-training did not show
     assert run_of.header["method"]["selector"] == "worst_first"
     assert run_of.header["method"]["forgetting"] == "adaptive_prior"

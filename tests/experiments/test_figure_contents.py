@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from amf_jax.errors import ResultsError
-from experiments import results
+from experiments import reading
 from experiments.figures import style, weights
 from experiments.figures.estimates import IQM
 from experiments.runs import ResultsWarning
@@ -196,7 +196,7 @@ def weight_run(matrix, tasks):
     records = [{"round": r, "task": task} for r, task in enumerate([None, *tasks])]
     records.append({"round": len(records), "task": 0, "importance_weights": matrix})
     header = {"config": {}, "versions": {}, "seed": 0}
-    return results.Run(header, records)
+    return reading.Run(header, records)
 
 
 def test_weight_matrix_by_hand():

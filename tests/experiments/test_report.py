@@ -5,10 +5,10 @@ import pytest
 
 from experiments import results
 from experiments.configs import sweeps
+from experiments.reading import Run
 from experiments.report import claims, page, rule, scores
 from experiments.report.__main__ import main
 from experiments.report.rule import Verdict
-from experiments.results import Run
 from experiments.runs import ResultsWarning
 from experiments.statistics import Summary
 

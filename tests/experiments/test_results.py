@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from amf_jax.errors import ResultsError
-from experiments import results, runs
-from experiments.results import Run
+from experiments import reading, results, runs
+from experiments.reading import Run
 from tests.experiments.result_files import CONFIG, header, place, rounds
 
 
@@ -26,7 +26,7 @@ def test_round_trip_keeps_every_digit_and_turns_nan_into_null(tmp_path):
     config = ml_collections.ConfigDict({"names": ("a", "b"), "where": None, "seed": 3})
     results.write(path, {"config": config, "versions": {}, "seed": 3}, [record])
 
-    run = results.read(path)
+    run = reading.read(path)
     assert run.config == {"names": ["a", "b"], "where": None, "seed": 3}
     assert run.seed == 3
     assert not run.torn
@@ -54,55 +54,12 @@ def test_versions_are_those_installed_and_skip_what_is_not(monkeypatch):
     assert results.versions()["numpy"] == np.__version__
 
 
-def test_torn_last_line_is_dropped_and_flagged(tmp_path):
-    path = place(tmp_path, 0)
-    results.write(path, header(), rounds(0, 1, 2))
-    whole = path.read_bytes()
-    cut = len(whole) - 7
-    path.write_bytes(whole[:cut])
-
-    run = results.read(path)
-    assert run.torn
-    assert run.records == rounds(0, 1)
-
-
-def test_last_line_without_newline_is_whole(tmp_path):
-    path = place(tmp_path, 0)
-    results.write(path, header(), rounds(0, 1))
-    path.write_bytes(path.read_bytes()[:-1])
-    assert results.read(path) == Run(header(), rounds(0, 1), torn=False)
-
-
-@pytest.mark.parametrize("garbage", [b'{"round": 1, "mean', b"\xff\xfe{}", b"[1]"])
-def test_broken_middle_line_names_file_and_line(tmp_path, garbage):
-    path = place(tmp_path, 0)
-    results.write(path, header(), rounds(0, 1, 2))
-    lines = path.read_bytes().split(b"\n")
-    lines[2] = garbage
-    path.write_bytes(b"\n".join(lines))
-    with pytest.raises(ResultsError, match=r"seed0\.jsonl, line 3 is no"):
-        results.read(path)
-
-
-@pytest.mark.parametrize("content", ["", '{"config": {', '{"round": 0}\n'])
-def test_unusable_header_is_an_error(tmp_path, content):
-    path = tmp_path / "seed0.jsonl"
-    path.write_text(content)
-    with pytest.raises(ResultsError, match=r"seed0\.jsonl, line 1 is no"):
-        results.read(path)
-
-
-def test_missing_file_is_an_error(tmp_path):
-    with pytest.raises(ResultsError, match="cannot read"):
-        results.read(tmp_path / "seed0.jsonl")
-
-
 def test_old_file_survives_a_value_that_cannot_be_written(tmp_path):
     path = place(tmp_path, 0)
     results.write(path, header(), rounds(0))
     with pytest.raises(ResultsError, match=r"record 1\.task\[0\] is a object"):
         results.write(path, header(), [*rounds(0), {"round": 1, "task": [object()]}])
-    assert results.read(path).records == rounds(0)
+    assert reading.read(path).records == rounds(0)
 
 
 def test_old_file_survives_a_crash_while_writing(tmp_path, monkeypatch):
@@ -112,7 +69,7 @@ def test_old_file_survives_a_crash_while_writing(tmp_path, monkeypatch):
 
     def crash(source, target):
         # the new content must be complete before it takes the old one's place
-        written.append(len(results.read(source).records))
+        written.append(len(reading.read(source).records))
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -120,7 +77,7 @@ def test_old_file_survives_a_crash_while_writing(tmp_path, monkeypatch):
         with pytest.raises(ResultsError, match=r"seed0\.jsonl: No space left"):
             results.write(path, header(), rounds(0, 1))
     assert written == [2]
-    assert results.read(path).records == rounds(0)
+    assert reading.read(path).records == rounds(0)
     assert len(runs.collect(tmp_path, "metaworld", "8-8-0-0", "amf")) == 1
 
     results.write(path, header(), rounds(0, 1))
@@ -171,7 +128,7 @@ def test_what_only_one_file_says_of_its_method_is_not_compared(tmp_path):
 def test_a_file_older_than_a_field_did_what_was_done_before_it(tmp_path):
     path = place(tmp_path, 0)
     results.write(path, header(), rounds(0))
-    assert results.read(path).batch == 1
+    assert reading.read(path).batch == 1
     results.require_same_config(path, CONFIG | {"seed": 0, "batch": 1})
     with pytest.raises(ResultsError, match="batch: 1, 2. Use"):
         results.require_same_config(path, CONFIG | {"seed": 0, "batch": 2})
@@ -219,14 +176,6 @@ def test_refused_permission_is_not_writable(tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.touch", refuse)  # root may write anywhere
     with pytest.raises(ResultsError, match="Permission denied"):
         results.check_writable(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("numbers", "complete"),
-    [((0, 1, 2), True), ((0, 1), False), ((0, 2, 1), False), ((0, 1, 2, 3), False)],
-)
-def test_is_complete(numbers, complete):
-    assert results.is_complete(Run(header(), rounds(*numbers)), 2) is complete
 
 
 def test_lines_are_plain_json_in_the_fixed_order(tmp_path):

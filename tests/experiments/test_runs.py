@@ -3,7 +3,7 @@ import pytest
 
 from amf_jax.errors import ResultsError
 from experiments import results
-from experiments.results import Run
+from experiments.reading import Run
 from experiments.runs import (
     ResultsWarning,
     collect,

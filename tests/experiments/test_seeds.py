@@ -7,7 +7,16 @@ import pytest
 from rich.console import Console
 
 from amf_jax import errors
-from experiments import cell, launchers, results, seeds, sweep, vmap_pool, worker
+from experiments import (
+    cell,
+    launchers,
+    reading,
+    results,
+    seeds,
+    sweep,
+    vmap_pool,
+    worker,
+)
 from experiments.configs import loading
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -34,8 +43,8 @@ def jointly(folder, **overrides):
 
 def assert_alike(ours, theirs):
     """The same cell, up to the rounding of the floats and where the time went."""
-    ours, theirs = results.read(ours), results.read(theirs)
-    assert not results.header_differences(
+    ours, theirs = reading.read(ours), reading.read(theirs)
+    assert not reading.header_differences(
         ours.header, theirs.header, results.LOCATION_FIELDS
     )
     assert ours.seed == theirs.seed
@@ -106,11 +115,11 @@ def test_a_sweep_runs_all_seeds_at_once_and_no_cell_twice(run_sweep, tmp_path):
     assert code == 0
     assert output.count("finished integrator") == 4
     for setting, seed in (("2", 0), ("2", 1), ("6", 0), ("6", 1)):
-        run = results.read(
+        run = reading.read(
             results.path(tmp_path, "integrator", setting, "uniform", seed)
         )
         assert run.seed == run.config["seed"] == seed
-        assert results.is_complete(run, 2)
+        assert reading.is_complete(run, 2)
         assert run.records[1]["seconds"]["share"] > 0.0
     assert not list(tmp_path.rglob("*.log"))
     code, output = run_sweep("--config.cells=('integrator:2','integrator:6')")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from amf_jax.errors import InvalidArgumentError, ResultsError, UnknownNameError
-from experiments import figures, results, studies
+from experiments import figures, reading, results, studies
 from experiments.studies import __main__ as command
 from experiments.studies import finetuning, landscape
 from experiments.suites import integrator
@@ -120,7 +120,7 @@ def test_command_writes_files_that_the_figures_read(small, tmp_path, capsys):
         "search": "integrator/6/study_search/seed0.jsonl",
     }
     for name, file in written.items():
-        found = results.read(tmp_path / file)
+        found = reading.read(tmp_path / file)
         assert found.config["seed"] == found.seed == int(file[-7])
         assert found.header["versions"]["jax"]
         assert str(tmp_path / file) in output
@@ -138,7 +138,7 @@ def test_records_of_another_config_are_kept(tmp_path, capsys):
         studies.run("figure3", tmp_path)
     assert command.main(["figure3", f"--results_dir={tmp_path}"]) == 1
     assert "rounds: 7, 20" in capsys.readouterr().err
-    assert results.read(path).records == []
+    assert reading.read(path).records == []
 
 
 def test_bad_command_lines_are_named(tmp_path, capsys):

@@ -6,7 +6,7 @@ import pytest
 
 from amf_jax.errors import ResultsError
 from experiments import results, tables
-from experiments.results import Run
+from experiments.reading import Run
 from experiments.runs import ResultsWarning
 from experiments.tables.__main__ import main
 
