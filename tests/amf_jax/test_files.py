@@ -42,3 +42,29 @@ def test_a_text_is_read_as_utf_8_up_to_a_size(tmp_path):
     file.write_bytes(b"\xff")
     with pytest.raises(UnicodeDecodeError):
         files.read_text(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, NaN]", "NaN is no JSON number"),
+        ("-Infinity", "-Infinity is no JSON number"),
+        ("[1e999]", "1e999 is too large"),
+        ('{"a": 1, "b": 2, "a": 1}', "two members 'a'"),
+        ("[" * 100_000, "nested too deeply"),
+        ("9" * 5000, "4300 digits"),
+        ("[1,", "Expecting value"),
+        (b"\xff", "can't decode byte"),
+        (b'"\xff"', "can't decode byte"),
+        ("", "Expecting value"),
+    ],
+)
+def test_json_holds_nothing_but_json(text, message):
+    with pytest.raises(ValueError, match=message):
+        files.parse_json(text)
+
+
+def test_json_is_read_as_python_reads_it():
+    text = '{"a": [1, -2.5e-3, true, null, "\\u00fc"], "b": {"a": {}}}'
+    value = {"a": [1, -2.5e-3, True, None, "ü"], "b": {"a": {}}}
+    assert files.parse_json(text) == files.parse_json(text.encode()) == value
