@@ -74,17 +74,49 @@ def valid_steps(demos: Demonstrations) -> Bool[Array, "N H"]:
     return demos.step_mask & demos.demo_mask[:, None]
 
 
-def without_padding(demos: Demonstrations) -> Demonstrations:
-    """The same demonstrations with zeros wherever nothing was recorded.
+def fill_padding(demos: Demonstrations) -> Demonstrations:
+    """The same demonstrations with recorded values wherever nothing was recorded.
 
-    Padding may hold anything, NaN included, which a weight of zero would let through.
+    Padding may hold anything, NaN included, which a weight of zero would let through;
+    and what is no state or task, such as zeros, may have no action: a policy may divide
+    by the norm of a quaternion. So a demonstration's first recorded step stands in for
+    its other steps, and the first demonstration for rows that hold none. What is
+    computed there means nothing, and is as finite as what is computed of the rest.
+
+    Without any recorded step there is nothing to fill with, and zeros stand in.
+
+    Example:
+      >>> blank = empty(2, 2, observation_size=1, action_size=1, task_size=1)
+      >>> demos = blank._replace(
+      ...     observations=jnp.array([[[3.0], [jnp.nan]], [[0.0], [0.0]]]),
+      ...     step_mask=jnp.array([[True, False], [False, False]]),
+      ...     demo_mask=jnp.array([True, False]),
+      ... )
+      >>> print(fill_padding(demos).observations[..., 0])
+      [[3. 3.]
+       [3. 3.]]
     """
-    recorded = valid_steps(demos)[..., None]
+    recorded = valid_steps(demos)
+    known = recorded.any(axis=1)
+    row = jnp.where(known, jnp.arange(known.size), jnp.argmax(known))
+    time = jnp.argmax(recorded[row], axis=1)
+
+    def filled(values: Array) -> Array:
+        first = jnp.where(known.any(), values[row, time], 0)
+        return jnp.where(recorded[..., None], values, first[:, None])
+
     return demos._replace(
-        observations=jnp.where(recorded, demos.observations, 0),
-        actions=jnp.where(recorded, demos.actions, 0),
-        tasks=jnp.where(demos.demo_mask[:, None], demos.tasks, 0),
+        observations=filled(demos.observations),
+        actions=filled(demos.actions),
+        tasks=filled_tasks(demos),
     )
+
+
+def filled_tasks(demos: Demonstrations) -> Float[Array, "N D"]:
+    """Task vectors, with that of the first demonstration in rows that hold none."""
+    held = demos.demo_mask
+    first = jnp.where(held.any(), demos.tasks[jnp.argmax(held)], 0)
+    return jnp.where(held[:, None], demos.tasks, first[None])
 
 
 def append(demos: Demonstrations, new: Demonstrations) -> Demonstrations:

@@ -53,6 +53,10 @@ class UndemonstratedTaskError(SelectionError):
     """Deterministic weights were asked about a task that has no demonstration."""
 
 
+class TrainingError(AmfError, ArithmeticError):
+    """Training left what is not finite."""
+
+
 class CheckpointError(AmfError, RuntimeError):
     """A checkpoint is unreadable or belongs to another run."""
 

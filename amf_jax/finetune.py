@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from amf_jax import devices, errors, losses
-from amf_jax.demonstrations import Demonstrations, valid_steps
+from amf_jax.demonstrations import Demonstrations, filled_tasks, valid_steps
 
 #: Segments of the training run over which the loss trace is averaged.
 TRACE_LENGTH = 20
@@ -100,8 +100,8 @@ def finetune(
         ranks = jnp.cumsum(valid)
         horizon = demos.step_mask.shape[1]
         steps = jnp.where(total > 0, steps, 0)
-        # What unused rows hold is multiplied by zero in a batch loss, and may be NaN.
-        tasks = jnp.where(demos.demo_mask[:, None], demos.tasks, 0.0)
+        # A batch loss takes those of unused rows as well, and multiplies by zero.
+        tasks = filled_tasks(demos)
 
         def cloning(params, loss_key, row, time):
             observations, actions = (

@@ -64,6 +64,7 @@ def mean_diagonal(embedding: Embedding, points, weights) -> Array:
     One where every embedding is zero, so that nothing is divided by zero.
     """
     assert embedding.diagonal is not None  # checked when the selector was built
-    total = weights @ embedding.diagonal(points)
+    # What does not count may be whatever, and a kernel NaN there.
+    total = weights @ jnp.where(weights == 0, 0.0, embedding.diagonal(points))
     mass = weights.sum()
     return jnp.where((total > 0) & (mass > 0), total / mass, 1.0)

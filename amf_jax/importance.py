@@ -54,7 +54,7 @@ def trajectory_log_likelihoods(
 
     # A policy's layers hold every step of a tile, each under every task.
     size = tiles.length(count, horizon * tasks.shape[0])
-    by_tile = jax.lax.map(some, tiles.cut(columns, size))
+    by_tile = jax.lax.map(some, tiles.cut(tiles.filled_up(columns, size), size))
     total = by_tile.swapaxes(0, 1).reshape(tasks.shape[0], -1)[:, :count]
     return total if clip is None else jnp.clip(total, *clip)
 

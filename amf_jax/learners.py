@@ -216,7 +216,7 @@ def gradient_learner(
         return new, {"losses": trained.losses}
 
     def compare(key, state: LearnerState, params, demos: Demonstrations) -> Comparison:
-        demos = demonstrations_lib.without_padding(demos)
+        demos = demonstrations_lib.fill_padding(demos)
         tasks = jnp.broadcast_to(
             demos.tasks[:, None], (*demos.step_mask.shape, demos.tasks.shape[-1])
         )

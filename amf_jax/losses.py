@@ -66,16 +66,23 @@ def adaptive_prior(
       actions: of the expert.
       policy_actions: of the fine-tuned policy at the same states.
       prior_actions: of the frozen pre-trained policy.
-      task_ids: task of each demonstration.
+      task_ids: task of each demonstration; -1 if it is none of them, and does not
+        count.
       step_mask: recorded steps; a demonstration without any does not count.
       conservatism: beta, the pull towards the pre-trained policy.
     """
-    weight = mixing[task_ids]
+    counted = step_mask & (task_ids >= 0)[:, None]
+    held = counted.any(axis=1)
+    weight = jnp.where(held, mixing[jnp.maximum(task_ids, 0)], 0.0)
+    # Before any product: zero times NaN is NaN, in the gradient too.
+    actions, policy_actions, prior_actions = (
+        jnp.where(counted[..., None], given, 0.0)
+        for given in (actions, policy_actions, prior_actions)
+    )
     mixed = mix_actions(weight[:, None], policy_actions, prior_actions)
     error = jnp.mean((actions - mixed) ** 2, axis=-1)
-    held = step_mask.any(axis=1)
-    fit = jnp.where(step_mask, error, 0.0).sum() / jnp.maximum(step_mask.sum(), 1)
-    pull = jnp.where(held, weight, 0.0).sum() / jnp.maximum(held.sum(), 1)
+    fit = error.sum() / jnp.maximum(counted.sum(), 1)
+    pull = weight.sum() / jnp.maximum(held.sum(), 1)
     return fit + conservatism * pull
 
 

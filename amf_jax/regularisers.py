@@ -134,7 +134,7 @@ def ewc(policy: Policy, strength: float, samples: int = 256) -> Regulariser:
         total, _ = jax.lax.scan(add, zeros, (rows, times, keys))
         leaves = jax.tree.leaves(total)
         mean = sum(leaf.sum() for leaf in leaves) / sum(leaf.size for leaf in leaves)
-        usable = valid_steps(demos).any() & (mean > 0)
+        usable = valid_steps(demos).any() & (mean != 0)
         return jax.tree.map(lambda leaf: jnp.where(usable, leaf / mean, 0.0), total)
 
     return Regulariser(strength, importance)

@@ -41,6 +41,19 @@ def cut(tree: Any, size: int) -> Any:
     return jax.tree.map(one, tree)
 
 
+def filled_up(tree: Any, size: int) -> Any:
+    """Leading axes of a multiple of `size` entries, the last of which is repeated.
+
+    For what is given to a policy: what is no state, such as zeros, may have no action.
+    """
+
+    def one(leaf):
+        missing = -leaf.shape[0] % size
+        return jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1), mode="edge")
+
+    return jax.tree.map(one, tree)
+
+
 def number(count: Int[Array, ""] | None, total: int, size: int):
     """How many tiles hold the first `count` of `total` entries; None is all."""
     last = total if count is None else count

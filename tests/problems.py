@@ -48,6 +48,39 @@ def tiny_policy(likelihood_std=1.0) -> Policy:
     return Policy(loss, act, init, log_likelihood, last_layer)
 
 
+def unit(vectors):
+    """Directions; NaN where a vector is zero."""
+    norm = jnp.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / jnp.broadcast_to(norm, vectors.shape)
+
+
+def unit_policy() -> Policy:
+    """`tiny_policy` of directions alone: what is zero has none, and makes NaN."""
+    policy = tiny_policy()
+
+    def act(params, key, observations, tasks):
+        return policy.act(params, key, unit(observations), unit(tasks))
+
+    def loss(params, key, observation, action, task):
+        return policy.loss(params, key, unit(observation), action, unit(task))
+
+    def batch_loss(params, key, observations, actions, tasks, rows):
+        # A product instead of indexing, as in `mlp`.
+        chosen = jax.nn.one_hot(rows, tasks.shape[0]) @ unit(tasks)
+        outputs = policy.act(params, key, unit(observations), chosen)
+        return jnp.sum((outputs - actions) ** 2, axis=-1).mean()
+
+    def log_likelihood(params, observations, actions, tasks):
+        return policy.log_likelihood(params, unit(observations), actions, unit(tasks))
+
+    def last_layer(params, key, observation, action, task):
+        return policy.last_layer(params, key, unit(observation), action, unit(task))
+
+    return Policy(
+        loss, act, policy.init, log_likelihood, last_layer, batch_loss=batch_loss
+    )
+
+
 def tiny_tasks(seed=0, num_tasks=3, dtype=jnp.float32):
     """Task vectors `[C, D]`."""
     rng = np.random.default_rng((seed, 1))

@@ -11,11 +11,12 @@ trained on, with a pull of strength beta towards the prior; `prequential` scores
 demonstration before the policy is trained on it, and needs no pull.
 
 Whatever the rule, alpha lies in [0, 1], and is 0 where nothing is known: before the
-first round, for a task without demonstrations, and where the actions to compare are not
-finite. (`network` starts near 0 and judges every task by what it learned from others.)
+first round and for a task without demonstrations. (`network` starts near 0 and judges
+every task by what it learned from others.) Where the actions to compare are not finite,
+or too large to be squared, alpha is NaN, which `check_alpha` refuses on the host.
 """
 
-from amf_jax.mixing.base import Comparison, Mixing, MixingState
+from amf_jax.mixing.base import Comparison, Mixing, MixingState, check_alpha
 from amf_jax.mixing.network import network
 from amf_jax.mixing.per_task import closed_form, descent, gate, prequential
 
@@ -23,6 +24,7 @@ __all__ = [
     "Comparison",
     "Mixing",
     "MixingState",
+    "check_alpha",
     "closed_form",
     "descent",
     "gate",

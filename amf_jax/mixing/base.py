@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from amf_jax import errors
@@ -11,8 +12,8 @@ from amf_jax import errors
 class Comparison(NamedTuple):
     """What a round knows about the fine-tuned policy and the prior.
 
-    All actions are those in the states of the demonstrations at hand; they are finite
-    at padded steps, but mean nothing there.
+    All actions are those in the states of the demonstrations at hand; at padded steps
+    they mean nothing (`demonstrations.fill_padding`).
 
     Attributes:
       actions: of the expert.
@@ -60,6 +61,33 @@ class Mixing(NamedTuple):
     init: Callable[[Array], MixingState]
     update: Callable[[MixingState, Comparison], MixingState]
     weights: Callable[[MixingState, Array, Array], Array]
+
+
+def check_alpha(alpha: Any | None, task_names: tuple[str, ...] | None = None) -> None:
+    """Raises if mixing weights are not finite; call it on the host, outside jit.
+
+    Args:
+      alpha: `LearnerState.mixing`; None is no adaptive prior, and fine.
+      task_names: of the evaluation tasks, for the message.
+
+    Raises:
+      TrainingError: naming the tasks.
+
+    Example:
+      >>> check_alpha(np.array([0.5, np.nan]), ("push", "pull"))
+      Traceback (most recent call last):
+      amf_jax.errors.TrainingError: the mixing weight of task pull is not finite: ...
+    """
+    if alpha is None or (finite := np.isfinite(np.asarray(alpha))).all():
+        return
+    tasks = np.flatnonzero(~finite)
+    names = ", ".join(task_names[i] if task_names else str(i) for i in tasks)
+    raise errors.TrainingError(
+        f"the mixing weight of task {names} is not finite: in states of its"
+        " demonstrations, the fine-tuned or the pre-trained policy acts NaN, or acts"
+        " too large to be squared; check the demonstrations and the parameters for NaN"
+        " and lower the learning rate"
+    )
 
 
 def check(num_tasks: int, conservatism: float = 0.0) -> None:

@@ -48,8 +48,7 @@ def network(
     start = nn.initializers.constant(-4.0)  # sigmoid(-4) = 0.02
     head = nn.Dense(1, kernel_init=nn.initializers.zeros, bias_init=start)
     module = nn.Sequential([*layers, head])
-    # A gradient that is not finite is skipped.
-    optimizer = optax.apply_if_finite(optax.adam(learning_rate), steps)
+    optimizer = optax.adam(learning_rate)
 
     def alpha_at(params, tasks: Float[Array, "B D"]) -> Float[Array, " B"]:
         return jax.nn.sigmoid(jnp.asarray(module.apply(params, tasks))[:, 0])

@@ -39,12 +39,12 @@ def descent(
             comparison.policy_actions,
             comparison.prior_actions,
             comparison.task_ids,
-            _evaluated_steps(comparison),
+            comparison.step_mask,
             conservatism,
             learning_rate=learning_rate,
             steps=steps,
         )
-        return MixingState(jnp.where(jnp.isnan(alpha), 0.0, alpha))
+        return MixingState(alpha)
 
     return Mixing(_zeros(num_tasks), update, _alpha_of_task)
 
@@ -90,7 +90,8 @@ def gate(num_tasks: int, conservatism: float = 0.1) -> Mixing:
     """
 
     def beyond_half(slope, curvature):
-        return (2.0 * slope > curvature).astype(slope.dtype)
+        undecided = jnp.isnan(2.0 * slope - curvature)
+        return jnp.where(undecided, jnp.nan, 2.0 * slope > curvature)
 
     return _minimiser(beyond_half, num_tasks, conservatism)
 
@@ -164,11 +165,12 @@ def _moments(
     num_tasks: int,
 ) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
     """Sums of `<d r>` and `<d^2>` over the masked steps of each task."""
-    change = policy_actions - comparison.prior_actions
-    wanted = comparison.actions - comparison.prior_actions
+    counted = mask[..., None]
+    change = jnp.where(counted, policy_actions - comparison.prior_actions, 0.0)
+    wanted = jnp.where(counted, comparison.actions - comparison.prior_actions, 0.0)
 
     def total(values):
-        of_demo = jnp.where(mask, values.mean(axis=-1), 0.0).sum(axis=1)
+        of_demo = values.mean(axis=-1).sum(axis=1)
         return jax.ops.segment_sum(of_demo, comparison.task_ids, num_tasks)
 
     return total(change * wanted), total(change**2)
@@ -177,10 +179,10 @@ def _moments(
 def _clipped_ratio(
     numerator: Float[Array, " C"], denominator: Float[Array, " C"]
 ) -> Float[Array, " C"]:
-    """The ratio in [0, 1]; 0 where it is undefined."""
-    ratio = numerator / jnp.where(denominator > 0, denominator, 1.0)
-    defined = (denominator > 0) & ~jnp.isnan(ratio)
-    return jnp.where(defined, jnp.clip(ratio, 0.0, 1.0), 0.0)
+    """The ratio in [0, 1]; 0 where both are 0, and NaN where either is."""
+    nothing = denominator == 0
+    ratio = numerator / jnp.where(nothing, 1.0, denominator)
+    return jnp.where(nothing & ~jnp.isnan(ratio), 0.0, jnp.clip(ratio, 0.0, 1.0))
 
 
 def _evaluated_steps(comparison: Comparison) -> Bool[Array, "N H"]:
@@ -195,4 +197,4 @@ def _zeros(num_tasks: int) -> Callable[[Array], MixingState]:
 def _alpha_of_task(state: MixingState, tasks, task_ids) -> Array:
     """Of its index; a task that is none of the evaluation tasks trusts the prior."""
     del tasks
-    return jnp.where(task_ids >= 0, state.alpha[task_ids], 0.0)
+    return jnp.where(task_ids >= 0, state.alpha[jnp.maximum(task_ids, 0)], 0.0)

@@ -174,6 +174,7 @@ def amf(
         )
         if history_demos is None:
             return state
+        history_demos = demonstrations_lib.fill_padding(history_demos)
         if not frozen_embeddings:
             raise errors.InvalidArgumentError(
                 "history needs frozen_embeddings=True: its rows are embedded once"
@@ -196,7 +197,7 @@ def amf(
         if frozen_embeddings:  # what earlier rounds solved stays comparable
             embed_key = _frozen_key()
         params = context.embedding_params
-        demos = demonstrations_lib.without_padding(context.demos)
+        demos = demonstrations_lib.fill_padding(context.demos)
         context = context._replace(demos=demos)
         sample, rows = demonstrations_lib.subsample(
             sample_key, context.demos, trajectory_samples

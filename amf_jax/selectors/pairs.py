@@ -43,7 +43,7 @@ def pair(
       embedding: of steps.
       params: as in `Embedding.embed`.
       key: the same for all points, which are compared with each other.
-      demos: to relabel, without padding.
+      demos: to relabel, with filled padding.
       tasks: to relabel them with.
       weights: importance weights.
       tolerance: as in `is_skipped`; None skips none.

@@ -71,7 +71,7 @@ def stand_ins(
 
     Args:
       pending: Q slots.
-      demos: N demonstrations at hand, without padding.
+      demos: N demonstrations at hand, with filled padding.
       weights: importance weights `W[q, i]` for the pending tasks.
 
     Returns:
@@ -82,7 +82,7 @@ def stand_ins(
         observations=demos.observations[rows],
         actions=demos.actions[rows],
         step_mask=demos.step_mask[rows],
-        tasks=jnp.where(pending.mask[:, None], pending.tasks, 0.0),
+        tasks=jnp.where(pending.mask[:, None], pending.tasks, demos.tasks[rows]),
         task_ids=pending.task_ids,
         demo_mask=pending.mask & demos.demo_mask[rows],
     )

@@ -13,7 +13,7 @@ import jax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from amf_jax import devices
+from amf_jax import devices, tiles
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.selectors.gram_path import View
 from amf_jax.selectors.pairs import Pairs
@@ -24,7 +24,8 @@ def split_demonstrations(mesh: Mesh, function: Callable) -> Callable:
     """A function `(demos [N]) -> [K, N]` of which each device computes some columns."""
 
     def split(demos: Demonstrations) -> Float[Array, "K N"]:
-        columns = function(devices.dealt(mesh, demos)).T
+        even = tiles.filled_up(demos, mesh.size)
+        columns = function(devices.dealt(mesh, even)).T
         return devices.gathered(mesh, columns, demos.demo_mask.shape[0]).T
 
     return split

@@ -97,7 +97,7 @@ def log_likelihoods(
     tasks: Float[Array, "C D"],
 ) -> Float[Array, "C b"]:
     """Of a microbatch of demonstrations under every task."""
-    demos = demonstrations_lib.without_padding(demos)
+    demos = demonstrations_lib.fill_padding(demos)
     return importance.trajectory_log_likelihoods(
         log_likelihood, params, demos, tasks, clip
     )
@@ -173,7 +173,7 @@ def width(embedding: Embedding, params, demos: Demonstrations) -> int:
 def embed(embedding: Embedding, params, demos: Demonstrations) -> tuple[Array, Array]:
     """Features `[b, H, P]` of every step, and which of them are recorded."""
     assert embedding.features is not None  # checked before the first pass
-    demos = demonstrations_lib.without_padding(demos)
+    demos = demonstrations_lib.fill_padding(demos)
     rows = jnp.arange(demos.demo_mask.shape[0])
     key = jax.random.key(0)  # that of `selectors.amf` with frozen embeddings
     points = embed_pairs(embedding, params, key, demos, rows, demos.tasks)

@@ -305,7 +305,10 @@ def test_alpha_never_leaves_zero_to_one(seed, scales):
             )
         )
     alphas = two_rounds(*rounds)
-    assert ((alphas >= 0) & (alphas <= 1)).all()
+    inside = (alphas >= 0) & (alphas <= 1)
+    if all(scale <= 1e10 for scale in scales):  # and so finite when squared
+        assert inside.all()
+    assert (inside | np.isnan(alphas)).all()
 
 
 @pytest.mark.parametrize(
