@@ -10,8 +10,8 @@ import rich.progress
 from rich.console import Console
 
 from amf_jax import errors
-from experiments import command, demos, progress
-from experiments.demos import collect, output, pictures, robomimic
+from experiments import command, demos, output, progress
+from experiments.demos import collect, pictures, robomimic
 from experiments.demos.collect import Attempt
 from experiments.demos.rendering import Painter
 from experiments.suites.recording import World

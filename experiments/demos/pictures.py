@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from amf_jax import errors
-from experiments.demos import extra, output
+from experiments import output
+from experiments.demos import extra
 from experiments.demos.collect import Attempt
 from experiments.suites.recording import World
 

@@ -1,6 +1,8 @@
 """Demonstrations in the HDF5 layout of robomimic: one task per file."""
 
+import collections
 import json
+import math
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -11,18 +13,28 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from amf_jax import demonstrations, errors
+from amf_jax import demonstrations, errors, ranges
 from amf_jax.demonstrations import Demonstrations
-from experiments.demos import extra, output
+from experiments import output
+from experiments.demos import extra, hdf5
 from experiments.demos.collect import Attempt
+from experiments.demos.hdf5 import Matrix
 from experiments.suites.recording import World
 
 #: robomimic numbers the environments that it can make, from 1 on. This is none of them.
 ENVIRONMENT_TYPE = -1
 
+#: Since HDF5 1.10 all but the numbers themselves has checksums.
+_VERSION = ("v110", "v110")
+
+#: Bytes that the demonstrations of a file may take.
+MOST_BYTES = 2**32
+
 
 def write(path: Path, world: World, attempts: Sequence[Attempt]) -> None:
     """Writes attempts at one task; the file is there as a whole or not at all.
+
+    Everything in it has a checksum, so that a reader notices damage.
 
     Args:
       path: of the file; what was there before is replaced.
@@ -40,7 +52,10 @@ def write(path: Path, world: World, attempts: Sequence[Attempt]) -> None:
         "type": ENVIRONMENT_TYPE,
         "env_kwargs": {"task": world.task_names[task]},
     }
-    with output.replacing(path) as scratch, h5py.File(scratch, "w") as file:
+    with (
+        output.replacing(path) as scratch,
+        h5py.File(scratch, "w", libver=_VERSION) as file,
+    ):
         data = file.create_group("data")
         data.attrs["total"] = sum(len(a.recording.actions) for a in attempts)
         data.attrs["env_args"] = json.dumps(environment)
@@ -51,7 +66,7 @@ def write(path: Path, world: World, attempts: Sequence[Attempt]) -> None:
             outcome = "successful" if attempt.recording.success else "failed"
             outcomes.setdefault(outcome, []).append(name)
         for outcome, names in outcomes.items():
-            file[f"mask/{outcome}"] = np.array(names, "S")
+            _store(file, f"mask/{outcome}", np.array(names, "S"))
 
 
 def _write_demonstration(group: Any, world: World, attempt: Attempt) -> None:
@@ -63,13 +78,17 @@ def _write_demonstration(group: Any, world: World, attempt: Attempt) -> None:
     group.attrs["seed"] = attempt.entropy
     group.attrs["task"] = world.task_names[attempt.task]
     group.attrs["prompt"] = world.prompts[attempt.task]
-    group["actions"] = recording.actions
-    group["states"] = recording.states[:-1]
-    group["rewards"] = recording.solved.astype(np.float32)
-    group["dones"] = dones
+    _store(group, "actions", recording.actions)
+    _store(group, "states", recording.states[:-1])
+    _store(group, "rewards", recording.solved.astype(np.float32))
+    _store(group, "dones", dones)
     for part, columns in world.observation_parts.items():
-        group[f"obs/{part}"] = recording.observations[:-1, columns]
-        group[f"next_obs/{part}"] = recording.observations[1:, columns]
+        _store(group, f"obs/{part}", recording.observations[:-1, columns])
+        _store(group, f"next_obs/{part}", recording.observations[1:, columns])
+
+
+def _store(group: Any, name: str, array: np.ndarray) -> None:
+    group.create_dataset(name, data=array, chunks=array.shape, fletcher32=True)
 
 
 def read(
@@ -78,8 +97,13 @@ def read(
     task_vector: ArrayLike,
     task_id: int,
     filter_key: str | None = "successful",
+    *,
+    most_bytes: float = MOST_BYTES,
 ) -> Demonstrations:
     """Reads the demonstrations of one task from a file in robomimic's layout.
+
+    Nothing outside the file is read, whatever it refers to: neither links, but hard
+    ones, nor virtual datasets nor external storage are followed.
 
     Args:
       path: of the file.
@@ -89,46 +113,67 @@ def read(
       task_id: its index among the evaluation tasks, -1 if it is none of them.
       filter_key: name below `mask` that lists the demonstrations to read; None reads
         all of them.
+      most_bytes: that the demonstrations may take, padding included; what declares to
+        be larger is refused before anything is allocated.
 
     Returns:
       One row per demonstration, in the order of their numbers; those shorter than the
       longest are padded with zeros and masked.
 
     Raises:
-      DemonstrationError: the file is missing, is not HDF5 or lacks something; lengths
-        or widths do not agree; a value is NaN or infinite.
+      DemonstrationError: the file is missing, is not HDF5, is damaged or lacks
+        something; lengths or widths do not agree; a value is no finite number; the
+        demonstrations are larger than `most_bytes`. The message names the file and the
+        member of it.
+      InvalidArgumentError: no parts, or another argument out of range.
       UnknownNameError: no such filter key.
       MissingDependencyError: h5py is not installed.
     """
-    h5py = extra("h5py")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise errors.DemonstrationError(
-            f"cannot read {os.fspath(path)}, which should be an HDF5 file: {error}"
-        ) from error
-    parts = tuple(parts)
-    with file:
-        data = _member(file, "data")
+    names = () if isinstance(parts, str) else tuple(parts)
+    if not names:
+        raise errors.InvalidArgumentError(
+            f"parts must be a list of names below obs, at least one, got {parts!r}"
+        )
+    ranges.check("most_bytes", most_bytes, ranges.POSITIVE)
+    ranges.check("task_id", task_id, ranges.at_least(-1))
+    vector = np.asarray(task_vector, np.float32)
+    if vector.ndim != 1 or not np.isfinite(vector).all():
+        raise errors.InvalidArgumentError(
+            f"task_vector must be one vector of finite numbers, got {task_vector!r}"
+        )
+    with hdf5.opened(path) as file:
+        data = hdf5.group(file, "data")
         episodes = [
-            _read_demonstration(_member(data, name), parts)
+            _episode(hdf5.group(data, name), names, most_bytes)
             for name in _names(file, data, filter_key)
         ]
-    if not episodes:
-        raise errors.DemonstrationError(
-            f"{os.fspath(path)} holds no demonstration"
-            + (f" under mask/{filter_key}" if filter_key else "")
-        )
-    observations, actions = zip(*episodes, strict=True)
-    count, vector = len(episodes), jnp.asarray(task_vector, jnp.float32)
-    padded_actions, step_mask = _pad(path, "actions", actions)
+        if not episodes:
+            raise errors.DemonstrationError(
+                f"{os.fspath(path)} holds no demonstration"
+                + (f" under mask/{filter_key}" if filter_key else "")
+            )
+        widths = [_width(path, matrices) for matrices in zip(*episodes, strict=True)]
+        lengths = [actions.shape[0] for actions, *_ in episodes]
+        shape = len(episodes), max(lengths), sum(widths)
+        size = math.prod(shape) * np.dtype(np.float32).itemsize
+        if size > most_bytes:
+            raise errors.DemonstrationError(
+                f"{os.fspath(path)} takes {size} bytes with {shape[0]} demonstrations"
+                f" padded to {shape[1]} steps, more than {most_bytes:.0f}"
+            )
+        numbers = np.zeros(shape, np.float32)
+        for row, matrices in zip(numbers, episodes, strict=True):
+            for matrix, end in zip(matrices, np.cumsum(widths), strict=True):
+                steps, width = matrix.shape
+                matrix.read(row[:steps, end - width : end])
+    actions, observations = np.split(numbers, widths[:1], axis=-1)
     demos = Demonstrations(
-        observations=_pad(path, "observations", observations)[0],
-        actions=padded_actions,
-        step_mask=step_mask,
-        tasks=jnp.tile(vector, (count, 1)),
-        task_ids=jnp.full(count, task_id, jnp.int32),
-        demo_mask=jnp.ones(count, bool),
+        observations=jnp.asarray(observations),
+        actions=jnp.asarray(actions),
+        step_mask=jnp.asarray(np.arange(shape[1]) < np.array(lengths)[:, None]),
+        tasks=jnp.tile(jnp.asarray(vector), (len(episodes), 1)),
+        task_ids=jnp.full(len(episodes), task_id, jnp.int32),
+        demo_mask=jnp.ones(len(episodes), bool),
     )
     demonstrations.validate(demos)
     return demos
@@ -136,72 +181,53 @@ def read(
 
 def _names(file: Any, data: Any, filter_key: str | None) -> list[str]:
     """Demonstrations under a filter key, in the order of their numbers."""
+    known = hdf5.names(data)
     if filter_key is None:
-        names = list(data)
+        found = known
     else:
-        mask = file.get("mask", {})
-        if filter_key not in mask:
+        masks = hdf5.group(file, "mask") if "mask" in hdf5.names(file) else None
+        keys = [] if masks is None else hdf5.names(masks)
+        if filter_key not in keys:
             raise errors.UnknownNameError(
-                f"filter key (below mask in {file.filename})", filter_key, mask
+                f"filter key (below mask in {file.filename})",
+                filter_key,
+                map(hdf5.shown, keys),
             )
-        names = mask[filter_key].asstr()[:].tolist()
-    for name in names:
-        if not re.fullmatch(r"demo_\d+", name):
+        found = hdf5.texts(masks, filter_key, most=len(known))
+    for name in found:
+        if not re.fullmatch("demo_[0-9]{1,9}", name):
             raise errors.DemonstrationError(
-                f"{file.filename} holds {name!r}; robomimic's demonstrations are called"
-                " demo_0, demo_1 and so on"
+                f"{file.filename} holds '{hdf5.shown(name)}'; robomimic's"
+                " demonstrations are called demo_0, demo_1 and so on"
             )
-    return sorted(names, key=lambda name: int(name.removeprefix("demo_")))
+    twice = [name for name, count in collections.Counter(found).items() if count > 1]
+    if twice:
+        raise errors.DemonstrationError(
+            f"{file.filename}: /mask/{filter_key} lists {twice[0]} more than once"
+        )
+    return sorted(found, key=lambda name: int(name.removeprefix("demo_")))
 
 
-def _read_demonstration(
-    group: Any, parts: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Observations `[H, S]` and actions `[H, A]` of one demonstration."""
-    actions = _array(group, "actions")
-    columns = [_array(_member(group, "obs"), part) for part in parts]
-    for part, column in zip(parts, columns, strict=True):
-        if len(column) != len(actions):
-            raise errors.DemonstrationError(
-                f"{group.file.filename}: {group.name}/obs/{part} has {len(column)}"
-                f" steps and actions {len(actions)}; both need one row per action"
+def _episode(group: Any, parts: Sequence[str], most_bytes: float) -> list[Matrix]:
+    """Actions and parts of the observations of one demonstration."""
+    actions = hdf5.matrix(group, "actions", most_bytes)
+    observations = hdf5.group(group, "obs")
+    columns = [hdf5.matrix(observations, part, most_bytes) for part in parts]
+    for column in columns:
+        if column.shape[0] != actions.shape[0]:
+            raise column.member.error(
+                f"has {column.shape[0]} steps and actions {actions.shape[0]}; both need"
+                " one row per action"
             )
-    return np.concatenate(columns, axis=1), actions
+    return [actions, *columns]
 
 
-def _array(group: Any, name: str) -> np.ndarray:
-    array = np.asarray(_member(group, name)[()], np.float32)
-    if array.ndim != 2:
-        raise errors.DemonstrationError(
-            f"{group.file.filename}: {group.name}/{name} has shape {array.shape};"
-            " expected one vector per step"
-        )
-    return array
-
-
-def _member(group: Any, name: str) -> Any:
-    if name not in group:
-        raise errors.DemonstrationError(
-            f"{group.file.filename} has no {group.name.rstrip('/')}/{name}; there is:"
-            f" {', '.join(group) or 'nothing'}"
-        )
-    return group[name]
-
-
-def _pad(
-    path: str | os.PathLike[str], what: str, arrays: Sequence[np.ndarray]
-) -> tuple[jnp.ndarray, jnp.ndarray]:
-    """Stacks `[H_i, W]` into `[N, max H_i, W]`, and the mask of what is not padding."""
-    widths = {array.shape[1] for array in arrays}
+def _width(path: str | os.PathLike[str], matrices: Sequence[Matrix]) -> int:
+    """How wide the same matrices of all demonstrations are."""
+    widths = {matrix.shape[1] for matrix in matrices}
     if len(widths) > 1:
         raise errors.DemonstrationError(
-            f"{os.fspath(path)}: {what} of different demonstrations are"
-            f" {' and '.join(map(str, sorted(widths)))} wide; they should agree"
+            f"{os.fspath(path)}: {matrices[0].member.name} of different demonstrations"
+            f" are {' and '.join(map(str, sorted(widths)))} wide; they should agree"
         )
-    horizon = max(map(len, arrays))
-    padded = np.zeros((len(arrays), horizon, widths.pop()), np.float32)
-    mask = np.zeros((len(arrays), horizon), bool)
-    for row, array in enumerate(arrays):
-        padded[row, : len(array)] = array
-        mask[row, : len(array)] = True
-    return jnp.asarray(padded), jnp.asarray(mask)
+    return widths.pop()

@@ -10,10 +10,11 @@ import pytest
 from rich.console import Console
 
 from amf_jax import errors
-from experiments import demos
-from experiments.demos import collect, output, robomimic
+from experiments import demos, output
+from experiments.demos import collect, robomimic
 from experiments.demos.__main__ import main
 from tests.experiments.cart_world import WORLD
+from tests.experiments.demonstration_files import hand_made
 
 # To the left: from 0 the cart is at -1 after 4 actions; from 1 six end at -0.5.
 LEFT = 1
@@ -39,19 +40,6 @@ def run(*arguments):
     console = Console(file=io.StringIO(), width=100)
     status = main(["--suite=cart", *map(str, arguments)], console)
     return status, console.file.getvalue()
-
-
-def hand_made(path, lengths, success=None):
-    """A file as other programs write it: position counts up, action is ten times it."""
-    with h5py.File(path, "w") as file:
-        for number, length in enumerate(lengths):
-            positions = np.arange(length, dtype=np.float64)[:, None] + 100 * number
-            file[f"data/demo_{number}/obs/position"] = positions
-            file[f"data/demo_{number}/obs/aside"] = np.hstack([-positions, positions])
-            file[f"data/demo_{number}/actions"] = 10 * positions
-        if success is not None:
-            file["mask/successful"] = np.array(success, "S")
-    return path
 
 
 # Collecting.

@@ -13,19 +13,23 @@ from amf_jax.errors import ResultsError
 def replacing(path: Path) -> Iterator[Path]:
     """A file to write in place of `path`, which it becomes when all went well.
 
-    After an exception, Ctrl-C included, `path` is what it was before.
+    After an exception, Ctrl-C included, `path` is what it was before. What a killed
+    process leaves behind is overwritten next time.
 
     Raises:
       ResultsError: it cannot be written.
     """
+    # With the same suffix, which tells some writers what to write.
+    scratch = path.with_name(f".unfinished-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
-            scratch = Path(folder) / path.name
+        try:
             yield scratch
             os.replace(scratch, path)
+        finally:
+            scratch.unlink(missing_ok=True)
     except OSError as error:
-        raise ResultsError(f"cannot write {path}: {error.strerror}") from error
+        raise ResultsError(f"cannot write {path}: {reason(error)}") from error
 
 
 def check_folder(folder: Path) -> None:
@@ -40,5 +44,15 @@ def check_folder(folder: Path) -> None:
             pass
     except OSError as error:
         raise ResultsError(
-            f"cannot write to the folder {folder}: {error.strerror}; name another"
+            f"cannot write to the folder {folder}: {reason(error)}; name another"
         ) from error
+
+
+def reason(error: OSError) -> str:
+    """What went wrong, without the path; libraries say it in words of their own.
+
+    Example:
+      >>> reason(FileNotFoundError(2, "No such file", "a")), reason(OSError("no disk"))
+      ('No such file', 'no disk')
+    """
+    return error.strerror or str(error)
