@@ -24,17 +24,12 @@ def path(tmp_path):
     return hand_made(tmp_path / "file.hdf5", [2, 3], ["demo_0", "demo_1"])
 
 
-def put(name, *value, **options):
+def put(name, data=None, **options):
     """Replaces a member by another dataset."""
 
     def change(file):
         del file[name]
-        if value and isinstance(value[0], h5py.Datatype | h5py.SoftLink):
-            file[name] = value[0]
-        elif value:
-            file.create_dataset(name, data=value[0], **options)
-        else:
-            file.create_dataset(name, **options)
+        file.create_dataset(name, data=data, **options)
 
     return change
 
@@ -73,10 +68,6 @@ def virtual(file):
 def gap(file):
     del file[ACTIONS]
     file.create_dataset(ACTIONS, (3, 1), "f8", chunks=(2, 1))[:2] = 1.0
-
-
-def latin(file):
-    file["data"].create_group(b"demo_\xff")
 
 
 def deleted(name):
@@ -203,7 +194,7 @@ def test_a_file_that_cannot_be_trusted_is_refused_by_name(path, case):
 
 def test_names_that_are_no_text_are_shown_escaped(path):
     with h5py.File(path, "a") as file:
-        latin(file)
+        file["data"].create_group(b"demo_\xff")
     with pytest.raises(errors.DemonstrationError, match=r"holds ''demo_\\udcff''"):
         read(path, filter_key=None)
     assert read(path).actions.shape == (2, 3, 1)  # it is not listed
