@@ -69,6 +69,10 @@ class ResultsError(AmfError, RuntimeError):
     """A results file is unwritable, unreadable or belongs to another config."""
 
 
+class EncoderError(AmfError, RuntimeError):
+    """Weights, tokenizer or stored embeddings of an encoder are missing or damaged."""
+
+
 class MissingDependencyError(AmfError, ImportError):
     """An optional package is needed; the message says how to install it."""
 

