@@ -166,7 +166,7 @@ def available(mesh: Mesh | None = None) -> int | None:
 
 def _left_on_host() -> int | None:
     try:
-        with open("/proc/meminfo") as lines:
+        with open("/proc/meminfo", encoding="utf-8") as lines:
             entries = dict(line.split(":", 1) for line in lines)
         return 1024 * int(entries["MemAvailable"].split()[0])
     except (OSError, KeyError):

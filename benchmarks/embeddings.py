@@ -100,7 +100,7 @@ def main(argv: Sequence[str], console: Console | None = None) -> int:
             **settings,
             "rows": [row._asdict() for row in rows],
         }
-        path.write_text(json.dumps(record, indent=2) + "\n")
+        path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         console.print(f"written to {path}")
     return 0
 

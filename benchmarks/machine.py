@@ -67,7 +67,7 @@ def _version(package: str) -> str | None:
 def _processor() -> str:
     """The model's name, which Linux keeps in a file of its own."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
     names = (line.split(":", 1)[1].strip() for line in lines if "model name" in line)

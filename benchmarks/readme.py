@@ -42,13 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         machine, measured = rows.read(options.file)
-        page = options.output.read_text()
+        page = options.output.read_text(encoding="utf-8")
     except OSError as error:
         parser.error(f"{error.filename}: {error.strerror}; run make bench first")
     figure = options.output.with_name("growth.png")
     drawn = plots.growth(measured, figure)
     body = section(machine, measured, figure.name if drawn else None)
-    options.output.write_text(replaced(page, body))
+    options.output.write_text(replaced(page, body), encoding="utf-8")
     print(options.output)
     return 0
 

@@ -88,13 +88,15 @@ def write(path: Path, machine: Mapping[str, Any], rows: Sequence[Row]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {"machine": dict(machine), "rows": [to_json(row) for row in rows]}
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+    partial.write_text(
+        json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+    )
     os.replace(partial, path)
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[Row]]:
     """The machine and the rows of a file."""
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_text(encoding="utf-8"))
     return record["machine"], [from_json(entry) for entry in record["rows"]]
 
 

@@ -188,7 +188,7 @@ def _output_to(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     streams = (sys.stdout, sys.stderr)
     saved = [os.dup(number) for number in (1, 2)]
-    with path.open("a") as file:
+    with path.open("ab") as file:
         for number in (1, 2):
             os.dup2(file.fileno(), number)
     try:

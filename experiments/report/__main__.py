@@ -44,9 +44,9 @@ def _update(options: argparse.Namespace) -> None:
     text = page(evidence, Path("docs/figures"))
     try:
         if options.check:
-            _compare(options.output, options.output.read_text(), text)
+            _compare(options.output, options.output.read_text(encoding="utf-8"), text)
         else:
-            options.output.write_text(text)
+            options.output.write_text(text, encoding="utf-8")
             print(options.output)
     except OSError as error:
         raise ResultsError(f"output: {options.output}: {error.strerror}") from error

@@ -43,7 +43,7 @@ def page(evidence: Evidence, figures_dir: Path) -> str:
             for part in _claim(number, claim, found)
         ),
         "## Reasons and limits",
-        FINDINGS.read_text().strip(),
+        FINDINGS.read_text(encoding="utf-8").strip(),
         "## All methods",
         tables.LEGEND,
         *_leaderboards(evidence),

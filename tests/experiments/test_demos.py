@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from amf_jax import errors
-from experiments import demos, output
+from experiments import demos
 from experiments.demos import collect, robomimic
 from experiments.demos.__main__ import main
 from tests.experiments.cart_world import WORLD
@@ -120,16 +120,6 @@ def test_the_same_seed_gives_the_same_file_to_the_bit(tmp_path, tried):
     for name, attempts in (("a", tried), ("b", again)):
         robomimic.write(tmp_path / name, WORLD, attempts)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-
-
-def test_an_interrupted_file_leaves_the_old_one_and_nothing_else(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), output.replacing(path) as scratch:
-        scratch.write_text("half")
-        raise KeyboardInterrupt
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_written_file_serves_as_demonstrations(tmp_path, tried):
