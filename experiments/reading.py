@@ -1,6 +1,5 @@
 """Result files read back, and their configs compared: what is on disk, as it is."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -84,7 +83,7 @@ def read(path: str | os.PathLike[str]) -> Run:
     for number, line in enumerate(lines, start=1):
         where = f"{path}, line {number}"
         try:
-            value = _DECODER.decode(line.decode("utf-8"))
+            value = files.FAST_JSON.decode(line.decode("utf-8"))
         except (ValueError, RecursionError) as error:  # of syntax, encoding or depth
             if 1 < number == len(lines):
                 torn = True
@@ -114,13 +113,6 @@ def _lines(path: str | os.PathLike[str]) -> list[bytes]:
     except OSError as error:
         reason = error.strerror or error
         raise ResultsError(f"cannot read {path}: {reason}") from error
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON; null stands for it")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def is_complete(run: Run, rounds: int) -> bool:

@@ -123,7 +123,8 @@ def finished(runs: Sequence[Run]) -> list[Run]:
     Where no run is finished all that began are returned: what there is can still be
     looked at.
     """
-    whole, partial = [], []
+    whole: list[Run] = []
+    partial: list[Run] = []
     for run in runs:
         finished = reading.is_complete(run, run.config["rounds"])
         (whole if finished else partial).append(run)

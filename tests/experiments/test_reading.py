@@ -30,7 +30,10 @@ def test_last_line_without_newline_is_whole(tmp_path):
     assert reading.read(path) == Run(header(), rounds(0, 1), torn=False)
 
 
-@pytest.mark.parametrize("garbage", [b'{"round": 1, "mean', b"\xff\xfe{}", b"[1]"])
+@pytest.mark.parametrize(
+    "garbage",
+    [b'{"round": 1, "mean', b"\xff\xfe{}", b"[1]", b'{"a": 1, "a": 1}'],
+)
 def test_broken_middle_line_names_file_and_line(tmp_path, garbage):
     path = place(tmp_path, 0)
     results.write(path, header(), rounds(0, 1, 2))
