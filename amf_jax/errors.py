@@ -61,6 +61,10 @@ class CheckpointError(AmfError, RuntimeError):
     """A checkpoint is unreadable or belongs to another run."""
 
 
+class ResumeWarning(UserWarning):
+    """A run goes on, but not exactly as if it had never stopped."""
+
+
 class RunInUseError(AmfError, RuntimeError):
     """Another process is at this run; the message says which."""
 
