@@ -1,101 +1,280 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped."""
 
+import contextlib
+import hashlib
+import itertools
 import json
-from pathlib import Path
-from typing import Any
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
 
-from amf_jax import errors
+from amf_jax import errors, files, fingerprint
+from amf_jax.demonstrations import Demonstrations
+from amf_jax.learners import LearnerState
+from amf_jax.lock import Lock
+from amf_jax.provenance import Session
+from amf_jax.records import Record
+from amf_jax.selectors.base import carry_over
+from amf_jax.specification import Specification
+
+#: Rounds that are kept: should the latest be damaged, there is the one before it.
+_GENERATIONS = 2
+
+
+class RunState(NamedTuple):
+    """What a run carries from round to round.
+
+    Attributes:
+      demos: collected so far.
+      learner: state of the learner.
+      selector: state of the selector.
+    """
+
+    demos: Demonstrations
+    learner: LearnerState
+    selector: Any
+
+
+class Restored(NamedTuple):
+    """A run as it was after a round: its state, all records, all sessions."""
+
+    state: RunState
+    records: list[Record]
+    sessions: list[Session]
 
 
 class Checkpointer:
-    """Keeps the latest round of a run in one folder, by orbax.
+    """Keeps the latest rounds of a run in one folder, by orbax.
 
     A round is committed by renaming its folder, so that a crash while writing leaves
-    the round before it intact.
+    the rounds before it intact. What is read back has the checksums of what was
+    written.
 
     Args:
-      directory: of this run alone; created if absent.
-      identity: JSON-able description of the run (its config and seed). A folder written
-        with another one is refused.
+      directory: of this run alone; created if absent. No other process can use it
+        until `close`.
+      given: the arguments of the run.
+      identity: what else its caller says about it, as JSON holds it.
 
     Raises:
+      InvalidArgumentError: the folder is none of this machine.
       CheckpointError: if the folder cannot be created or written.
+      RunInUseError: another process is at it.
     """
 
-    def __init__(self, directory: str | Path, identity: Any):
-        self._directory = Path(directory).resolve()
-        self._identity = json.loads(json.dumps(identity))  # as it will be read back
+    def __init__(
+        self, directory: str | os.PathLike[str], given: Specification, identity: Any
+    ):
+        self._given = fingerprint.of_arguments(given, identity)
+        self.directory = files.local_path("checkpoint_dir", directory).resolve()
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=1, enable_async_checkpointing=False
+            max_to_keep=_GENERATIONS,
+            enable_async_checkpointing=False,
+            cleanup_tmp_directories=True,  # of processes that were killed
         )
         try:
-            self._manager = ocp.CheckpointManager(self._directory, options=options)
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self.directory / "run.lock", self.directory)
+            self._manager = ocp.CheckpointManager(self.directory, options=options)
         except OSError as error:
             raise errors.CheckpointError(
-                f"cannot write checkpoints to {self._directory} ({error}); choose a"
-                " folder that is writable"
+                f"cannot write checkpoints to {self.directory} ({error.strerror});"
+                " choose a folder that is writable"
             ) from error
 
-    def save(self, round_index: int, state: Any, records: list[dict]) -> None:
-        """Commits the state after a round, with the records of all rounds so far."""
-        run = {"identity": self._identity, "records": records}
-        self._manager.save(
-            round_index,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(_by_position(state)),
-                run=ocp.args.JsonSave(run),
-            ),
-        )
-
-    def latest_round(self) -> int | None:
-        """The round that `restore` would go back to; None if there is none."""
-        return self._manager.latest_step()
-
-    def restore(self, template: Any) -> tuple[Any, list[dict]]:
-        """The state after the latest round, and the records of all rounds so far.
-
-        Args:
-          template: a pytree of `jax.ShapeDtypeStruct`s with the structure of the state.
+    def save(
+        self, state: RunState, records: Sequence[Record], sessions: Sequence[Session]
+    ) -> None:
+        """Commits the state after the last of the records, if that is not yet done.
 
         Raises:
-          CheckpointError: if the files cannot be read or belong to another run.
+          CheckpointError: it cannot be written; those before it are whole.
         """
-        step = self.latest_round()
-        if step is None:
-            raise errors.CheckpointError(f"{self._directory} holds no checkpoint")
-        run = self._read(step, "run", ocp.args.JsonRestore())
-        if run["identity"] != self._identity:
-            raise errors.CheckpointError(
-                f"{self._directory} was written by another config; use another results"
-                " folder, or delete it to start this run afresh"
-            )
-        leaves = self._read(
-            step, "state", ocp.args.StandardRestore(_by_position(template))
+        round_index = len(records) - 1
+        if self.latest_round() == round_index:
+            return
+        run = {
+            "fingerprint": self._fingerprint(state),
+            "records": records,
+            "sessions": sessions,
+        }
+        sums = {"state": fingerprint.digest(state), "run": _checksum(run)}
+        arguments = ocp.args.Composite(
+            state=ocp.args.StandardSave(_by_position(state)),
+            run=ocp.args.JsonSave({"run": run, "sha256": sums}),
         )
+        try:
+            with _quiet():
+                self._manager.save(round_index, args=arguments)
+        except Exception as error:  # orbax raises many kinds, and most of them chained
+            raise errors.CheckpointError(
+                f"cannot write the checkpoint of round {round_index} to"
+                f" {self.directory} ({_reason(error)}); those before it are whole:"
+                " make room, then go on from there"
+            ) from None
+
+    def latest_round(self) -> int | None:
+        """The latest round that was committed; None if there is none."""
+        return self._manager.latest_step()
+
+    def restore(self, initial: Callable[[], RunState]) -> Restored | None:
+        """The latest round that is not damaged; None if there is no round.
+
+        A run that was begun with a smaller budget is carried over into the buffers of
+        this one. Damaged rounds are set aside, with all that they hold.
+
+        Args:
+          initial: the state before the first round, as a function that can be traced.
+
+        Raises:
+          CheckpointError: it is another run's, or every round is damaged.
+
+        Warns:
+          ResumeWarning: a round is damaged, and the one before it is taken.
+        """
+        if self.latest_round() is None:
+            return None
+        template = jax.eval_shape(initial)
+        here = self._fingerprint(template)
+        damaged: dict[int, str] = {}
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                run, checksum = self._run(step)
+                there = run["fingerprint"]
+                fingerprint.check_same(there, here, self.directory)
+                shapes = fingerprint.shapes(there, template)
+                held = self._state(step, RunState(*shapes), checksum)
+            except _Damage as damage:
+                damaged[step] = str(damage)
+                continue
+            self._set_aside(damaged, step)
+            state = _grown(held, template, initial)
+            return Restored(state, run["records"], run["sessions"])
+        raise errors.CheckpointError(
+            f"{self.directory} is damaged: {_listed(damaged)}. Nothing of it was"
+            " changed; copy it back from where you keep copies, or start afresh in"
+            " another folder"
+        )
+
+    def close(self) -> None:
+        """Leaves the folder to others."""
+        self._manager.close()
+        self._lock.release()
+
+    def _fingerprint(self, state: RunState) -> dict[str, Any]:
+        return self._given | fingerprint.of_states(state.learner, state.selector)
+
+    def _run(self, step: int) -> tuple[dict[str, Any], str]:
+        """A run and the checksum of its state."""
+        stored = self._read(step, "run", ocp.args.JsonRestore())
+        if isinstance(stored, dict) and "identity" in stored:
+            raise errors.CheckpointError(
+                f"{self.directory} was written by an older version of amf_jax, which"
+                " noted nothing that tells runs apart; finish the run with that"
+                " version, or name another folder"
+            )
+        try:
+            run, sums = stored["run"], stored["sha256"]
+            rounds = [record["round"] for record in run["records"]]
+            if rounds != list(range(step + 1)):
+                raise _Damage(f"its records are of rounds {rounds}")
+            if _checksum(run) != sums["run"]:
+                raise _Damage("its records are not those that were written")
+            return run, sums["state"]
+        except (KeyError, TypeError) as error:
+            raise _Damage(f"its records are no records ({error})") from error
+
+    def _state(self, step: int, template: Any, checksum: str) -> Any:
+        how = ocp.args.StandardRestore(_by_position(template))
+        leaves = self._read(step, "state", how)
         state = jax.tree.unflatten(
             jax.tree.structure(template), [leaves[name] for name in sorted(leaves)]
         )
-        return state, run["records"]
-
-    def close(self) -> None:
-        """Releases orbax's resources."""
-        self._manager.close()
+        if fingerprint.digest(state) != checksum:
+            raise _Damage("its state is not the one that was written")
+        return state
 
     def _read(self, step: int, item: str, how: Any) -> Any:
         try:
-            return self._manager.restore(step, args=ocp.args.Composite(**{item: how}))[
-                item
-            ]
+            with _quiet():
+                args = ocp.args.Composite(**{item: how})
+                return self._manager.restore(step, args=args)[item]
         except Exception as error:  # orbax raises many kinds for damaged files
-            raise errors.CheckpointError(
-                f"the checkpoint of round {step} in {self._directory} is damaged"
-                f" ({error}); delete the folder to start this run afresh"
-            ) from error
+            raise _Damage(f"its {item} cannot be read ({_reason(error)})") from error
+
+    def _set_aside(self, damaged: Mapping[int, str], step: int) -> None:
+        if not damaged:
+            return
+        for broken in damaged:
+            names = (f"damaged-{broken}-{number}" for number in itertools.count(1))
+            free = next(
+                path for name in names if not (path := self.directory / name).exists()
+            )
+            (self.directory / str(broken)).rename(free)
+        self._manager.reload()
+        warnings.warn(
+            f"{self.directory} is damaged: {_listed(damaged)}. The run goes on from"
+            f" round {step}, and does again what came after it; what is damaged is"
+            " kept in folders of that name",
+            errors.ResumeWarning,
+            stacklevel=5,
+        )
+
+
+class _Damage(Exception):
+    """What is wrong with the checkpoint of a round."""
+
+
+def _grown(
+    held: RunState, wanted: RunState, initial: Callable[[], RunState]
+) -> RunState:
+    """The state in arrays of the wanted sizes, which are fresh behind what it holds."""
+    leaves, treedef = jax.tree.flatten(held)
+    sizes = [leaf.shape for leaf in jax.tree.leaves(wanted)]
+    small = [i for i, leaf in enumerate(leaves) if leaf.shape != sizes[i]]
+    if not small:
+        return held
+
+    @jax.jit  # which leaves out what the others need, such as training
+    def fresh():
+        larger = jax.tree.leaves(initial())
+        return [larger[i] for i in small]
+
+    for i, larger in zip(small, fresh(), strict=True):
+        leaves[i] = carry_over(leaves[i], larger)
+    return jax.tree.unflatten(treedef, leaves)
 
 
 def _by_position(tree: Any) -> dict[str, Any]:
     """Leaves by position: named tuples and optimiser states need no schema this way."""
     return {f"{i:06d}": leaf for i, leaf in enumerate(jax.tree.leaves(tree))}
+
+
+def _checksum(run: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()
+
+
+def _listed(damaged: Mapping[int, str]) -> str:
+    return "; ".join(f"round {step}: {why}" for step, why in damaged.items())
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error, as far as it fits into another one."""
+    first, *_ = str(error).splitlines() or [type(error).__name__]
+    return first if len(first) <= 200 else f"{first[:200]}…"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps orbax from printing the tracebacks of what it raises as well."""
+    logger = logging.getLogger("absl")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before

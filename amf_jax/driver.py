@@ -1,9 +1,9 @@
 """The driver: the one stateful object, threading keys and states through rounds."""
 
 import itertools
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,20 +11,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors, interrupt, problem
-from amf_jax.checkpoint import Checkpointer
+from amf_jax import errors, evaluation, interrupt, problem, provenance, ranges
+from amf_jax.checkpoint import Checkpointer, RunState
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.learners import Learner, LearnerState
+from amf_jax.provenance import Session
 from amf_jax.records import Record, round_record, success_by_round
 from amf_jax.selectors.base import Context, Selector
 from amf_jax.selectors.batch import select_batch, tasks_of
+from amf_jax.specification import specify
+
+#: No round has this number: it is folded into the key of actions between rounds.
+_NO_ROUND = 2**32 - 1
 
 
 class ActiveFineTuner:
     """Select, demonstrate, fine-tune, evaluate, and again.
 
     Round 0 evaluates the pre-trained policy. Every random decision of round r comes
-    from `fold_in(key(seed), r)`: a resumed run equals a straight one bit for bit.
+    from `fold_in(key(seed), r)`: a resumed run equals a straight one bit for bit, and
+    so, but for the rounding in larger buffers, does one that goes on with more `rounds`
+    than it was begun with.
 
     Args:
       learner: turns demonstrations into a policy.
@@ -36,9 +43,10 @@ class ActiveFineTuner:
       demonstrate: `(task, round, count) -> Demonstrations` with `count` full rows, from
         the expert. `task` is an index, or a task vector if it is none of the evaluation
         tasks. Called once for each choice of a round, in the order of choosing.
-      evaluate: `(act, state, round) -> mapping` of JSON-able metrics, or None. `act`
-        maps NumPy observations `[B, S]` and task ids `[B]` to actions `[B, A]`.
-        "success", one number per task, is what selectors see as `evaluations`.
+      evaluate: `(act, state, round) -> mapping` of metrics (numbers, arrays, strings,
+        and what nests them), or None. `act` maps NumPy observations `[B, S]` and task
+        ids `[B]` to actions `[B, A]`. "success", one number per task, is what selectors
+        see as `evaluations`.
       rounds: the budget, in rounds.
       demos_per_round: demonstrations of each chosen task per round.
       batch: tasks that are chosen per round, each with the former ones pending; see
@@ -48,13 +56,21 @@ class ActiveFineTuner:
         the whole budget; None makes one of the shape of `pretraining`.
       history: demonstrations that the selector conditions on from the start.
       task_names: for messages.
-      checkpoint_dir: where to keep the latest round; None keeps nothing.
+      checkpoint_dir: where to keep the latest rounds, for this object alone until
+        `close`; None keeps them in memory.
       checkpoint_every: rounds between checkpoints; the last round always writes one.
-      identity: JSON-able description of the run, checked when resuming.
+      identity: description of what else determines the run, such as its config: checked
+        when resuming, beside the other arguments.
+
+    Attributes:
+      records: what happened in each round so far.
+      sessions: what made them, by `first_round`: see `provenance.session`.
 
     Raises:
       InvalidArgumentError: no task, no budget, or weights that are no distribution.
       DemonstrationError: pre-training demonstrations that do not fit the tasks.
+      CheckpointError: `checkpoint_dir` cannot be written.
+      RunInUseError: another process, or another object, uses it.
     """
 
     def __init__(
@@ -74,53 +90,52 @@ class ActiveFineTuner:
         batch: int = 1,
         history: Demonstrations | None = None,
         task_names: Sequence[str] | None = None,
-        checkpoint_dir: str | Path | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
         checkpoint_every: int = 1,
         identity: Any = None,
     ):
-        self._task_names = None if task_names is None else tuple(task_names)
-        self.tasks = problem.check_tasks(tasks, self._task_names)
-        self.task_weights = problem.check_weights(task_weights, self.tasks)
-        problem.check_positive(
-            {
-                "rounds": rounds,
-                "demos_per_round": demos_per_round,
-                "batch": batch,
-                "checkpoint_every": checkpoint_every,
-            }
+        self._given = specify(
+            seed=seed,
+            tasks=tasks,
+            task_weights=task_weights,
+            task_names=task_names,
+            pretraining=pretraining,
+            history=history,
+            demos=demos,
+            rounds=rounds,
+            batch=batch,
+            demos_per_round=demos_per_round,
         )
-        self._rounds, self._batch = rounds, batch
-        self._demos_per_round = demos_per_round
-        self._blank = problem.buffer(
-            demos, pretraining, self.tasks, rounds * batch * demos_per_round
-        )
+        ranges.check("checkpoint_every", checkpoint_every, ranges.COUNT)
         self._learner, self._selector = learner, selector
-        self._pretraining, self._history = pretraining, history
         self._demonstrate, self._evaluate = demonstrate, evaluate
         self._key = jax.random.key(seed)
-        # The stream behind those of the rounds, for whoever acts between them.
-        self._free_actions = jax.random.fold_in(self._key, rounds + 1)
+        self._free_actions = jax.random.fold_in(self._key, _NO_ROUND)
         self._acted = itertools.count()
-        self._checkpoint_every = checkpoint_every
-        self._checkpointer = (
-            None if checkpoint_dir is None else Checkpointer(checkpoint_dir, identity)
-        )
         self._select = jax.jit(select_batch, static_argnames=("selector", "size"))
         self._update = jax.jit(learner.update)
         self._act = jax.jit(learner.act)
 
+        self.tasks, self.task_weights = self._given.tasks, self._given.task_weights
         self.records: list[Record] = []
-        self.demos = self._blank
-        self.collected = self._blank  # with what a round in progress has brought
+        self.sessions: list[Session] = []
+        self.demos = self._given.blank
+        self.collected = self.demos  # with what a round in progress has brought
         self.learner_state: LearnerState | None = None
         self.selector_state: Any = None
+        self._has_begun = False
+        self._checkpoint_every = checkpoint_every
+        self._checkpoint_dir = checkpoint_dir
+        self._checkpointer: Checkpointer | None = None
+        if checkpoint_dir is not None:
+            self._checkpointer = Checkpointer(checkpoint_dir, self._given, identity)
 
     def run(
         self,
         on_round: Callable[[Record], None] = lambda record: None,
         on_interrupt: Callable[[str], None] = print,
     ) -> list[Record]:
-        """Runs the rounds that are left, resuming from the checkpoint if there is one.
+        """Runs the rounds that are left: behind those in memory, or in the checkpoint.
 
         Ctrl-C finishes the round, then raises `Interrupted`; a second one acts at once.
 
@@ -132,90 +147,82 @@ class ActiveFineTuner:
           The records of all rounds, including those of a resumed run's earlier part.
 
         Raises:
-          SelectionError: if the selector could not rank the candidates.
+          SelectionError: the selector could not rank the candidates, or mixing weights
+            are not finite.
           DemonstrationError: if the expert's demonstrations are malformed.
-          CheckpointError: if the checkpoint is damaged or another run's.
+          CheckpointError: the checkpoint is damaged, another run's, of a larger budget,
+            or cannot be written.
           Interrupted: after Ctrl-C, once the round is safe.
+
+        Warns:
+          ResumeWarning: the latest round of the checkpoint is damaged, or this session
+            computes with other versions, threads or devices than the last one.
         """
+        rounds = self._given.rounds
         with interrupt.deferred(on_interrupt) as stopping:
-            if not self._restore():
+            if not self.records:
+                self._restore()
+            if len(self.records) <= rounds and not self._has_begun:
+                provenance.begin(self.sessions, len(self.records))
+                self._has_begun = True
+            if not self.records:
                 self._start()
                 self._finish_round(on_round)
-            while len(self.records) <= self._rounds:
+            while len(self.records) <= rounds:
                 if stopping.is_set():
                     self._save()
-                    raise errors.Interrupted(
-                        f"stopped after round {len(self.records) - 1} of"
-                        f" {self._rounds}; what was finished is kept"
-                    )
+                    done = len(self.records) - 1
+                    raise interrupt.stopped(done, rounds, self._checkpoint_dir)
                 self._round(len(self.records))
                 self._finish_round(on_round)
+            self._save()  # which may have failed at first
         return self.records
 
     def act(self, observations: np.ndarray, task_ids: np.ndarray) -> np.ndarray:
         """Actions of the current policy, adaptive prior included."""
         if self.learner_state is None:
-            raise errors.InvalidArgumentError(
-                "there is no policy yet: call run() first"
-            )
-        key = jax.random.fold_in(self._free_actions, next(self._acted))
-        return self._actor(key, self.learner_state)(observations, task_ids)
+            raise errors.InvalidArgumentError("no policy yet: call run() first")
+        stream = jax.random.fold_in(self._free_actions, len(self.sessions))
+        key = jax.random.fold_in(stream, next(self._acted))
+        act = evaluation.actor(self._act, key, self.learner_state, self.tasks)
+        return act(observations, task_ids)
 
     def close(self) -> None:
-        """Releases the checkpoint folder."""
+        """Leaves the checkpoint folder to others."""
         if self._checkpointer is not None:
             self._checkpointer.close()
 
     def _start(self) -> None:
         init_key, evaluate_key = jax.random.split(jax.random.fold_in(self._key, 0))
-        self.demos, self.records = self._blank, []
-        self.learner_state = jax.block_until_ready(
-            jax.jit(self._learner.init)(init_key, self._pretraining)
-        )
-        self.selector_state = jax.jit(self._selector.init)(
-            self._context(self.learner_state), self._history
-        )
-        metrics, seconds = self._measure(evaluate_key, self.learner_state, 0)
-        timing = {"select": 0.0, "finetune": 0.0, "evaluate": seconds}
-        self._record(0, [], None, metrics, timing)
+        init = jax.jit(self._learner.init)
+        learner_state = jax.block_until_ready(init(init_key, self._given.pretraining))
+        init = jax.jit(self._selector.init)
+        selector_state = init(self._context(learner_state), self._given.history)
+        metrics, seconds = self._measure(evaluate_key, learner_state, 0)
+        state = RunState(self._given.blank, learner_state, selector_state)
+        self._commit(state, [], None, metrics, (0.0, 0.0, seconds))
 
     def _round(self, index: int) -> None:
         assert self.learner_state is not None
         key = jax.random.fold_in(self._key, index)
         select_key, update_key, evaluate_key = jax.random.split(key, 3)
-
-        started = time.perf_counter()
         context = self._context(self.learner_state)
-        choices, selector_state, infos = jax.block_until_ready(
-            self._select(
-                self._selector, select_key, self.selector_state, context, self._batch
-            )
+        arguments = select_key, self.selector_state, context, self._given.batch
+        (choices, selector_state, infos), selecting = _timed(
+            self._select, self._selector, *arguments
         )
-        selecting = time.perf_counter() - started
-        asked = tasks_of(choices, infos, self._task_names)
+        asked = tasks_of(choices, infos, self._given.task_names)
         demos = self._collect(index, asked)
-
-        started = time.perf_counter()
-        learner_state, _ = jax.block_until_ready(
-            self._update(update_key, self.learner_state, demos)
+        (learner_state, _), finetuning = _timed(
+            self._update, update_key, self.learner_state, demos
         )
-        finetuning = time.perf_counter() - started
-
         metrics, evaluating = self._measure(evaluate_key, learner_state, index)
-
-        # All at once: an evaluation that fails leaves the last round whole.
-        self.demos, self.learner_state = demos, learner_state
-        self.selector_state = selector_state
-        timing = {
-            "select": selecting,
-            "finetune": finetuning,
-            "evaluate": evaluating,
-        }
-        self._record(index, asked, infos, metrics, timing)
+        state = RunState(demos, learner_state, selector_state)
+        self._commit(state, asked, infos, metrics, (selecting, finetuning, evaluating))
 
     def _collect(self, index: int, asked: list[int | np.ndarray]) -> Demonstrations:
         """The demonstrations at hand and those of a round, from the expert."""
-        count, self.collected = self._demos_per_round, self.demos
+        count, self.collected = self._given.demos_per_round, self.demos
         for task in asked:
             new = self._demonstrate(task, index, count)
             task_id = task if isinstance(task, int) else -1
@@ -223,88 +230,71 @@ class ActiveFineTuner:
             self.collected = demonstrations_lib.append(self.collected, new)
         return self.collected
 
-    def _record(self, index, asked, infos, metrics, seconds) -> None:
-        assert self.learner_state is not None
+    def _measure(self, key, state: LearnerState, index: int):
+        act = evaluation.actor(self._act, key, state, self.tasks)
+        return evaluation.measure(
+            self._evaluate, act, state, index, self.tasks.shape[0]
+        )
+
+    def _commit(self, state: RunState, asked, infos, metrics, seconds) -> None:
+        """Records a round; all at once, so that a failure leaves the last one whole."""
         record = round_record(
-            index,
+            len(self.records),
             asked,
-            self.demos,
+            state.demos,
             self.tasks.shape[0],
-            self.learner_state.mixing,
+            state.learner.mixing,
             infos,
             metrics,
-            seconds,
+            dict(zip(("select", "finetune", "evaluate"), seconds, strict=True)),
         )
+        self.demos, self.learner_state, self.selector_state = state
         self.records.append(record)
 
     def _finish_round(self, on_round) -> None:
         index = len(self.records) - 1
-        if index % self._checkpoint_every == 0 or index == self._rounds:
+        if index % self._checkpoint_every == 0 or index == self._given.rounds:
             self._save()
         on_round(self.records[-1])
 
     def _save(self) -> None:
-        index = len(self.records) - 1
-        if self._checkpointer is None or self._checkpointer.latest_round() == index:
-            return
-        state = (self.demos, self.learner_state, self.selector_state)
-        self._checkpointer.save(index, state, self.records)
+        if self._checkpointer is not None:
+            assert self.learner_state is not None
+            state = RunState(self.demos, self.learner_state, self.selector_state)
+            self._checkpointer.save(state, self.records, self.sessions)
 
-    def _restore(self) -> bool:
-        if self._checkpointer is None:
-            return False
-        if self._checkpointer.latest_round() is None:
-            return False
-        template = jax.eval_shape(self._initial_state)
-        state, self.records = self._checkpointer.restore(template)
-        self.demos, self.learner_state, self.selector_state = state
-        return True
+    def _restore(self) -> None:
+        found = self._checkpointer and self._checkpointer.restore(self._initial)
+        if found:
+            state, self.records, self.sessions = found
+            self.demos, self.learner_state, self.selector_state = state
 
-    def _initial_state(self):
-        """Structure of the checkpointed state, for `jax.eval_shape`."""
-        learner_state = self._learner.init(self._key, self._pretraining)
-        selector_state = self._selector.init(
-            self._context(learner_state), self._history
-        )
-        return self.demos, learner_state, selector_state
+    def _initial(self) -> RunState:
+        """The state before round 0, to be traced."""
+        init_key, _ = jax.random.split(jax.random.fold_in(self._key, 0))
+        learner_state = self._learner.init(init_key, self._given.pretraining)
+        context = self._context(learner_state)
+        selector_state = self._selector.init(context, self._given.history)
+        return RunState(self._given.blank, learner_state, selector_state)
 
     def _context(self, state: LearnerState) -> Context:
+        evaluations = None
+        if self._evaluate is not None:
+            shape = self._given.rounds, self.tasks.shape[0]
+            success = success_by_round(self.records, *shape)
+            evaluations = jnp.asarray(success, self.tasks.dtype)
         return Context(
             demos=self.demos,
             tasks=self.tasks,
             task_weights=self.task_weights,
             params=state.params,
             embedding_params=state.embedding_params,
-            evaluations=self._evaluations(),
+            evaluations=evaluations,
         )
 
-    def _evaluations(self) -> jax.Array | None:
-        if self._evaluate is None:
-            return None
-        num_tasks = self.tasks.shape[0]
-        success = success_by_round(self.records, self._rounds, num_tasks)
-        return jnp.asarray(success, self.tasks.dtype)
 
-    def _measure(
-        self, key, learner_state: LearnerState, index: int
-    ) -> tuple[Mapping[str, Any], float]:
-        if self._evaluate is None:
-            return {}, 0.0
-        started = time.perf_counter()
-        act = self._actor(key, learner_state)
-        metrics = self._evaluate(act, learner_state, index)
-        problem.check_success(metrics.get("success"), self.tasks.shape[0])
-        return metrics, time.perf_counter() - started
-
-    def _actor(self, key, learner_state: LearnerState):
-        calls = itertools.count()
-
-        def act(observations, task_ids):
-            ids = jnp.asarray(task_ids)
-            call_key = jax.random.fold_in(key, next(calls))
-            actions = self._act(
-                learner_state, call_key, observations, self.tasks[ids], ids
-            )
-            return np.asarray(actions)
-
-        return act
+def _timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+    """What a function returns, and the seconds until it is there."""
+    started = time.perf_counter()
+    returned = jax.block_until_ready(function(*arguments))
+    return returned, time.perf_counter() - started

@@ -62,6 +62,37 @@ def check_positive(numbers: Mapping[str, int]) -> None:
             raise errors.InvalidArgumentError(f"{name} must be at least 1, got {value}")
 
 
+def check_task_ids(
+    ids: Any, num_tasks: int, *, least: int = 0, name: str = "task_ids"
+) -> None:
+    """Raises if an index is none of an evaluation task's; for hosts.
+
+    JAX clamps an index that is out of range: it would stand for the last task.
+
+    Args:
+      ids: indices, of any shape.
+      num_tasks: C, the number of evaluation tasks.
+      least: 0, or -1 where that stands for a task that is none of them.
+      name: of the argument, for the message.
+
+    Raises:
+      InvalidArgumentError: an index out of range, or what is no whole number.
+
+    Example:
+      >>> check_task_ids([0, 99], 3)
+      Traceback (most recent call last):
+      amf_jax.errors.InvalidArgumentError: task_ids must be whole numbers from 0 to 2...
+    """
+    ids = np.asarray(ids)
+    whole = ids.size == 0 or np.issubdtype(ids.dtype, np.integer)
+    if not whole or (ids < least).any() or (ids >= num_tasks).any():
+        wrong = ids[(ids < least) | (ids >= num_tasks)] if whole else ids
+        raise errors.InvalidArgumentError(
+            f"{name} must be whole numbers from {least} to {num_tasks - 1}, since there"
+            f" are {num_tasks} tasks; got {wrong.ravel()[:5].tolist()}"
+        )
+
+
 def buffer(
     demos: Demonstrations | None,
     pretraining: Demonstrations | None,

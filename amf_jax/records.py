@@ -1,14 +1,19 @@
 """The record of a round: what happened, as values that JSON can hold."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from amf_jax import errors
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.selectors.base import SelectorInfo
 
 Record = dict[str, Any]
+
+#: Fields that an evaluation fills; it may add others, but not overwrite the rest.
+EVALUATED = ("success", "mean_success", "return", "entropy")
 
 
 def round_record(
@@ -33,7 +38,12 @@ def round_record(
       infos: diagnostics of the selections, in the same order.
       metrics: of the evaluation; they fill or extend the fields.
       seconds: spent on selecting, fine-tuning and evaluating.
+
+    Raises:
+      SelectionError: a mixing weight is not finite.
+      InvalidArgumentError: a metric has the name of another field, or no JSON form.
     """
+    _check_mixing(mixing)
     held = np.asarray(demos.demo_mask)
     ids = np.asarray(demos.task_ids)[held]
     # Cut on the host: on the device every width would be another compilation.
@@ -43,10 +53,7 @@ def round_record(
     record = {
         "round": index,
         "task": tasks if len(tasks) > 1 else next(iter(tasks), None),
-        "success": None,
-        "mean_success": None,
-        "return": None,
-        "entropy": None,
+        **dict.fromkeys(EVALUATED),
         "demos_per_task": np.bincount(ids[ids >= 0], minlength=num_tasks).tolist(),
         "mixing": _plain(mixing),
         "scores": _plain(scores),
@@ -54,7 +61,46 @@ def round_record(
         "importance_weights": _plain(weights),
         "seconds": dict(seconds),
     }
-    return record | dict(metrics)
+    if taken := metrics.keys() & (record.keys() - set(EVALUATED)):
+        raise errors.InvalidArgumentError(
+            f"evaluate returned {min(taken)!r}, which is a field of the round itself;"
+            " give the metric another name"
+        )
+    return record | plain(metrics, "evaluate's")
+
+
+def plain(value: Any, where: str) -> Any:
+    """Turns arrays and scalars, however nested, into what JSON holds; NaN stays.
+
+    Args:
+      value: nested mappings and sequences of arrays, scalars, strings and None.
+      where: name of the value, for the error message.
+
+    Returns:
+      The same structure of dict, list, str, int, float, bool and None.
+
+    Raises:
+      InvalidArgumentError: for a value that JSON cannot hold, naming its field.
+
+    Example:
+      >>> plain({"success": np.array([0.5, 1.0]), "task": np.int32(2)}, "record")
+      {'success': [0.5, 1.0], 'task': 2}
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if hasattr(value, "items"):  # ml_collections configs are no Mappings
+        return {str(k): plain(v, f"{where}.{k}") for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        items = sorted(value) if isinstance(value, set | frozenset) else value
+        return [plain(v, f"{where}[{i}]") for i, v in enumerate(items)]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "__array__"):
+        return plain(np.asarray(value).tolist(), where)
+    raise errors.InvalidArgumentError(
+        f"{where} is a {type(value).__name__}, which a record cannot hold; give"
+        " numbers, strings, arrays, or nested dicts and lists of them"
+    )
 
 
 def success_by_round(
@@ -64,8 +110,18 @@ def success_by_round(
     success = np.full((rounds + 1, num_tasks), np.nan)
     for record in records:
         if record["success"] is not None:
-            success[record["round"]] = record["success"]
+            success[record["round"]] = np.asarray(record["success"], float)
     return success
+
+
+def _check_mixing(mixing: Any | None) -> None:
+    wrong = np.flatnonzero(~np.isfinite(0.0 if mixing is None else mixing))
+    if wrong.size:
+        raise errors.SelectionError(
+            f"mixing weights of tasks {wrong.tolist()} are not finite after"
+            " fine-tuning: look for NaN in what the policy returns for the recorded"
+            " steps, and for training that diverges"
+        )
 
 
 def _plain(values: Any | None) -> list | None:

@@ -1,6 +1,11 @@
-"""Checkpoints: what is saved comes back, and damage is noticed."""
+"""Checkpoints: what is saved comes back, and damage, other runs and full disks show."""
 
+import contextlib
+import functools
+import json
 import pathlib
+import shutil
+import subprocess
 
 import jax
 import jax.numpy as jnp
@@ -8,108 +13,351 @@ import numpy as np
 import optax
 import pytest
 
+from amf_jax import demonstrations as demonstrations_lib
 from amf_jax import errors
-from amf_jax.checkpoint import Checkpointer
+from amf_jax.checkpoint import Checkpointer, RunState
+from amf_jax.learners import LearnerState
+from amf_jax.specification import specify
+from tests import problems
 
-IDENTITY = {"suite": "reach", "tasks": ("left", "right"), "seed": 3}
+IDENTITY = {"suite": "reach", "tasks": ("left", "right")}
+GIVEN = dict(
+    seed=3,
+    tasks=problems.tiny_tasks(0, 3),
+    task_weights=None,
+    task_names=None,
+    pretraining=problems.tiny_demos(7, (0, 1, 0)),
+    history=None,
+    demos=None,
+    rounds=4,
+    batch=1,
+    demos_per_round=2,
+)
+ROUNDS = range(3)
+SESSIONS = [{"first_round": 0, "versions": {"python": "3.11"}}]
 
 
-def some_state(offset=0.0):
-    """Named tuples, None, dicts, empty and scalar leaves, as a run has them."""
+def state_of(given, offset=0.0):
+    """Named tuples, None, dicts, keys, empty and scalar leaves, as a run has them."""
     params = {"kernel": jnp.arange(6.0).reshape(2, 3) + offset, "bias": jnp.ones(3)}
-    return (
-        params,
-        optax.adam(0.1).init(params),
-        None,
-        (),
-        jnp.array([True, False]),
-        jnp.int32(7),
-    )
+    rows = given.blank.step_mask.size
+    known = (jnp.arange(rows) < 2 * offset).astype(jnp.float32)
+    learner = LearnerState(params, params, params, None, optax.adam(0.1).init(params))
+    return RunState(given.blank, learner, (jax.random.key(5), known, (), jnp.int32(7)))
 
 
-@pytest.fixture
-def saved(tmp_path):
-    """A folder with the checkpoint of round 2."""
-    checkpointer = Checkpointer(tmp_path / "run", IDENTITY)
-    for index in range(3):
-        records = [{"round": i, "task": None} for i in range(index + 1)]
-        checkpointer.save(index, some_state(index), records)
-    checkpointer.close()
-    return tmp_path / "run"
-
-
-def restore(folder, identity=IDENTITY, template=None):
-    checkpointer = Checkpointer(folder, identity)
+@contextlib.contextmanager
+def opened(folder, identity=IDENTITY, **changes):
+    given = specify(**(GIVEN | changes))
+    checkpointer = Checkpointer(folder, given, identity)
     try:
-        return checkpointer.restore(
-            jax.eval_shape(some_state) if template is None else template
-        )
+        yield checkpointer, given
     finally:
         checkpointer.close()
 
 
+def records_of(rounds):
+    return [{"round": i, "task": None, "return": 0.1 * i} for i in range(rounds)]
+
+
+def write(folder, rounds=ROUNDS):
+    with opened(folder) as (checkpointer, given):
+        for index in rounds:
+            state = state_of(given, index)
+            checkpointer.save(state, records_of(index + 1), SESSIONS)
+    return folder
+
+
+def restore(folder, **changes):
+    with opened(folder, **changes) as (checkpointer, given):
+        return checkpointer.restore(lambda: state_of(given))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("written") / "run")
+
+
+@pytest.fixture
+def saved(written, tmp_path):
+    """A folder with the checkpoints of rounds 1 and 2, to spoil."""
+    return shutil.copytree(written, tmp_path / "run")
+
+
+def assert_same(state, expected):
+    assert jax.tree.structure(state) == jax.tree.structure(expected)
+    for one, other in zip(*map(jax.tree.leaves, (state, expected)), strict=True):
+        assert one.dtype == other.dtype
+        if jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
+            one, other = map(jax.random.key_data, (one, other))
+        np.testing.assert_array_equal(one, other)
+
+
+def rewrite(folder, change, step=2):
+    """Changes the JSON of a checkpoint."""
+    file = folder / str(step) / "run" / "metadata"
+    stored = json.loads(file.read_text())
+    file.write_text(json.dumps(change(stored) or stored))
+
+
 def test_the_latest_round_comes_back_bit_for_bit(saved):
-    state, records = restore(saved)
-    assert jax.tree.structure(state) == jax.tree.structure(some_state())
-    jax.tree.map(np.testing.assert_array_equal, state, some_state(2))
-    assert records == [{"round": i, "task": None} for i in range(3)]
-    checkpointer = Checkpointer(saved, IDENTITY)
-    assert checkpointer.latest_round() == 2
-    checkpointer.close()
+    state, records, sessions = restore(saved)
+    assert_same(state, state_of(specify(**GIVEN), 2))
+    assert records == records_of(3)
+    assert sessions == SESSIONS
 
 
-def test_only_the_latest_round_is_kept(saved):
-    assert [path.name for path in saved.iterdir() if path.is_dir()] == ["2"]
+def test_two_rounds_are_kept(saved):
+    assert sorted(path.name for path in saved.iterdir()) == ["1", "2"]
 
 
 def test_an_empty_folder_has_no_round(tmp_path):
-    checkpointer = Checkpointer(tmp_path, IDENTITY)
-    assert checkpointer.latest_round() is None
-    with pytest.raises(errors.CheckpointError, match="holds no checkpoint"):
-        checkpointer.restore(jax.eval_shape(some_state))
-    checkpointer.close()
+    with opened(tmp_path) as (checkpointer, given):
+        assert checkpointer.latest_round() is None
+        assert checkpointer.restore(lambda: state_of(given)) is None
 
 
-def test_another_run_is_refused(saved):
-    with pytest.raises(errors.CheckpointError, match="another config"):
-        restore(saved, IDENTITY | {"seed": 4})
+OTHERS = {
+    "seed: 3, 4": dict(seed=4),
+    r"tasks: 'float32\[3, 2\] sha256:\w+', 'float32\[3, 2\] sha256": dict(
+        tasks=problems.tiny_tasks(1, 3)
+    ),
+    "task_weights": dict(task_weights=[0.5, 0.25, 0.25]),
+    "pretraining: '3 demonstrations": dict(
+        pretraining=problems.tiny_demos(8, (0, 1, 0))
+    ),
+    "history: None, '4 demonstrations": dict(history=problems.tiny_demos(7)),
+    r"demos_per_round: 2, 1\. Go": dict(demos_per_round=1, rounds=8),
+    r"batch: 1, 2; demos_per_round: 2, 1\. Go": dict(batch=2, demos_per_round=1),
+    r"demos.actions: \['float32', \[3, 2\]\], \['float32', \[4, 2\]\]": dict(
+        pretraining=problems.tiny_demos(7, (0, 1, 0), horizon=4)
+    ),
+    r"identity\.suite: 'reach', 'push'\. Go": dict(
+        identity=IDENTITY | {"suite": "push"}
+    ),
+    "identity: absent, None": dict(identity=None),
+}
 
 
-@pytest.mark.parametrize("item", ["state", "run"])
-def test_truncated_files_are_noticed(saved, item):
-    files = [path for path in (saved / "2" / item).rglob("*") if path.is_file()]
+@pytest.mark.parametrize(("message", "changes"), OTHERS.items(), ids=range(len(OTHERS)))
+def test_another_run_is_refused_by_the_name_of_what_differs(saved, message, changes):
+    with pytest.raises(errors.CheckpointError, match=f"another config.*{message}"):
+        restore(saved, **changes)
+
+
+def test_padding_is_no_part_of_a_run(saved):
+    demos = GIVEN["pretraining"]
+    kept = jnp.asarray(demos.step_mask)[..., None]
+    filled = demos._replace(actions=jnp.where(kept, demos.actions, jnp.nan))
+    assert not np.array_equal(filled.actions, demos.actions)
+    restore(saved, pretraining=filled)
+
+
+def test_another_number_format_is_refused(saved):
+    refused = functools.partial(pytest.raises, errors.CheckpointError)
+    with jax.enable_x64(True), refused(match="x64: False, True"):
+        restore(saved)
+    with jax.threefry_partitionable(False), refused(match="prng: 'threefry2x32', 'thr"):
+        restore(saved)
+
+
+def test_a_state_of_another_structure_is_refused(saved):
+    def wider():
+        state = state_of(specify(**GIVEN))
+        return state._replace(
+            learner=state.learner._replace(params={"kernel": jnp.ones((2, 4))})
+        )
+
+    with opened(saved) as (checkpointer, _):
+        message = (
+            r"learner\.\.params\['bias'\]: \['float32', \[3\]\], absent;"
+            r" learner\.\.params\['kernel'\]: \['float32', \[2, 3\]\], \['float32'"
+        )
+        with pytest.raises(errors.CheckpointError, match=message):
+            checkpointer.restore(wider)
+
+
+def test_a_larger_budget_is_the_same_run(saved):
+    state, records, _ = restore(saved, rounds=6)
+    before, after = (specify(**GIVEN | {"rounds": rounds}) for rounds in (4, 6))
+    known = state_of(before, 2).selector[1]  # 8 rows of 3 steps, of which 4 are known
+    assert known.tolist() == [1.0] * 4 + [0.0] * 20
+    assert state.selector[1].tolist() == [1.0] * 4 + [0.0] * 32
+    assert state.demos.actions.shape == (12, 3, 2)
+    assert_same(state.learner, state_of(after, 2).learner)
+    assert len(records) == 3
+
+
+def test_a_larger_budget_makes_no_network_wider(saved):
+    def wider():
+        state = state_of(specify(**GIVEN | {"rounds": 6}))
+        kernel = jnp.ones((2, 4))  # by one; the buffer by 4 rows of 3 steps
+        params = state.learner.params | {"kernel": kernel}
+        return state._replace(learner=state.learner._replace(params=params))
+
+    refused = pytest.raises(errors.CheckpointError, match="kernel")
+    with opened(saved, rounds=6) as (checkpointer, _), refused:
+        checkpointer.restore(wider)
+
+
+def test_a_smaller_budget_is_refused(saved):
+    with pytest.raises(errors.CheckpointError, match="rounds=4, or more"):
+        restore(saved, rounds=3)
+    large = demonstrations_lib.empty(9, 3, 3, 2, 2)
+    with opened(saved.parent / "large", demos=large) as (checkpointer, given):
+        checkpointer.save(state_of(given), records_of(1), SESSIONS)
+    with pytest.raises(errors.CheckpointError, match="room for 9 .* here for 8"):
+        restore(saved.parent / "large")
+
+
+def truncate(folder, item):
+    files = [path for path in (folder / item).rglob("*") if path.is_file()]
     assert files
     for path in files:
         content = path.read_bytes()
         path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(errors.CheckpointError, match="round 2 .* is damaged"):
+
+
+def flip(folder):
+    """One bit of what the arrays hold; orbax compresses, so of all its data files."""
+    files = [path for path in (folder / "state").rglob("d/*") if path.is_file()]
+    for path in files:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(bytes(content))
+
+
+def with_records(change):
+    def apply(stored):
+        stored["run"]["records"] = change(stored["run"]["records"])
+
+    return lambda folder: rewrite(folder.parent, apply, int(folder.name))
+
+
+def without_state(folder):
+    shutil.rmtree(folder / "state")
+
+
+def with_state_of_another_seed(folder):
+    other = folder.parent.parent / "other"
+    with opened(other, seed=4) as (checkpointer, given):
+        state = state_of(given, 9.0)
+        checkpointer.save(state, records_of(3), SESSIONS)
+    without_state(folder)
+    shutil.copytree(other / "2" / "state", folder / "state")
+
+
+DAMAGES = {
+    "truncated state": (lambda folder: truncate(folder, "state"), "state cannot be"),
+    "truncated run": (lambda folder: truncate(folder, "run"), "run cannot be read"),
+    "flipped bit": (flip, "state"),
+    "no state": (without_state, "state cannot be read"),
+    "no records": (with_records(lambda records: []), r"records are of rounds \[\]"),
+    "doubled": (with_records(lambda records: records * 2), r"\[0, 1, 2, 0, 1, 2\]"),
+    "wrong rounds": (
+        with_records(lambda records: [record | {"round": 1} for record in records]),
+        r"of rounds \[1, 1, 1\]",
+    ),
+    "other values": (
+        with_records(lambda records: [record | {"return": 2.0} for record in records]),
+        "not those that were written",
+    ),
+    "no list": (with_records(lambda records: 3), "no records"),
+    "state of another seed": (with_state_of_another_seed, "not the one that was"),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES.values(), ids=DAMAGES)
+def test_damage_is_named_and_the_round_before_is_taken(saved, damage, message):
+    damage(saved / "2")
+    with pytest.warns(errors.ResumeWarning, match=f"round 2: its .*{message}.*round 1"):
+        state, records, _ = restore(saved)
+    assert_same(state, state_of(specify(**GIVEN), 1))
+    assert records == records_of(2)
+    # What is damaged is kept, and the round can be written again.
+    assert sorted(path.name for path in saved.iterdir()) == ["1", "damaged-2-1"]
+    write(saved, [2])
+    assert restore(saved).records == records_of(3)
+
+
+def test_damage_of_all_rounds_is_an_error_that_deletes_nothing(saved):
+    for step in ("1", "2"):
+        truncate(saved / step, "state")
+    before = sorted(saved.rglob("*"))
+    with pytest.raises(errors.CheckpointError, match="round 2: .*round 1: ") as caught:
         restore(saved)
+    assert sorted(saved.rglob("*")) == before
+    assert "delete" not in str(caught.value)
 
 
-def test_missing_files_are_noticed(saved):
-    for path in (saved / "2" / "state").rglob("*"):
-        if path.is_file():
-            path.unlink()
-    with pytest.raises(errors.CheckpointError, match="delete the folder"):
+def test_what_an_older_version_wrote_is_refused(saved):
+    for step in (1, 2):
+        rewrite(saved, lambda stored: {"identity": 1, "records": []}, step)
+    with pytest.raises(errors.CheckpointError, match="an older version"):
         restore(saved)
-
-
-def test_a_state_of_other_shapes_is_refused(saved):
-    params, *rest = jax.eval_shape(some_state)
-    wider = params | {"bias": jax.ShapeDtypeStruct((4,), jnp.float32)}
-    with pytest.raises(errors.CheckpointError):
-        restore(saved, template=(wider, *rest))
 
 
 def test_a_round_that_was_cut_off_while_writing_does_not_count(saved):
     # orbax writes to a temporary folder and renames it: this is what a crash leaves.
-    unfinished = saved / "3.orbax-checkpoint-tmp-0"
+    unfinished = saved / "3.orbax-checkpoint-tmp"
     (unfinished / "state").mkdir(parents=True)
-    _, records = restore(saved)
-    assert len(records) == 3
+    assert len(restore(saved).records) == 3
+    assert not unfinished.exists()
 
 
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+@pytest.mark.parametrize("name", ["file", "file/run"])
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path, name):
     pathlib.Path(tmp_path / "file").write_text("in the way")
-    with pytest.raises(errors.CheckpointError, match="writable"):
-        Checkpointer(tmp_path / "file" / "run", IDENTITY)
+    refused = pytest.raises(errors.CheckpointError, match="writable")
+    with refused, opened(tmp_path / name):
+        pass
+
+
+def test_paths_are_those_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with opened("~/run") as (checkpointer, _):
+        assert checkpointer.directory == (tmp_path / "run").resolve()
+    for path in ("gs://bucket/run", ""):
+        refused = pytest.raises(errors.InvalidArgumentError, match="checkpoint_dir")
+        with refused, opened(path):
+            pass
+
+
+def test_what_cannot_be_written_is_one_error_and_the_last_round_whole(
+    saved, monkeypatch
+):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    with opened(saved) as (checkpointer, given):
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpointer._manager, "save", full)
+            with pytest.raises(errors.CheckpointError, match="No space left") as caught:
+                checkpointer.save(state_of(given, 3), records_of(4), SESSIONS)
+        assert caught.value.__suppress_context__
+        assert len(checkpointer.restore(lambda: state_of(given)).records) == 3
+        checkpointer.save(state_of(given, 3), records_of(4), SESSIONS)
+    assert len(restore(saved).records) == 4
+
+
+def test_a_full_disk_is_one_error_and_the_last_round_whole(tmp_path, capfd):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no small disk: {error}")
+    try:
+        write(disk / "run", range(2))
+        with opened(disk / "run") as (checkpointer, given):
+            (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free))
+            with pytest.raises(errors.CheckpointError, match="make room"):
+                checkpointer.save(state_of(given, 2), records_of(3), SESSIONS)
+            (disk / "filler").unlink()
+            assert len(checkpointer.restore(lambda: state_of(given)).records) == 2
+            checkpointer.save(state_of(given, 2), records_of(3), SESSIONS)
+        assert_same(restore(disk / "run").state, state_of(given, 2))
+        assert "Traceback" not in capfd.readouterr().err
+    finally:
+        subprocess.run(["umount", disk], check=True)

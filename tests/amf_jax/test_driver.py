@@ -221,10 +221,19 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(straight):
     assert other.records[0]["return"] != straight.records[0]["return"]
 
 
-def test_a_second_run_without_checkpoints_starts_over(straight):
-    tuner = make()
+def test_a_second_run_goes_on_from_memory(straight):
+    expert = Expert()
+
+    def crash(record):
+        if record["round"] == 3:
+            raise ZeroDivisionError
+
+    tuner = make(demonstrate=expert)
+    with pytest.raises(ZeroDivisionError):
+        tuner.run(crash)
     tuner.run()
-    tuner.run()
+    tuner.run()  # it is finished
+    assert [index for index, _ in expert.asked] == [1, 2, 3, 4, 5]
     assert_same_run(tuner, straight)
 
 
@@ -279,9 +288,12 @@ def test_ctrl_c_finishes_the_round_and_keeps_it(straight, tmp_path):
     handler = signal.getsignal(signal.SIGINT)
     options = dict(checkpoint_dir=tmp_path / "run", checkpoint_every=10)
     first, messages = make(demonstrate=Expert(press), **options), []
-    with pytest.raises(errors.Interrupted, match=f"after round 3 of {ROUNDS}"):
+    with pytest.raises(
+        errors.Interrupted, match=f"after round 3 of {ROUNDS}"
+    ) as caught:
         first.run(on_interrupt=messages.append)
     first.close()
+    assert str(tmp_path / "run") in str(caught.value)
     assert len(messages) == 1
     assert [record["round"] for record in first.records] == [0, 1, 2, 3]
     assert signal.getsignal(signal.SIGINT) is handler
@@ -292,6 +304,23 @@ def test_ctrl_c_finishes_the_round_and_keeps_it(straight, tmp_path):
     second.close()
     assert [index for index, _ in expert.asked] == [4, 5]
     assert_same_run(second, straight)
+
+
+def test_ctrl_c_without_checkpoints_keeps_the_rounds_in_memory(straight):
+    def press(round_index):
+        if round_index == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    expert = Expert(press)
+    tuner = make(demonstrate=expert)
+    with pytest.raises(
+        errors.Interrupted, match="in memory alone, where run"
+    ) as caught:
+        tuner.run(on_interrupt=lambda message: None)
+    assert f"after round 3 of {ROUNDS}" in str(caught.value)
+    tuner.run()
+    assert [index for index, _ in expert.asked] == [1, 2, 3, 4, 5]
+    assert_same_run(tuner, straight)
 
 
 def test_a_second_ctrl_c_stops_at_once():
@@ -451,6 +480,56 @@ def test_success_must_be_one_number_per_task(success):
     assert tuner.records == []
 
 
+@pytest.mark.parametrize("kind", [np.asarray, jnp.asarray], ids=["numpy", "jax"])
+def test_metrics_may_be_arrays_with_checkpoints_and_without(tmp_path, kind):
+    def evaluate(act, state, index):
+        return {
+            "success": kind([0.5, 1.0, 0.25]),
+            "return": kind(1.5),
+            "nested": {"hits": (kind([1, 2]), "far"), "ok": np.bool_(True)},
+        }
+
+    kept = []
+    for folder in (None, tmp_path / "run"):
+        tuner = make("uniform", evaluate=evaluate, rounds=1, checkpoint_dir=folder)
+        kept.append(without_seconds(tuner.run()))
+        tuner.close()
+    assert kept[0] == kept[1]
+    for record in kept[0]:
+        assert (record["success"], record["return"]) == ([0.5, 1.0, 0.25], 1.5)
+        assert record["nested"] == {"hits": [[1, 2], "far"], "ok": True}
+        assert [type(value) for value in record["success"]] == [float] * 3
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        (None, "by name, as a mapping that may be empty; got None"),
+        ({"round": 3}, "'round', which is a field of the round itself"),
+        ({"seconds": {}, "scores": 1.0}, "'scores', which is a field"),
+        ({"return": {"of": [object()]}}, r"return\.of\[0\] is a object"),
+        ({"return": 1j}, r"return is a complex, which a record cannot hold"),
+    ],
+)
+def test_metrics_that_a_record_cannot_hold_are_refused(metrics, message):
+    tuner = make("uniform", evaluate=lambda *_: metrics)
+    with pytest.raises(errors.InvalidArgumentError, match=message):
+        tuner.run()
+    assert tuner.records == []
+
+
+def test_mixing_weights_that_are_not_finite_are_an_error():
+    def update(key, state, demos):
+        return state._replace(mixing=state.mixing.at[1].set(jnp.nan)), {}
+
+    learner = problems.tiny_parts()[0]._replace(update=update)
+    tuner = make("uniform", learner=learner, evaluate=None)
+    with pytest.raises(errors.SelectionError, match=r"weights of tasks \[1\] are not"):
+        tuner.run()
+    assert len(tuner.records) == 1
+    assert int(demonstrations_lib.count(tuner.demos)) == 0
+
+
 def replaced(**changes):
     """An expert whose demonstrations have some arrays replaced."""
 
@@ -539,11 +618,15 @@ def test_demonstrations_may_be_shorter_than_the_buffer():
         (dict(tasks=np.zeros(2, np.float32)), "at least one task"),
         (dict(tasks=np.full((3, 2), np.nan, np.float32)), "tasks must be finite"),
         (dict(task_names=("one", "two")), "task_names must name 3"),
-        (dict(rounds=0), "rounds must be at least 1, got 0"),
-        (dict(rounds=-2), "rounds must be at least 1, got -2"),
+        (dict(rounds=0), "rounds must be .*at least 1, got 0"),
+        (dict(rounds=-2), "rounds must be .*at least 1, got -2"),
         (dict(demos_per_round=0), "demos_per_round"),
-        (dict(batch=0), "batch must be at least 1, got 0"),
+        (dict(batch=0), "batch must be .*at least 1, got 0"),
         (dict(checkpoint_every=0), "checkpoint_every"),
+        (dict(seed=-1), "seed must be a whole number from 0"),
+        (dict(seed=2**32), "seed must be .* to 4294967295, got 4294967296"),
+        (dict(checkpoint_dir=""), "checkpoint_dir is empty"),
+        (dict(checkpoint_dir="gs://bucket/run"), "checkpoint_dir must be a path on"),
         (dict(task_weights=[0.5, 0.5]), "task_weights must be 3 numbers"),
         (dict(task_weights=[1.5, -0.5, 0.0]), "not negative"),
         (dict(task_weights=[0.5, 0.5, 0.5]), "sum to 1, got 1.5"),
@@ -613,6 +696,9 @@ def test_acts_with_the_fine_tuned_policy_once_there_is_one(straight):
         jnp.array([0, 2]),
     )
     np.testing.assert_allclose(actions, expected, 1e-5)
+    for ids in ([0, 99], [0, -1]):  # JAX would take another task's
+        with pytest.raises(errors.InvalidArgumentError, match="task_ids must be"):
+            straight.act(observations, np.array(ids))
     with pytest.raises(errors.InvalidArgumentError, match="run"):
         make().act(observations, np.array([0, 2]))
 

@@ -9,7 +9,6 @@ from amf_jax import errors
 from experiments.suites import models
 from experiments.suites.kitchen.tasks import TASKS
 
-_PACKAGE = "gymnasium_robotics"
 _MODEL = "envs/assets/kitchen_franka/kitchen_assets/kitchen_env_model.xml"
 CONTROL_SECONDS = 0.08
 
@@ -74,8 +73,8 @@ def full_spec(physics: str = "fast") -> mujoco.MjSpec:
     """
     if physics not in PHYSICS:
         raise errors.UnknownNameError("physics", physics, PHYSICS)
-    with models.package_files(_PACKAGE, "kitchen") as folder:
-        spec = mujoco.MjSpec.from_file(str(folder / _MODEL))
+    folder = models.package_folder("gymnasium_robotics", "kitchen")
+    spec = mujoco.MjSpec.from_file(str(folder / _MODEL))
     spec.option.timestep = PHYSICS[physics].timestep
     spec.option.integrator = PHYSICS[physics].integrator
     return spec
@@ -88,8 +87,7 @@ def build(physics: str = "fast") -> mujoco.MjModel:
       UnknownNameError: no such physics.
       MissingDependencyError: gymnasium-robotics is not installed.
     """
-    with models.package_files(_PACKAGE, "kitchen"):
-        return models.compile_for_simulation(full_spec(physics))
+    return models.compile_for_simulation(full_spec(physics))
 
 
 def make(model: mujoco.MjModel) -> Scene:

@@ -1,0 +1,216 @@
+"""What determines a run, as JSON holds it, and where two runs differ."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from amf_jax import errors, records
+from amf_jax.demonstrations import Demonstrations, valid_steps
+from amf_jax.specification import Specification
+
+#: What may grow when a run goes on, and how a message asks for it.
+_GROWING = {
+    "rounds": "it has a budget of {there} rounds, here are {here}: pass rounds={there},"
+    " or more to extend it",
+    "capacity": "its buffer has room for {there} demonstrations, here for {here}: pass"
+    " demos with room for as many or more",
+}
+#: Sections that describe arrays, whose sizes grow with the buffer.
+_STATES = ("learner.", "selector.")
+#: Fields that a message names at most, and digits of a digest that it shows.
+_LISTED, _DIGITS = 6, 16
+
+_ABSENT = object()
+
+
+def of_arguments(given: Specification, identity: Any) -> dict[str, Any]:
+    """What tells runs apart before anything of them is done.
+
+    Functions cannot be compared: what an expert or a learner does is known by
+    `identity`, if at all.
+
+    Args:
+      given: the arguments of the run.
+      identity: what else its caller says about it.
+
+    Raises:
+      InvalidArgumentError: an identity that JSON cannot hold.
+    """
+    rows = {
+        name: [str(column.dtype), list(column.shape[1:])]
+        for name, column in given.blank._asdict().items()
+    }
+    return {
+        "seed": int(given.seed),
+        "tasks": _array(given.tasks),
+        "task_weights": _array(given.task_weights),
+        "pretraining": _demonstrations(given.pretraining),
+        "history": _demonstrations(given.history),
+        "demos": rows,
+        "demos_per_round": given.demos_per_round,
+        "batch": given.batch,
+        "x64": x64(),
+        "prng": prng(),
+        "rounds": given.rounds,
+        "capacity": given.blank.demo_mask.shape[0],
+        "identity": records.plain(identity, "identity"),
+    }
+
+
+def of_states(learner_state: Any, selector_state: Any) -> dict[str, Any]:
+    """The structure of what a run carries from round to round."""
+    return {
+        "learner": _structure(learner_state),
+        "selector": _structure(selector_state),
+    }
+
+
+def shapes(there: Mapping[str, Any], template: tuple[Any, Any, Any]) -> Any:
+    """What a template of buffer, learner and selector looked like in another run."""
+    demos, *states = template
+
+    def rows(leaf) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((there["capacity"], *leaf.shape[1:]), leaf.dtype)
+
+    def sizes(described: Mapping[str, Any], state):
+        leaves, treedef = jax.tree.flatten(state)
+        before = [
+            jax.ShapeDtypeStruct(tuple(size), leaf.dtype)
+            for (_, size), leaf in zip(described.values(), leaves, strict=True)
+        ]
+        return jax.tree.unflatten(treedef, before)
+
+    before = map(sizes, (there["learner"], there["selector"]), states)
+    return (jax.tree.map(rows, demos), *before)
+
+
+def digest(tree: Any) -> str:
+    """SHA-256 of the types, shapes and bytes of all arrays of a tree."""
+    total = hashlib.sha256()
+    for leaf in jax.tree.leaves(tree):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        array = np.ascontiguousarray(leaf)
+        total.update(f"{leaf.dtype}{leaf.shape}".encode())
+        total.update(array.reshape(-1).view(np.uint8).data)
+    return total.hexdigest()
+
+
+def check_same(there: Mapping[str, Any], here: Mapping[str, Any], where: Any) -> None:
+    """Refuses to go on with another run; one with a larger budget is the same.
+
+    Args:
+      there: of the run that is stored.
+      here: of the one that wants to go on.
+      where: it is stored, for the message.
+
+    Raises:
+      CheckpointError: naming the fields that differ and both their values.
+    """
+    one, two = flatten(there), flatten(here)
+    states = {name for name in one | two if name.startswith(_STATES)}
+    _refuse(differences(one, two, {*_GROWING, *states}), where)
+    for name, words in _GROWING.items():
+        if here[name] < there[name]:
+            words = words.format(there=there[name], here=here[name])
+            raise errors.CheckpointError(f"{where} cannot be shortened: {words}")
+    more = {name: here[name] - there[name] for name in _GROWING}
+    (horizon,) = there["demos"]["step_mask"][1]
+    steps = {0, more["rounds"], more["capacity"], more["capacity"] * horizon}
+    grown = {name for name in states if _has_grown(one.get(name), two.get(name), steps)}
+    _refuse(differences(one, two, {*_GROWING, *grown}), where)
+
+
+def flatten(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The fields of a nested mapping, inner ones as `outer.inner`."""
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def differences(
+    first: Mapping[str, Any], second: Mapping[str, Any], ignore: Iterable[str]
+) -> list[str]:
+    """`field: first's value, second's value` of every field that differs."""
+    one, two = flatten(first), flatten(second)
+
+    def show(value: Any) -> str:
+        return "absent" if value is _ABSENT else repr(value)
+
+    return [
+        f"{name}: {show(one.get(name, _ABSENT))}, {show(two.get(name, _ABSENT))}"
+        for name in sorted((one.keys() | two.keys()) - set(ignore))
+        if one.get(name, _ABSENT) != two.get(name, _ABSENT)
+    ]
+
+
+def x64() -> bool:
+    """Whether floats have 64 bits."""
+    return jnp.result_type(float) == jnp.float64
+
+
+def prng() -> str:
+    """What draws random numbers: the implementation, and how it divides its work."""
+    name = str(jax.random.key_impl(jax.random.key(0)))
+    config: Any = jax.config  # whose options type checkers do not know
+    return name if config.jax_threefry_partitionable else f"{name}, sequential"
+
+
+def _refuse(differing: list[str], where: Any) -> None:
+    if not differing:
+        return
+    listed = "; ".join(differing[:_LISTED])
+    if len(differing) > _LISTED:
+        listed += f"; and {len(differing) - _LISTED} more"
+    raise errors.CheckpointError(
+        f"{where} was written by another config or problem. Fields that differ (there,"
+        f" here): {listed}. Go on as it was begun, or name another folder"
+    )
+
+
+def _structure(tree: Any) -> dict[str, Any]:
+    """Type and shape of every array of a tree, by its path."""
+    leaves, _ = jax.tree.flatten_with_path(tree)
+    return {
+        jax.tree_util.keystr(path): [str(leaf.dtype), list(leaf.shape)]
+        for path, leaf in leaves
+    }
+
+
+def _has_grown(there: Any, here: Any, steps: set[int]) -> bool:
+    """Whether two descriptions of an array differ by what a larger buffer brings."""
+    if there is None or here is None:
+        return False
+    (one_type, one), (other_type, other) = there, here
+    return (one_type, len(one)) == (other_type, len(other)) and all(
+        size - before in steps for before, size in zip(one, other, strict=True)
+    )
+
+
+def _array(values: Any) -> str:
+    return f"{values.dtype}{list(values.shape)} sha256:{digest(values)[:_DIGITS]}"
+
+
+def _demonstrations(demos: Demonstrations | None) -> str | None:
+    """What was recorded: padding may hold anything."""
+    if demos is None:
+        return None
+    recorded = np.asarray(valid_steps(demos))
+    demos = jax.tree.map(np.asarray, demos)
+    held = demos.demo_mask
+    parts = (
+        demos.observations[recorded],
+        demos.actions[recorded],
+        demos.step_mask[held],
+        demos.tasks[held],
+        demos.task_ids[held],
+    )
+    return f"{held.sum()} demonstrations sha256:{digest(parts)[:_DIGITS]}"

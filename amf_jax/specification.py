@@ -1,0 +1,70 @@
+"""What determines a run beside what its functions do, checked before any round."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from jaxtyping import Array, Float
+
+from amf_jax import problem, ranges
+from amf_jax.demonstrations import Demonstrations
+
+
+class Specification(NamedTuple):
+    """The arguments of a run, as they are used.
+
+    Attributes:
+      seed: of every random decision.
+      tasks: evaluation tasks.
+      task_weights: their probabilities mu_C.
+      task_names: for messages, or None.
+      pretraining: demonstrations to pre-train on, or None.
+      history: demonstrations that the selector conditions on from the start, or None.
+      blank: an empty buffer with room for the budget.
+      rounds: the budget, in rounds.
+      batch: tasks that are chosen per round.
+      demos_per_round: demonstrations of each chosen task.
+    """
+
+    seed: int
+    tasks: Float[Array, "C D"]
+    task_weights: Float[Array, " C"]
+    task_names: tuple[str, ...] | None
+    pretraining: Demonstrations | None
+    history: Demonstrations | None
+    blank: Demonstrations
+    rounds: int
+    batch: int
+    demos_per_round: int
+
+
+def specify(
+    *,
+    seed: int,
+    tasks: Any,
+    task_weights: Any | None,
+    task_names: Sequence[str] | None,
+    pretraining: Demonstrations | None,
+    history: Demonstrations | None,
+    demos: Demonstrations | None,
+    rounds: int,
+    batch: int,
+    demos_per_round: int,
+) -> Specification:
+    """Checks what `ActiveFineTuner` is given; None takes what it says there.
+
+    Raises:
+      InvalidArgumentError: no task, no budget, or weights that are no distribution.
+      CapacityError: the budget does not fit `demos`.
+      DemonstrationError: pre-training demonstrations that do not fit the tasks.
+    """
+    names = None if task_names is None else tuple(task_names)
+    tasks = problem.check_tasks(tasks, names)
+    weights = problem.check_weights(task_weights, tasks)
+    ranges.check("seed", seed, ranges.SEED)
+    counts = {"rounds": rounds, "batch": batch, "demos_per_round": demos_per_round}
+    problem.check_positive(counts)
+    budget = rounds * batch * demos_per_round
+    blank = problem.buffer(demos, pretraining, tasks, budget)
+    return Specification(
+        seed, tasks, weights, names, pretraining, history, blank, **counts
+    )
