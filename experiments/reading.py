@@ -1,17 +1,40 @@
 """Result files read back, and their configs compared: what is on disk, as it is."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from amf_jax import files
 from amf_jax.errors import ResultsError
+from experiments import schema
 
 #: Fields of a config that are younger than some result files, and what those did.
 LATER_FIELDS: Mapping[str, Any] = {"batch": 1}
 
+#: Of a file: more than any run writes, and what it holds still fits into memory.
+MOST_BYTES = 2**30
+
 _ABSENT = object()
+_REMEDY = (
+    "repair the line, or move the file away: the run then goes on from its checkpoint,"
+    " or starts anew without one"
+)
+
+
+class Fields(dict[str, Any]):
+    """An object of a file; to ask for a field that it lacks is an error that says so.
+
+    Attributes:
+      where: file and line.
+    """
+
+    def __init__(self, fields: Mapping[str, Any], where: str):
+        super().__init__(fields)
+        self.where = where
+
+    def __missing__(self, name: str) -> Any:
+        raise ResultsError(f"{self.where} has no field {name!r}; {_REMEDY}")
 
 
 class Run(NamedTuple):
@@ -45,37 +68,51 @@ class Run(NamedTuple):
 
 
 def read(path: str | os.PathLike[str]) -> Run:
-    """Reads a result file; a last line that was cut off is dropped and flagged.
+    """Reads and validates a result file; a last line that was cut off is dropped.
+
+    Fields that `schema` does not know may hold anything. The file of a study is known
+    by its folder, `study_<name>`.
 
     Raises:
-      ResultsError: if the file is missing, its header is unusable, or a line before the
-        last is broken, naming the file and the line.
+      ResultsError: if the file is missing, its header is unusable, a line before the
+        last is broken, or a field holds what it must not, naming file, line and field.
     """
-    try:
-        lines = Path(path).read_bytes().splitlines()
-    except OSError as error:
-        raise ResultsError(f"cannot read {path}: {error.strerror}") from error
-    values, torn = [], False
+    lines = _lines(path)
+    objects: list[Fields] = []
+    torn = False
     for number, line in enumerate(lines, start=1):
+        where = f"{path}, line {number}"
         try:
-            value = json.loads(line)
-        except ValueError as error:  # of the syntax or of the encoding
+            value = files.FAST_JSON.decode(line.decode("utf-8"))
+        except (ValueError, RecursionError) as error:  # of syntax, encoding or depth
             if 1 < number == len(lines):
                 torn = True
                 break
-            raise ResultsError(
-                f"{path}, line {number} is not JSON ({error}); repair the line, or "
-                "delete the file to redo the run"
-            ) from error
-        if not isinstance(value, dict):
-            raise ResultsError(f"{path}, line {number} is not a JSON object")
-        values.append(value)
-    if not values or not {"config", "seed"} <= values[0].keys():
-        raise ResultsError(
-            f"{path}, line 1 is no header with config, versions and seed; delete the "
-            "file to redo the run"
-        )
-    return Run(values[0], values[1:], torn)
+            raise ResultsError(f"{where} is not JSON ({error}); {_REMEDY}") from error
+        if type(value) is not dict:
+            raise ResultsError(f"{where} is not a JSON object; {_REMEDY}")
+        objects.append(Fields(value, where))
+    folder = Path(path).parent.name
+    study = folder.removeprefix("study_") if folder.startswith("study_") else None
+    booleans = any(b"true" in line or b"false" in line for line in lines[1:])
+    if fault := schema.first_fault(objects, study, booleans):
+        raise ResultsError(f"{path}, line {fault.line} {fault.words}; {_REMEDY}")
+    header = objects[0]
+    header["config"] = Fields(header["config"], f"config of {path}")
+    return Run(header, [*objects[1:]], torn)
+
+
+def _lines(path: str | os.PathLike[str]) -> list[bytes]:
+    """The lines of a file, at least one."""
+    try:
+        with files.open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MOST_BYTES:
+                raise OSError(f"it has {size} bytes, more than {MOST_BYTES}")
+            return file.read().splitlines() or [b""]
+    except OSError as error:
+        reason = error.strerror or error
+        raise ResultsError(f"cannot read {path}: {reason}") from error
 
 
 def is_complete(run: Run, rounds: int) -> bool:

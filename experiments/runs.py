@@ -40,7 +40,7 @@ def collect(
     folder = results.path(results_dir, suite, setting, method, 0).parent
     found = {}
     for file in folder.glob("seed*.jsonl"):
-        if match := re.fullmatch(r"seed(\d+)", file.stem):
+        if match := re.fullmatch(r"seed(0|[1-9][0-9]*)", file.stem):
             found[int(match[1])] = file
     runs: list[Run] = []
     for seed, file in sorted(found.items()):
@@ -106,11 +106,7 @@ def matched(first: Sequence[Run], second: Sequence[Run]) -> tuple[list[Run], lis
     ours = {run.seed: run for run in first}
     theirs = {run.seed: run for run in second}
     if unmatched := ours.keys() ^ theirs.keys():
-        names = " and ".join(
-            "{suite} {setting} {method}".format(**group[0].config)
-            for group in (first, second)
-            if group
-        )
+        names = " and ".join(_name(group) for group in (first, second) if group)
         warnings.warn(
             f"{names}: seeds {', '.join(map(str, sorted(unmatched)))} are not in both "
             "and are left out of the comparison",
@@ -124,21 +120,29 @@ def matched(first: Sequence[Run], second: Sequence[Run]) -> tuple[list[Run], lis
 def finished(runs: Sequence[Run]) -> list[Run]:
     """The runs that recorded every round of their config, warning about the others.
 
-    Where no run is finished all are returned: what there is can still be looked at.
+    Where no run is finished all that began are returned: what there is can still be
+    looked at.
     """
-    whole = [run for run in runs if reading.is_complete(run, run.config["rounds"])]
-    partial = [run for run in runs if run not in whole]
+    whole: list[Run] = []
+    partial: list[Run] = []
+    for run in runs:
+        finished = reading.is_complete(run, run.config["rounds"])
+        (whole if finished else partial).append(run)
     if partial:
-        config = partial[0].config
         seeds = ", ".join(str(run.seed) for run in partial)
         fate = "left out" if whole else "shown up to the last round they share"
         warnings.warn(
-            f"{config['suite']} {config['setting']} {config['method']}: unfinished "
-            f"runs (seeds {seeds}) are {fate}",
+            f"{_name(partial)}: unfinished runs (seeds {seeds}) are {fate}",
             ResultsWarning,
             stacklevel=2,
         )
-    return whole or partial
+    return whole or [run for run in partial if run.records]
+
+
+def _name(runs: Sequence[Run]) -> str:
+    """Suite, setting and method of runs, for messages."""
+    config = runs[0].config
+    return f"{config['suite']} {config['setting']} {config['method']}"
 
 
 def warn_if_incomparable(runs: Mapping[str, Sequence[Run]]) -> None:
@@ -170,6 +174,25 @@ def asked(run: Run, first: int = 1, last: int | None = None) -> list[Any]:
     return tasks if run.batch == 1 else [task for batch in tasks for task in batch]
 
 
+def asked_indices(
+    runs: Sequence[Run], first: int = 1, last: int | None = None
+) -> np.ndarray:
+    """As `asked`, `[seeds, choices]`, of runs that ask for evaluation tasks alone.
+
+    Raises:
+      ResultsError: a run asked for another task, or for fewer than another run.
+    """
+    found = [asked(run, first, last) for run in runs]
+    if not all(isinstance(task, int) for tasks in found for task in tasks):
+        raise ResultsError(
+            f"{_name(runs)} asks for tasks that are no evaluation tasks; their indices"
+            " are needed here"
+        )
+    if len({*map(len, found)}) > 1:
+        raise ResultsError(f"{_name(runs)}: the runs are of different length")
+    return np.array(found, dtype=int)
+
+
 def values(runs: Sequence[Run], field: str) -> np.ndarray:
     """One field of the records of several runs as numbers.
 
@@ -181,13 +204,38 @@ def values(runs: Sequence[Run], field: str) -> np.ndarray:
       `[seeds, rounds]` or `[seeds, rounds, C]`, up to the last round that all runs
       have. NaN where the file says null; a field that is null throughout is
       `[seeds, rounds]`.
+
+    Raises:
+      ResultsError: if the field holds no numbers, or lists of different length.
     """
     rounds = min(len(run.records) for run in runs)
     cells = [[record.get(field) for record in run.records[:rounds]] for run in runs]
     width = next((len(c) for row in cells for c in row if isinstance(c, list)), None)
     missing = None if width is None else [None] * width
     filled = [[missing if c is None else c for c in row] for row in cells]
-    return np.array(filled, dtype=float)  # NumPy reads None as NaN
+    try:
+        return np.array(filled, dtype=float)  # NumPy reads None as NaN
+    except (TypeError, ValueError) as error:
+        raise ResultsError(
+            f"{_name(runs)}: {field} must be a number in every record, or a list of"
+            f" equally many ({error})"
+        ) from error
+
+
+def per_task(runs: Sequence[Run], field: str, tasks: int) -> np.ndarray:
+    """As `values`, `[seeds, rounds, C]` also of a field that is null throughout.
+
+    Raises:
+      ResultsError: if the field is not a list of `tasks` numbers.
+    """
+    array = values(runs, field)
+    if np.isnan(array).all():
+        return np.full((*array.shape[:2], tasks), np.nan)
+    if array.ndim != 3 or array.shape[2] != tasks:
+        raise ResultsError(
+            f"{_name(runs)}: {field} must be a list of {tasks} numbers, one per task"
+        )
+    return array
 
 
 def score(runs: Sequence[Run]) -> str:
@@ -215,6 +263,26 @@ def side_by_side(
         raise ResultsError("runs holds no results to compare; give a run per method")
     warn_if_incomparable(runs)
     groups = {method: finished(group) for method, group in runs.items()}
+    if not all(groups.values()):
+        raise ResultsError("runs holds runs that have not begun; give those that have")
     field = score(next(iter(groups.values())))
     curves = {method: values(group, field) for method, group in groups.items()}
+    for method, curve in curves.items():
+        warn_of_gaps(method, field, curve)
     return groups, field, curves
+
+
+def warn_of_gaps(name: str, field: str, curve: np.ndarray) -> None:
+    """Warns where a curve `[seeds, rounds]` has gaps; some have no number at all.
+
+    What is computed from such rounds is undefined, and shown as a dash.
+    """
+    gaps = np.isnan(curve)
+    if gaps.any() and not gaps.all():
+        rounds = np.flatnonzero(gaps.any(axis=0))
+        warnings.warn(
+            f"{name}: {field} is null in rounds {', '.join(map(str, rounds))}; what"
+            " depends on these is undefined and left out",
+            ResultsWarning,
+            stacklevel=3,
+        )

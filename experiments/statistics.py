@@ -196,7 +196,8 @@ def rank_correlation(values: ArrayLike, order: ArrayLike) -> Summary:
         ranks = scipy.stats.rankdata(means, axis=-1) - centre
         spread = np.sqrt((ranks**2).sum(axis=-1) * ((positions - centre) ** 2).sum())
         shared = (ranks * (positions - centre)).sum(axis=-1)
-        return np.divide(shared, spread, out=np.zeros_like(spread), where=spread > 0)
+        constant = spread == 0  # NaN is not, and stays what it is
+        return np.where(constant, 0.0, shared / np.where(constant, 1.0, spread))
 
     def statistic(index: np.ndarray, axis: int) -> np.ndarray:
         return correlation(values[index.astype(int)].mean(axis=axis - 1))
@@ -238,12 +239,14 @@ def demos_to_threshold(
       threshold: in the unit of `values`.
 
     Returns:
-      `[seeds]`, infinite for a curve that never gets there.
+      `[seeds]`, infinite for a curve that never gets there, NaN for one with gaps:
+      it may have got there in one.
 
     Example:
       >>> demos_to_threshold([[0.1, 0.6, 0.5], [0.1, 0.2, 0.3]], [0, 2, 4], 0.5)
       array([ 2., inf])
     """
-    reached = np.asarray(values, dtype=float) >= threshold
-    counts = np.broadcast_to(np.asarray(demos, dtype=float), reached.shape)
-    return np.where(reached, counts, np.inf).min(axis=-1)
+    values = np.asarray(values, dtype=float)
+    counts = np.broadcast_to(np.asarray(demos, dtype=float), values.shape)
+    first = np.where(values >= threshold, counts, np.inf).min(axis=-1)
+    return np.where(np.isnan(values).any(axis=-1), np.nan, first)

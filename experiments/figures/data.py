@@ -17,7 +17,7 @@ from experiments.runs import (
     ResultsWarning,
     collect,
     finished,
-    values,
+    per_task,
     warn_if_incomparable,
 )
 
@@ -87,8 +87,9 @@ def load(
     loaded: dict[str, dict[str, list[Run]]] = {}
     for setting in settings:
         for method in ordered:
-            if found := collect(source.results_dir, suite.name, setting, method):
-                loaded.setdefault(setting, {})[method] = finished(found)
+            found = collect(source.results_dir, suite.name, setting, method)
+            if begun := finished(found):
+                loaded.setdefault(setting, {})[method] = begun
     if not loaded:
         raise source.missing(
             f"{suite.name} {' or '.join(settings)} (any of {', '.join(ordered)})"
@@ -130,9 +131,10 @@ def load_study(source: Source, name: str) -> list[Run]:
     """
     folders = sorted(Path(source.results_dir).glob(f"integrator/*/study_{name}"))
     for folder in folders:
-        runs = collect(
+        found = collect(
             source.results_dir, "integrator", folder.parent.name, folder.name
         )
+        runs = [run for run in found if run.records]
         if runs:
             if folder != folders[-1]:
                 notice(f"several settings have a study of {name}: drawing {folder}")
@@ -150,9 +152,9 @@ def pretraining_counts(setting: str) -> np.ndarray:
     return np.array([int(count) for count in setting.split("-")])
 
 
-def collected(runs: Sequence[Run]) -> np.ndarray:
+def collected(runs: Sequence[Run], tasks: int) -> np.ndarray:
     """Demonstrations collected in fine-tuning, `[seeds, rounds, C]`, 0 at first."""
-    counts = values(runs, "demos_per_task")
+    counts = per_task(runs, "demos_per_task", tasks)
     return counts - counts[:, :1]
 
 

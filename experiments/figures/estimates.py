@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments import statistics
 from experiments.reading import Run
-from experiments.runs import values
+from experiments.runs import per_task, values
 from experiments.statistics import Summary
 
 
@@ -29,8 +29,9 @@ class Estimate(NamedTuple):
         self, runs: Sequence[Run], field: str, tasks: np.ndarray | None = None
     ) -> Summary:
         """A field against the round, `[rounds]`, of all tasks or those in a mask."""
-        array = values(runs, field)
-        return self.summarise(array if tasks is None else array[:, :, tasks])
+        if tasks is None:
+            return self.summarise(values(runs, field))
+        return self.summarise(per_task(runs, field, len(tasks))[:, :, tasks])
 
     def area(self, runs: Sequence[Run], field: str) -> Summary:
         """The area under the curve of that field per round, `[1]`."""

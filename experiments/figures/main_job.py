@@ -14,7 +14,7 @@ from experiments.figures.data import Runs, Source
 from experiments.figures.estimates import Estimate
 from experiments.figures.suites import METAWORLD
 from experiments.figures.tasks import task_names
-from experiments.runs import values
+from experiments.runs import per_task
 
 #: Methods whose mixing is shown: more than two make the panel unreadable.
 MIXING_METHODS = ("amf", "uniform_adaptive_prior")
@@ -24,7 +24,7 @@ def draw(source: Source) -> Figure:
     """Success curves, demonstrations per task and mixing weights of the main job."""
     setting = METAWORLD.mismatch[0]
     runs = data.load(source, METAWORLD, (setting,), comparisons.MAIN_JOB)[setting]
-    names = task_names(runs)
+    names = task_names(runs, setting)
     allocation = METAWORLD.setting_title(setting).lower()
     figure = style.new_figure(13.0, 4.4)
     success, demos, mixing = figure.subplots(1, 3)
@@ -52,7 +52,7 @@ def _draw_demos(
     width = 0.8 / len(runs)
     for index, (method, group) in enumerate(runs.items()):
         x = places + (index - (len(runs) - 1) / 2) * width
-        summary = estimate.summarise(data.collected(group)[:, -1])
+        summary = estimate.summarise(data.collected(group, len(names))[:, -1])
         axes.bar(
             x,
             before,
@@ -98,8 +98,10 @@ def _draw_mixing(
     colours = style.task_colours(len(names))
     shown = []
     for method in MIXING_METHODS:
-        alphas = values(runs[method], "mixing") if method in runs else None
-        if alphas is None or alphas.ndim < 3:  # null throughout: no adaptive prior
+        if method not in runs:
+            continue
+        alphas = per_task(runs[method], "mixing", len(names))
+        if np.isnan(alphas).all():  # no adaptive prior
             continue
         shown.append(method)
         for task, (name, colour) in enumerate(zip(names, colours, strict=True)):

@@ -13,6 +13,7 @@ from matplotlib.ticker import (
     ScalarFormatter,
 )
 
+from amf_jax.errors import ResultsError
 from experiments.figures import curves, data, style
 from experiments.figures.data import Source
 from experiments.figures.style import Look
@@ -88,11 +89,22 @@ def _by_round_and_budget(runs: Sequence[Run], search: str, field: str) -> np.nda
         records = [record for record in run.records if record["search"] == search]
         rounds = sorted({record["round"] for record in records})
         found = {
-            (record["round"], record["evaluations"]): np.mean(record[field])
+            (record["round"], record["evaluations"]): np.mean(
+                np.array(record[field], dtype=float)
+            )
             for record in records
         }
         budgets = sorted({record["evaluations"] for record in records})
+        if len(found) != len(rounds) * len(budgets):
+            raise ResultsError(
+                f"study_search, seed {run.seed}: not every round has a record of"
+                f" {search} with every number of evaluations"
+            )
         table.append(
             [[found[number, budget] for budget in budgets] for number in rounds]
+        )
+    if len({(len(rows), *map(len, rows)) for rows in table}) > 1 or not table[0]:
+        raise ResultsError(
+            f"study_search: the seeds do not share the rounds and budgets of {search}"
         )
     return np.array(table, float)

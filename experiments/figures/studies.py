@@ -47,7 +47,7 @@ def _draw_trajectories(axes: Axes, records: Sequence[dict]) -> None:
         label="_circle",
     )
     for record in records:
-        x, y = np.array(record["states"]).T
+        x, y = np.array(record["states"], dtype=float).T
         goal = record["task"]
         hue = (np.arctan2(goal[1], goal[0]) / (2 * np.pi)) % 1.0
         colour = matplotlib.colors.hsv_to_rgb((hue, 0.85, 0.75))
@@ -70,7 +70,7 @@ def draw_figure19(source: Source) -> Figure:
             dashes = ("-", "--", "-.", ":")[index % 4]
             axes.plot(
                 record["angles"],
-                weights,
+                np.array(weights, dtype=float),
                 color=colour,
                 linestyle=dashes,
                 label=f"Demonstration {index + 1}",
@@ -125,7 +125,7 @@ def draw_figure21(source: Source) -> Figure:
         ),
     ):
         summary = source.estimate.summarise(
-            np.array([record[field] for record in records])
+            np.array([record[field] for record in records], dtype=float)
         )
         colour = style.METHODS["amf"].colour
         axes.plot(angles, summary.mean, color=colour)

@@ -1,16 +1,15 @@
 """Figures 13, 17 and 18: a panel per task."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from amf_jax.errors import ResultsError
 from experiments.comparisons import Comparison
 from experiments.figures import curves, data, style
 from experiments.figures.data import Runs, Source
 from experiments.figures.suites import SUCCESS, Suite
-from experiments.runs import values
+from experiments.runs import per_task
 
 SINGLE_TASK = "Single-task success rate"
 
@@ -28,18 +27,22 @@ def draw_even(source: Source, suite: Suite, comparison: Comparison) -> Figure:
 
 def _draw(source: Source, suite: Suite, setting: str, comparison: Comparison) -> Figure:
     runs = data.load(source, suite, (setting,), comparison)[setting]
-    names = task_names(runs)
+    names = task_names(runs, setting)
     figure = style.new_figure(3.1 * len(names), 5.9)
     grid = figure.subplots(2, len(names), sharex=True, sharey="row")
     before = data.pretraining_counts(setting)
+    collected = {m: data.collected(group, len(names)) for m, group in runs.items()}
+    success_of = {
+        m: per_task(group, "success", len(names)) for m, group in runs.items()
+    }
     for task, name in enumerate(names):
         success, demos = grid[:, task]
         success.set_title(name)
-        for method, group in runs.items():
-            rates = source.estimate.summarise(values(group, "success")[:, :, task])
+        for method in runs:
+            rates = source.estimate.summarise(success_of[method][:, :, task])
             line = curves.method_line(method, runs, len(rates.mean))
             curves.band_curve(success, rates, **line)
-            counts = source.estimate.summarise(data.collected(group)[:, :, task])
+            counts = source.estimate.summarise(collected[method][:, :, task])
             curves.band_curve(demos, counts, **(line | {"linestyle": "--"}))
         rounds = np.arange(len(counts.mean))
         demos.plot(
@@ -71,10 +74,12 @@ def draw_mixing(source: Source, suite: Suite) -> Figure:
     setting = suite.mismatch[0]
     only_amf = Comparison("mixing weights", ("amf",))
     runs = data.load(source, suite, (setting,), only_amf)[setting]
-    names = task_names(runs)
+    names = task_names(runs, setting)
     before = data.pretraining_counts(setting)
-    success, mixing = (values(runs["amf"], field) for field in ("success", "mixing"))
-    if mixing.ndim < 3:  # null throughout: no adaptive prior
+    success, mixing = (
+        per_task(runs["amf"], field, len(names)) for field in ("success", "mixing")
+    )
+    if np.isnan(mixing).all():  # null throughout: no adaptive prior
         raise source.missing(f"{suite.name} {setting} amf with an adaptive prior")
     figure = style.new_figure(3.1 * len(names), 3.7)
     grid = figure.subplots(1, len(names), sharex=True, sharey=True, squeeze=False)[0]
@@ -95,9 +100,20 @@ def draw_mixing(source: Source, suite: Suite) -> Figure:
     return figure
 
 
-def task_names(runs: Runs) -> Sequence[str]:
-    """The names of the tasks, from the config of any run."""
-    return next(iter(runs.values()))[0].config["task_names"]
+def task_names(runs: Runs, setting: str) -> list[str]:
+    """The names of the tasks, from the config of any run, as text of a figure.
+
+    Raises:
+      ResultsError: if there are more or fewer than the setting says.
+    """
+    config = next(iter(runs.values()))[0].config
+    names = config["task_names"]
+    if len(names) != len(data.pretraining_counts(setting)):
+        raise ResultsError(
+            f"{config['suite']} {setting}: its runs have {len(names)} tasks"
+            f" ({', '.join(names)}), not one for each number of the setting"
+        )
+    return [name.replace("$", r"\$") for name in names]  # a pair would be mathematics
 
 
 def _success_axis(axes: Axes, label: str = SINGLE_TASK) -> None:

@@ -10,7 +10,7 @@ from experiments.figures.data import Source
 from experiments.figures.suites import Suite
 from experiments.figures.tasks import task_names
 from experiments.reading import Run
-from experiments.runs import asked
+from experiments.runs import asked_indices
 
 LATER_ROUNDS = (10, 20)
 
@@ -25,7 +25,7 @@ def draw(source: Source, suite: Suite) -> Figure:
     if not active:
         raise source.missing(f"{suite.name} {setting} amf with importance weights")
     rounds = sorted({min(active), *active.intersection(LATER_ROUNDS)})
-    names = task_names(by_method)
+    names = task_names(by_method, setting)
     allocation = suite.setting_title(setting).lower()
     title = f"{suite.title}, AMF: importance weights, {allocation}"
     figure = style.new_figure(3.5 * len(rounds) + 1.2, 4.6, layout="compressed")
@@ -90,7 +90,7 @@ def task_matrix(run: Run, number: int, tasks: int) -> np.ndarray:
     """
     weights = np.array(run.records[number]["importance_weights"], dtype=float)
     per_round = run.config.get("demos_per_round", 1)
-    shown = np.repeat(np.array(asked(run, 1, number), dtype=int), per_round)
+    shown = np.repeat(asked_indices([run], 1, number)[0], per_round)
     if weights.shape[1] < len(shown):
         raise ResultsError(
             f"seed {run.seed}, round {number}: importance_weights has "

@@ -105,7 +105,7 @@ def _claim(number: int, claim: Claim, found: Sequence[Finding]) -> list[str]:
 
 
 def _estimate(summary: Summary | None) -> str:
-    if summary is None:
+    if summary is None or np.isnan(summary.mean):
         return "–"
     if summary.interval is None:
         return f"{summary.mean:+.3f}"

@@ -8,7 +8,7 @@ import numpy as np
 from experiments import statistics
 from experiments.reading import Run
 from experiments.report.rule import Verdict
-from experiments.runs import asked, matched, score, values
+from experiments.runs import asked_indices, matched, per_task, score, values
 from experiments.statistics import Summary
 
 #: Finished runs by method, by (suite, setting), as `runs.collect_all` gives them.
@@ -51,7 +51,7 @@ def retained(runs: Sequence[Run]) -> np.ndarray:
     is negative.
     """
     shown = np.array(runs[0].config["allocation"]) > 0
-    success = values(runs, "success")[:, :, shown].mean(axis=-1)
+    success = per_task(runs, "success", len(shown))[:, :, shown].mean(axis=-1)
     return success[:, -1] - success[:, 0]
 
 
@@ -60,8 +60,7 @@ def share_of_missing(runs: Sequence[Run]) -> np.ndarray:
     config = runs[0].config
     missing = np.array(config["allocation"]) == 0
     warm_rounds = -(-config["warm_start_rounds"] // runs[0].batch)
-    chosen = [asked(run, 1 + warm_rounds) for run in runs]
-    return missing[np.array(chosen)].mean(axis=-1)
+    return missing[asked_indices(runs, 1 + warm_rounds)].mean(axis=-1)
 
 
 def of_both(

@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from amf_jax import errors
+from amf_jax import errors, ranges
 from amf_jax.candidates import TaskSpace
 from amf_jax.demonstrations import Demonstrations
+from amf_jax.ranges import Range
 from experiments.suites.base import Act, Suite
 
 HORIZON = 5
@@ -24,6 +25,17 @@ NUM_TASKS = 12
 RADIUS = 1.0
 EXPERT_NOISE = 0.05
 NUM_PRETRAINING_DEMOS = 12
+
+_NUM_DEMONSTRATED = Range(
+    f"a whole number between 1 and {NUM_TASKS}",
+    lambda number: 1 <= number <= NUM_TASKS,
+    whole=True,
+)
+_TASK = Range(
+    f"an index between 0 and {NUM_TASKS - 1} or a goal of 2 coordinates",
+    lambda index: 0 <= index < NUM_TASKS,
+    whole=True,
+)
 
 _ANGLES = 2.0 * np.pi * np.arange(NUM_TASKS) / NUM_TASKS
 #: Goals of the evaluation tasks, equally spaced from angle 0 on.
@@ -56,11 +68,7 @@ def pretraining_ids(num_demonstrated: int) -> np.ndarray:
     Args:
       num_demonstrated: the k of "k/12 tasks demonstrated", 1 to 12.
     """
-    if not 1 <= num_demonstrated <= NUM_TASKS:
-        raise errors.InvalidArgumentError(
-            f"num_demonstrated must be between 1 and {NUM_TASKS}, got"
-            f" {num_demonstrated}"
-        )
+    ranges.check("num_demonstrated", num_demonstrated, _NUM_DEMONSTRATED)
     return np.arange(NUM_PRETRAINING_DEMOS) % num_demonstrated
 
 
@@ -76,8 +84,7 @@ def demonstrate(
       count: at least 1.
     """
     task_id, goal = _resolve(task)
-    if count < 1:
-        raise errors.InvalidArgumentError(f"count must be at least 1, got {count}")
+    ranges.check("count", count, ranges.COUNT)
     noise = expert_noise(entropy, count)
     goals = np.tile(goal, (count, 1))
     observations, actions = expert_episodes(goals, noise)
@@ -110,10 +117,7 @@ def evaluate(act: Act, entropy: Sequence[int], attempts: int) -> Mapping[str, ob
     single one is run, whatever `attempts` says, and `entropy` is not used.
     """
     del entropy
-    if attempts < 1:
-        raise errors.InvalidArgumentError(
-            f"attempts must be at least 1, got {attempts}"
-        )
+    ranges.check("attempts", attempts, ranges.COUNT)
     _, rewards = rollout(act)
     return {"success": None, "return": float(rewards.sum(axis=0).mean())}
 
@@ -203,13 +207,8 @@ def expert_episodes(goals, noise, xp: ModuleType = np):
 def _resolve(task: int | np.ndarray) -> tuple[int, np.ndarray]:
     """Task id (-1 if none) and goal of an index or a task vector."""
     if np.ndim(task) == 0:
-        index = int(task)
-        if index != task or not 0 <= index < NUM_TASKS:
-            raise errors.InvalidArgumentError(
-                f"task must be an index between 0 and {NUM_TASKS - 1} or a goal of 2"
-                f" coordinates, got {task}"
-            )
-        return index, TASKS[index]
+        ranges.check("task", task, _TASK)
+        return int(task), TASKS[int(task)]
     goal = np.asarray(task, float)
     if goal.shape != (2,) or not np.isfinite(goal).all():
         raise errors.InvalidArgumentError(

@@ -1,7 +1,9 @@
 """What the MuJoCo models of all suites go through before they are simulated."""
 
+import contextlib
 import importlib.util
 import pathlib
+from collections.abc import Iterator
 
 import mujoco
 
@@ -12,11 +14,14 @@ from amf_jax import errors
 _ARENA_BYTES = 2**21
 
 
-def package_folder(package: str, suite: str) -> pathlib.Path:
+@contextlib.contextmanager
+def package_files(package: str, suite: str) -> Iterator[pathlib.Path]:
     """The folder of an installed package, found without importing it.
 
+    What MuJoCo says about files while they are in use names the package, too.
+
     Raises:
-      MissingDependencyError: it is not installed.
+      MissingDependencyError: it is not installed, or lacks what the suite is made of.
     """
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
@@ -24,7 +29,16 @@ def package_folder(package: str, suite: str) -> pathlib.Path:
             f"the {suite} suite needs the package {package}; install it:"
             f" pip install 'amf_jax[{suite}]'"
         )
-    return pathlib.Path(found.submodule_search_locations[0])
+    folder = pathlib.Path(found.submodule_search_locations[0])
+    try:
+        yield folder
+    except ValueError as error:
+        words = " ".join(str(error).split())  # of several lines
+        raise errors.MissingDependencyError(
+            f"MuJoCo cannot read what the {suite} suite is made of from {folder}"
+            f" ({words}); install the package again:"
+            f" pip install --force-reinstall 'amf_jax[{suite}]'"
+        ) from error
 
 
 def compile_for_simulation(spec: mujoco.MjSpec) -> mujoco.MjModel:

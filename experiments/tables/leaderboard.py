@@ -86,8 +86,9 @@ def rank(runs: Mapping[str, Sequence[Run]]) -> Leaderboard:
     first = next(iter(groups.values()))
     areas = {m: statistics.area_under_curve(curve) for m, curve in curves.items()}
 
-    start = np.mean([curve[:, 0].mean() for curve in curves.values()])
-    best = max(curve[:, -1].mean() for curve in curves.values())
+    whole = [curve for curve in curves.values() if not np.isnan(curve).any()]
+    start = np.mean([curve[:, 0].mean() for curve in whole]) if whole else np.nan
+    best = max((curve[:, -1].mean() for curve in whole), default=np.nan)
     threshold = float(start + THRESHOLD * (best - start))
     baseline = next((method for method in BASELINES if method in groups), None)
 
@@ -113,7 +114,7 @@ def rank(runs: Mapping[str, Sequence[Run]]) -> Leaderboard:
                 else None,
             )
         )
-    standings.sort(key=lambda standing: -standing.area.mean)
+    standings.sort(key=lambda standing: -np.nan_to_num(standing.area.mean, nan=-np.inf))
     config = first[0].config
     return Leaderboard(
         config["suite"],
@@ -197,5 +198,7 @@ def _numbers(summary: Summary | None) -> list[str]:
 
 
 def _count(demos: float) -> str:
-    """A median: whole, half, or never."""
+    """A median: whole, half, never, or undefined."""
+    if np.isnan(demos):
+        return "–"
     return "∞" if np.isinf(demos) else f"{demos:g}"

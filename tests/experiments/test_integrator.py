@@ -125,14 +125,17 @@ def test_pretraining_needs_a_possible_number_of_tasks(k):
         integrator.pretraining_ids(k)
 
 
-@pytest.mark.parametrize("task", [-1, 12, 0.5, [1.0, 0.0, 0.0], [np.nan, 0.0]])
+@pytest.mark.parametrize(
+    "task", [-1, 12, 0.5, True, "0", [1.0, 0.0, 0.0], [np.nan, 0.0]]
+)
 def test_impossible_tasks_are_refused(task):
     with pytest.raises(errors.InvalidArgumentError, match="task must be"):
         integrator.demonstrate([0], task, 1)
 
 
-def test_counts_must_be_positive():
-    with pytest.raises(errors.InvalidArgumentError, match="count"):
-        integrator.demonstrate([0], 0, 0)
-    with pytest.raises(errors.InvalidArgumentError, match="attempts"):
-        integrator.evaluate(act_as_expert, [0], 0)
+@pytest.mark.parametrize("count", [0, 1.5, True, 2**31])
+def test_counts_must_be_positive_whole_numbers(count):
+    with pytest.raises(errors.InvalidArgumentError, match="count must be a whole"):
+        integrator.demonstrate([0], 0, count)
+    with pytest.raises(errors.InvalidArgumentError, match="attempts must be a whole"):
+        integrator.evaluate(act_as_expert, [0], count)

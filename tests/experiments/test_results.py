@@ -17,8 +17,8 @@ def test_round_trip_keeps_every_digit_and_turns_nan_into_null(tmp_path):
         "round": np.int64(0),
         "task": None,
         "success": np.array([0.1, np.nan, np.inf]),
-        "scores": np.array([[1, 2], [3, 4]]),
-        "mixing": np.array([0.1], dtype=np.float32),
+        "importance_weights": np.array([[1, 2], [3, 4], [5, 6]]),
+        "mixing": np.full(3, 0.1, dtype=np.float32),
         "return": 0.1 + 0.2,
         "seconds": {"select": np.float32(0.5)},
         "done": np.bool_(True),
@@ -35,8 +35,8 @@ def test_round_trip_keeps_every_digit_and_turns_nan_into_null(tmp_path):
             "round": 0,
             "task": None,
             "success": [0.1, None, None],
-            "scores": [[1, 2], [3, 4]],
-            "mixing": [0.10000000149011612],  # float32(0.1), unrounded
+            "importance_weights": [[1, 2], [3, 4], [5, 6]],
+            "mixing": [0.10000000149011612] * 3,  # float32(0.1), unrounded
             "return": 0.30000000000000004,
             "seconds": {"select": 0.5},
             "done": True,

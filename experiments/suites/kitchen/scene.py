@@ -9,6 +9,7 @@ from amf_jax import errors
 from experiments.suites import models
 from experiments.suites.kitchen.tasks import TASKS
 
+_PACKAGE = "gymnasium_robotics"
 _MODEL = "envs/assets/kitchen_franka/kitchen_assets/kitchen_env_model.xml"
 CONTROL_SECONDS = 0.08
 
@@ -73,8 +74,8 @@ def full_spec(physics: str = "fast") -> mujoco.MjSpec:
     """
     if physics not in PHYSICS:
         raise errors.UnknownNameError("physics", physics, PHYSICS)
-    folder = models.package_folder("gymnasium_robotics", "kitchen")
-    spec = mujoco.MjSpec.from_file(str(folder / _MODEL))
+    with models.package_files(_PACKAGE, "kitchen") as folder:
+        spec = mujoco.MjSpec.from_file(str(folder / _MODEL))
     spec.option.timestep = PHYSICS[physics].timestep
     spec.option.integrator = PHYSICS[physics].integrator
     return spec
@@ -87,7 +88,8 @@ def build(physics: str = "fast") -> mujoco.MjModel:
       UnknownNameError: no such physics.
       MissingDependencyError: gymnasium-robotics is not installed.
     """
-    return models.compile_for_simulation(full_spec(physics))
+    with models.package_files(_PACKAGE, "kitchen"):
+        return models.compile_for_simulation(full_spec(physics))
 
 
 def make(model: mujoco.MjModel) -> Scene:

@@ -1,5 +1,7 @@
 """The MuJoCo model: metaworld's Sawyer arm, mug and faucet on one table."""
 
+from xml.sax import saxutils
+
 import mujoco
 
 from experiments.suites import models
@@ -39,10 +41,12 @@ def build() -> mujoco.MjModel:
     Raises:
       MissingDependencyError: metaworld is not installed.
     """
-    return models.compile_for_simulation(full_spec())
+    with models.package_files("metaworld", "metaworld"):
+        return models.compile_for_simulation(full_spec())
 
 
 def full_spec() -> mujoco.MjSpec:
     """The scene with everything there is to see."""
-    assets = models.package_folder("metaworld", "metaworld") / "assets"
-    return mujoco.MjSpec.from_string(_XML.format(assets=assets))
+    with models.package_files("metaworld", "metaworld") as folder:
+        assets = saxutils.escape(str(folder / "assets"), {'"': "&quot;"})
+        return mujoco.MjSpec.from_string(_XML.format(assets=assets))
