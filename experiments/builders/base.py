@@ -1,23 +1,25 @@
 """What builders share: the parts of a cell, and a method's options under a config."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from amf_jax import criteria, embeddings, errors, importance, selectors
 from amf_jax import demonstrations as demonstrations_lib
+from amf_jax import errors, selectors
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.embeddings import Embedding
-from amf_jax.learners import EMBEDDING_POLICIES, Learner, LearnerState
+from amf_jax.learners import Learner, LearnerState
 from amf_jax.loop import Rounds
 from amf_jax.selectors import Selector
 from experiments.methods import Method
 from experiments.suites.base import Suite
 
-# Streams of the suites' random numbers: none is drawn from twice.
-PRETRAINING, DEMONSTRATIONS, EVALUATION = range(3)
+# Streams of the suites' random numbers, the second number behind a seed: none is drawn
+# from twice. SeedSequence takes less than four numbers for four that end in zeros, so
+# every stream is told by at least four.
+PRETRAINING, DEMONSTRATIONS, EVALUATION, RECORDING = range(4)
 
 #: Fields of `config.selection` that every active rule takes as they are.
 _RULE_OPTIONS = (
@@ -28,13 +30,14 @@ _RULE_OPTIONS = (
     "trajectory_samples",
 )
 
-#: Fields of `config.selection` that choose by name, open unless somebody did.
-_NAMES: Mapping[str, Collection[str]] = {
-    "weights": importance.MODES,
-    "criterion": criteria.CRITERIA,
-    "embedding": embeddings.EMBEDDINGS,
-    "embedding_policy": EMBEDDING_POLICIES,
-}
+#: Fields of `config.selection` that are open unless somebody chose.
+_CHOICES = (
+    "weights",
+    "criterion",
+    "embedding",
+    "embedding_policy",
+    "condition_on_history",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,15 +95,10 @@ def check_selection(
         that is about another; None for a config that leaves it open.
 
     Raises:
-      UnknownNameError: for a name that does not exist, whether or not it is read.
       InvalidArgumentError: for a choice that the method's rule does not read, or
         another criterion than the method is about.
     """
-    fields = (*_NAMES, "condition_on_history")
-    given = {field: chosen(config, field, None) for field in fields}
-    for field, known in _NAMES.items():
-        if given[field] is not None and given[field] not in known:
-            raise errors.UnknownNameError(f"selection.{field}", given[field], known)
+    given = {field: chosen(config, field, None) for field in _CHOICES}
     if given["criterion"] == stated_criterion:
         given["criterion"] = None
     if not selectors.get(method.selector).needs_model:
@@ -158,6 +156,8 @@ def selector(
         for name in _RULE_OPTIONS
         if name in config.selection
     }
+    if fields.get("likelihood_clip") is not None:  # whole numbers on a command line
+        fields["likelihood_clip"] = tuple(map(float, fields["likelihood_clip"]))
     fields["weights"] = chosen(config, "weights", method.weights)
     return selectors.make(
         method.selector, embedding, log_likelihood, **(fields | options)

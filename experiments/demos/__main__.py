@@ -105,7 +105,7 @@ def _run(options: argparse.Namespace, console: Console) -> None:
             for attempt in attempts[: pictures.EPISODES if len(tasks) == 1 else 1]
         ]
         if painter and shown:
-            with console.status(f"drawing {options.render}"):
+            with _status(console, f"drawing {options.render}"):
                 pictures.write(options.render, world, shown, painter.paint)
             progress.say(console, f"picture: {options.render}")
     missing = [
@@ -153,6 +153,13 @@ def _record(
     return written
 
 
+def _status(console: Console, text: str) -> contextlib.AbstractContextManager[object]:
+    """Says what goes on, where somebody watches."""
+    if progress.can_animate(console):
+        return console.status(text)
+    return contextlib.nullcontext()
+
+
 def _bar(console: Console) -> rich.progress.Progress:
     """A bar that is gone when done, and is not there where nobody watches."""
     return rich.progress.Progress(
@@ -163,7 +170,7 @@ def _bar(console: Console) -> rich.progress.Progress:
         rich.progress.TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=not progress.can_animate(console),
     )
 
 
@@ -174,7 +181,7 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
       arguments: those of the process if None.
       console: where to show progress and results.
     """
-    console = console or Console()
+    console = console or command.console()
     try:
         return command.run(_parser(), arguments, lambda options: _run(options, console))
     except KeyboardInterrupt:
@@ -187,4 +194,4 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.start(main)

@@ -7,6 +7,7 @@ import numpy as np
 import scipy.stats
 
 from experiments import statistics
+from experiments.builders.base import RECORDING
 from experiments.suites.recording import Recording, World, record
 from experiments.tables.table import Table, cell
 
@@ -27,9 +28,9 @@ class Attempt(NamedTuple):
     recording: Recording
 
     @property
-    def entropy(self) -> tuple[int, int, int]:
+    def entropy(self) -> tuple[int, int, int, int]:
         """What the random stream of the episode was made from."""
-        return self.seed, self.task, self.number
+        return self.seed, RECORDING, self.task, self.number
 
     @property
     def solved_after(self) -> int | None:
@@ -51,7 +52,7 @@ def attempts(world: World, task: int, episodes: int, seed: int) -> Iterator[Atte
     """
     episode = world.episode()
     for number in range(episodes):
-        rng = np.random.default_rng([seed, task, number])
+        rng = np.random.default_rng([seed, RECORDING, task, number])
         yield Attempt(task, number, seed, record(world, episode, task, rng))
 
 

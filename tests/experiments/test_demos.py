@@ -11,6 +11,7 @@ from rich.console import Console
 
 from amf_jax import errors
 from experiments import demos
+from experiments.builders import base
 from experiments.demos import collect, robomimic
 from experiments.demos.__main__ import main
 from tests.experiments.cart_world import WORLD
@@ -19,7 +20,8 @@ from tests.experiments.demonstration_files import hand_made
 # To the left: from 0 the cart is at -1 after 4 actions; from 1 six end at -0.5.
 LEFT = 1
 STARTS = [
-    int(np.random.default_rng([0, LEFT, number]).integers(2)) for number in range(8)
+    int(np.random.default_rng([0, base.RECORDING, LEFT, number]).integers(2))
+    for number in range(8)
 ]
 SOLVED = [number for number, start in enumerate(STARTS) if start == 0]
 FAILED = [number for number, start in enumerate(STARTS) if start == 1]
@@ -49,7 +51,7 @@ def test_an_attempt_depends_on_seed_task_and_number_alone(tried):
     assert SOLVED and FAILED  # the tests below need both
     starts = [attempt.recording.observations[0, 0] for attempt in tried]
     np.testing.assert_array_equal(starts, STARTS)
-    assert tried[3].entropy == (0, LEFT, 3)
+    assert tried[3].entropy == (0, base.RECORDING, LEFT, 3)
 
 
 def test_the_summary_counts_failures_and_says_when_the_task_was_solved(tried):
@@ -100,7 +102,7 @@ def test_a_file_has_what_robomimic_looks_for(tmp_path, tried):
         demo = file["data/demo_0"]
         assert demo.attrs["num_samples"] == 6
         assert demo.attrs["success"] and not file["data/demo_1"].attrs["success"]
-        assert demo.attrs["seed"].tolist() == [0, LEFT, SOLVED[0]]
+        assert demo.attrs["seed"].tolist() == [0, base.RECORDING, LEFT, SOLVED[0]]
         assert demo.attrs["task"] == "to the left"
         assert demo.attrs["prompt"] == "push the cart left"
         np.testing.assert_array_equal(demo["actions"], -np.ones((6, 1)))
@@ -232,7 +234,11 @@ def test_the_command_keeps_failures_on_request(cart, tmp_path):
 
 
 def test_a_task_that_is_never_solved_gets_no_file(cart, tmp_path, capsys):
-    seed = next(s for s in range(99) if np.random.default_rng([s, LEFT, 0]).integers(2))
+    seed = next(
+        s
+        for s in range(99)
+        if np.random.default_rng([s, base.RECORDING, LEFT, 0]).integers(2)
+    )
     status, text = run(
         "--task=to_the_left", "--episodes=1", f"--seed={seed}", f"--output={tmp_path}"
     )
