@@ -17,6 +17,7 @@ from experiments.builders import (
     gaussian_process_program,
     neural,
 )
+from experiments.configs import fields
 from experiments.suites.base import Act, Suite
 
 
@@ -43,8 +44,8 @@ SUITES: Mapping[str, Entry] = {
     "kitchen": Entry(neural.kitchen, neural.check),
 }
 
-#: The smallest value of what is counted.
-_LEAST = {"rounds": 1, "demos_per_round": 1, "batch": 1, "attempts": 0, "seed": 0}
+#: The largest budget: buffers have room for all of it from the beginning.
+_MOST_DEMONSTRATIONS = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,12 +70,14 @@ def check(config: ConfigDict) -> None:
     """
     if config.suite not in SUITES:
         raise errors.UnknownNameError("suite", config.suite, SUITES)
+    fields.check(config, fields.RUN)
     method = methods.get(config.method)
-    for field, least in _LEAST.items():
-        if config[field] < least:
-            raise errors.InvalidArgumentError(
-                f"{field} must be at least {least}, got {config[field]}"
-            )
+    budget = config.rounds * config.batch * config.demos_per_round
+    if budget > _MOST_DEMONSTRATIONS:
+        raise errors.InvalidArgumentError(
+            f"rounds × batch × demos_per_round must be at most {_MOST_DEMONSTRATIONS},"
+            f" got {budget}"
+        )
     SUITES[config.suite].check(config, method)
 
 

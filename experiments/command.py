@@ -1,12 +1,59 @@
-"""What the commands that look at results share: how they say what went wrong."""
+"""What the commands share: how they start, and how they say what went wrong."""
 
 import argparse
+import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from rich.console import Console
 
 from amf_jax.errors import AmfError, InvalidArgumentError, UnknownNameError
 from experiments.runs import ResultsWarning
+
+
+def start(main: Callable[[], int]) -> NoReturn:
+    """Makes a command of `main`, whose result is the exit status.
+
+    Ctrl-C ends it with status 130, and a reader that has left, as `head` does, with
+    141, both without a word. A character that the output cannot encode becomes a
+    question mark.
+    """
+    if callable(signal.getsignal(signal.SIGINT)):  # it is not ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    replace_unprintable()
+    try:
+        try:
+            status = main()
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        status = 128 + signal.SIGINT
+    except BrokenPipeError:
+        # What is still buffered has nowhere to go either when Python flushes it.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        status = 128 + signal.SIGPIPE
+    sys.exit(status)
+
+
+def replace_unprintable() -> None:
+    """Lets standard output replace what its encoding lacks: it is only shown."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # for `start`; rich would exit with status 1
+
+
+def console() -> Console:
+    """A console on standard output, for a command that `start` has started."""
+    return _Console()
 
 
 def run(

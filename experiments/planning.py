@@ -3,7 +3,8 @@
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,13 +12,22 @@ from ml_collections import ConfigDict
 
 from amf_jax import errors
 from experiments import build, methods, progress, reading, results, worker
-from experiments.configs import loading, sweeps
+from experiments.configs import fields, loading, sweeps
 
 #: Results the project vouches for; they tell how long a round takes on a fresh clone.
 EVIDENCE = Path(__file__).parents[1] / "evidence"
 
 #: Result files read to measure the time of a round.
 _TIMED_FILES = 20
+
+#: Fields of a run that a sweep decides, and where.
+_PLANNED = {
+    "seed": "--config.seeds=<how many>",
+    "method": "--config.methods=<method>,…",
+    "suite": "--config.cells=<suite>:<setting>,…",
+    "setting": "--config.cells=<suite>:<setting>,…",
+    "results_dir": "--config.results_dir=<folder>",
+}
 
 
 class Planned(NamedTuple):
@@ -34,22 +44,28 @@ class Planned(NamedTuple):
     finished: bool
 
 
-def plan(sweep: ConfigDict) -> list[Planned]:
+def plan(sweep: ConfigDict, plugins: Sequence[str] = ()) -> list[Planned]:
     """All cells of a sweep, finished or not.
 
     Seeds are outermost: an interrupted sweep then holds a few seeds of everything
     instead of all seeds of one method.
 
+    Args:
+      sweep: its config.
+      plugins: modules that every cell needs.
+
     Raises:
       AmfError: a cell cannot be configured or contradicts itself, two cells would write
         the same file, or a file was written by another config.
     """
-    if sweep.seeds < 1 or sweep.workers < 0:
-        raise errors.InvalidArgumentError(
-            "seeds must be at least 1 and workers at least 0 (one per core), got"
-            f" seeds={sweep.seeds} and workers={sweep.workers}"
-        )
-    overrides = dict(_flatten(sweep.overrides))
+    fields.check(sweep, fields.SWEEP)
+    overrides = fields.flat(sweep.overrides)
+    for field in overrides:
+        if field in _PLANNED:
+            raise errors.InvalidArgumentError(
+                f"overrides.{field} cannot be set, since runs of a sweep differ in it"
+                f" or share it; use {_PLANNED[field]}"
+            )
     pairs = _pairs(sweep)
     planned: dict[Path, Planned] = {}
     for seed, (spec, method) in itertools.product(range(sweep.seeds), pairs):
@@ -57,7 +73,11 @@ def plan(sweep: ConfigDict) -> list[Planned]:
         if seed == 0:  # the others differ in nothing that matters here
             build.check(config)
         path = results.path(
-            config.results_dir, config.suite, config.setting, method, seed
+            config.results_dir,
+            config.suite,
+            config.setting,
+            config.method,
+            config.seed,
         )
         if path in planned:
             raise errors.InvalidArgumentError(
@@ -69,7 +89,7 @@ def plan(sweep: ConfigDict) -> list[Planned]:
         )
         run = reading.read(path) if path.exists() else None
         planned[path] = Planned(
-            worker.Cell(config, path, path.with_suffix(".log")),
+            worker.Cell(config, path, path.with_suffix(".log"), tuple(plugins)),
             len(run.records) if run else 0,
             run is not None and reading.is_complete(run, config.rounds),
         )
@@ -78,27 +98,26 @@ def plan(sweep: ConfigDict) -> list[Planned]:
             "cells and methods must each name at least one; for example"
             " --config.cells=metaworld:8-8-0-0 --config.methods=amf,uniform"
         )
+    counts = {entry.cell.config.threads for entry in planned.values()}
+    if len(counts) > 1:
+        raise errors.InvalidArgumentError(
+            "threads must be the same for all runs of a sweep, got"
+            f" {', '.join(map(str, sorted(counts)))}; use --config.overrides.threads"
+        )
     return list(planned.values())
 
 
 def _pairs(sweep: ConfigDict) -> list[tuple[str, str]]:
     """What is run with every seed: cells × methods, then what the sweep includes."""
-    names = [name for entry in sweep.methods for name in entry.split(",")]
-    for name in names:
+    for name in sweep.methods:
         methods.get(name)
-    pairs = list(itertools.product(sweep.cells, names))
+    # A comma stands between cells, and between a cell and its options.
+    cells = re.split(r",(?=[^,]*:)", ",".join(sweep.cells)) if sweep.cells else []
+    pairs = list(itertools.product(cells, sweep.methods))
     for name in sweep.includes:
         included = _pairs(sweeps.get_config(name))
         pairs += [pair for pair in included if pair not in pairs]
     return pairs
-
-
-def _flatten(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in config.items():
-        if isinstance(value, ConfigDict):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def _config(
@@ -176,7 +195,8 @@ def seconds_per_round(
 
 
 def _seconds(record: dict[str, Any]) -> float:
-    return sum(value or 0.0 for value in record["seconds"].values())
+    seconds = record.get("seconds")
+    return sum(value or 0.0 for value in seconds.values()) if seconds else 0.0
 
 
 def describe(entry: Planned) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from experiments import threads
 from experiments.launchers import (
     POLL_SECONDS,
     Attempt,
@@ -28,7 +29,6 @@ from experiments.launchers import (
 from experiments.worker import (
     CELLS_PER_PROCESS,
     Cell,
-    available_cores,
     environment,
     split_cores,
     work,
@@ -45,6 +45,16 @@ class _Worker:
     taken: int = 0
 
 
+def check(cells: Sequence[Cell]) -> None:
+    """Refuses cells that want more threads than there are cores.
+
+    Raises:
+      InvalidArgumentError: naming both numbers.
+    """
+    for cell in cells[:1]:  # the others want as many
+        threads.check(cell.config.threads)
+
+
 def run(
     run_cell: Callable[[ConfigDict], object],
     cells: Sequence[Cell],
@@ -58,7 +68,11 @@ def run(
       LauncherError: a worker died before it could take a cell.
     """
     queue = CellQueue(cells, observer)
-    idle_cores = split_cores(available_cores(), min(workers, len(cells)) or 1)
+    if not queue:
+        return queue.outcome
+    count = cells[0].config.threads  # of all of them
+    idle_cores = split_cores(threads.available_cores(), min(workers, len(cells)), count)
+    settings = environment(count, cache)
     active: list[_Worker] = []
     with count_interrupts() as interrupts:
         try:
@@ -69,7 +83,7 @@ def run(
                 if len(interrupts) > 1:
                     break
                 while idle_cores and len(active) < len(queue) + _busy(active):
-                    active.append(_start(run_cell, idle_cores.pop(0), cache))
+                    active.append(_start(run_cell, idle_cores.pop(0), settings))
                 for worker in _readable(active):
                     if not _receive(worker, queue):
                         active.remove(worker)
@@ -137,14 +151,16 @@ def _interrupt(active: Sequence[_Worker]) -> None:
 
 
 def _start(
-    run_cell: Callable[[ConfigDict], object], cores: list[int], cache: Path
+    run_cell: Callable[[ConfigDict], object],
+    cores: list[int],
+    settings: dict[str, str],
 ) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=work, args=(run_cell, theirs, cores), daemon=True)
     # A fresh interpreter inherits the block: it must not see a Ctrl-C meant for the
     # parent before it has left the parent's process group.
-    with _environment(environment(len(cores), cache)):
+    with _environment(settings):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()

@@ -185,9 +185,17 @@ class RunDisplay:
         return run_table(self._progress, self._clock())
 
 
+def can_animate(console: Console) -> bool:
+    """Whether what is shown can be drawn over: on a terminal that moves its cursor.
+
+    Where colours are forced, a console takes a file for a terminal.
+    """
+    return console.file.isatty() and not console.is_dumb_terminal
+
+
 def live(console: Console, render: Callable[[], RenderableType]) -> Live | None:
-    """A live display, or None where the output is not a terminal."""
-    if not console.is_terminal:
+    """A live display, or None where nothing can be drawn over."""
+    if not can_animate(console):
         return None
     return Live(get_renderable=render, console=console, refresh_per_second=2)
 

@@ -1,16 +1,18 @@
-"""The launcher `ray`: tasks of a Ray cluster, with one CPU each.
+"""The launcher `ray`: tasks of a Ray cluster, with a CPU for each of their threads.
 
 The cluster is the one of `RAY_ADDRESS`, else the one that `ray start` has started on
-this machine, else a local one for this sweep alone. A cell writes its results file
+this machine, else a local one for this sweep alone, which other machines cannot reach:
+whoever reaches a Ray cluster can run programs on it. A cell writes its results file
 itself, and they are read here to show progress: the nodes must see the same folders
 under the same names.
 """
 
+import contextlib
 import functools
 import os
 import uuid
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -30,6 +32,7 @@ from experiments.worker import Cell
 
 try:
     import ray
+    from ray._private import ray_constants
 except ImportError as error:
     raise errors.MissingDependencyError(
         "the launcher 'ray' needs the package ray; install it:"
@@ -55,9 +58,10 @@ def run(
     # ray.cancel would interrupt a cell several times, and so cut its last round off.
     stop = cache.absolute() / f"stop-{uuid.uuid4().hex}"
     try:
-        _connect(workers, worker.environment(1, cache))
+        count = cells[0].config.threads  # of all of them
+        _connect(workers * count, worker.environment(count, cache))
         with count_interrupts() as interrupts:
-            _run(run_cell, queue, workers, observer, interrupts, stop)
+            _run(run_cell, queue, workers, count, observer, interrupts, stop)
     except KeyboardInterrupt:  # before it was connected
         queue.interrupt()
     finally:
@@ -66,7 +70,7 @@ def run(
     return queue.outcome
 
 
-def _connect(workers: int, environment: dict[str, str]) -> None:
+def _connect(cores: int, environment: dict[str, str]) -> None:
     address = os.environ.get("RAY_ADDRESS", "")
     if address.startswith("ray://"):
         raise LauncherError(
@@ -84,23 +88,40 @@ def _connect(workers: int, environment: dict[str, str]) -> None:
         warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
         try:
             try:
-                init(num_cpus=workers)
+                with _loopback():
+                    init(num_cpus=cores)
             except ValueError:  # a cluster that is there already has its own number
                 init()
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise LauncherError(f"cannot connect to a Ray cluster: {error}") from error
 
 
+@contextlib.contextmanager
+def _loopback() -> Iterator[None]:
+    """Lets a cluster that is started now listen to this machine alone.
+
+    As Ray does where it supports no clusters of several machines. An address that says
+    so is replaced by that of the network.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
 def _run(
     run_cell: Callable[[ConfigDict], object],
     queue: CellQueue,
     workers: int,
+    count: int,
     observer: Observer,
     interrupts: Sequence[int],
     stop: Path,
 ) -> None:
     task = ray.remote(
-        num_cpus=1,
+        num_cpus=count,
         max_calls=worker.CELLS_PER_PROCESS,
         max_retries=0,  # the queue counts the attempts
         num_returns="streaming",

@@ -10,7 +10,7 @@ from amf_jax.errors import ResultsError
 from experiments import schema
 
 #: Fields of a config that are younger than some result files, and what those did.
-LATER_FIELDS: Mapping[str, Any] = {"batch": 1}
+LATER_FIELDS: Mapping[str, Any] = {"batch": 1, "threads": 1}
 
 #: Of a file: more than any run writes, and what it holds still fits into memory.
 MOST_BYTES = 2**30

@@ -1,7 +1,7 @@
 r"""Runs one cell of an experiment: one suite, setting, method and seed.
 
   python -m experiments.run --config=experiments/configs/<suite>.py:<setting>[,option…]
-      [--config.<field>=<value> …]
+      [--config.<field>=<value> …] [--plugin=<module> …]
 
 Examples:
   # The integrator, pre-trained on 6 of its 12 tasks, with active choice.
@@ -14,8 +14,12 @@ Examples:
   # The paper's budgets instead of the fast ones.
   python -m experiments.run --config=experiments/configs/metaworld.py:8-8-0-0,paper
 
-  # All fields of a config, with their values.
+  # All fields of a config: their values, what they mean and what they may be.
   python -m experiments.run --config=experiments/configs/metaworld.py:8-8-0-0 --help
+
+A config file is Python and is executed, also for --help: use none that you would not
+run. So is a plugin, a module that is imported before anything is built and can add
+methods, selectors and suites (docs/extending.md).
 
 Records go to <results_dir>/<suite>/<setting>/<method>/seed<k>.jsonl, one per round.
 Ctrl-C stops after the current round; the same command goes on from there, and leaves a
@@ -24,6 +28,7 @@ interrupted.
 """
 
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -32,15 +37,28 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from amf_jax import errors
-from experiments import cell, methods, progress
+from experiments import build, cell, command, methods, plugins, progress, threads
 from experiments.configs import loading
 
 RunCell = Callable[[ConfigDict, Callable[[progress.Record], None]], Path]
 
 
+def run_alone(config: ConfigDict, on_round: Callable[[progress.Record], None]) -> Path:
+    """Runs a cell in this process, which does nothing else, on the cell's threads.
+
+    Returns:
+      The results file.
+
+    Raises:
+      AmfError: as `cell.run_cell`.
+    """
+    threads.limit(config.threads)
+    return cell.run_cell(config, on_round)
+
+
 def main(
     argv: Sequence[str],
-    run_cell: RunCell = cell.run_cell,
+    run_cell: RunCell = run_alone,
     console: Console | None = None,
 ) -> int:
     """Runs the cell that a command line names.
@@ -53,17 +71,18 @@ def main(
     Returns:
       The exit code.
     """
-    console = console or Console()
-    if loading.asks_for_help(argv):
-        print(
-            loading.help_text(
-                f"{__doc__}\nMethods: {', '.join(methods.METHODS)}\n", argv
-            )
-        )
-        return 0
+    console = console or command.console()
+    flag_values = flags.FlagValues()
+    modules = plugins.define_flag(flag_values)
     try:
-        config = loading.parse(argv, flags.FlagValues(), "run")
-        methods.get(config.method)
+        if loading.asks_for_help(argv):
+            names = textwrap.fill(f"Methods: {', '.join(methods.METHODS)}", 80)
+            print(loading.help_text(f"{__doc__}\n{names}\n", argv))
+            return 0
+        config = loading.parse(argv, flag_values, "run")
+        plugins.load(modules.value)
+        build.check(config)
+        threads.check(config.threads)
     except errors.AmfError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -82,4 +101,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    command.start(lambda: main(sys.argv))

@@ -1,7 +1,8 @@
 r"""Runs a sweep: many cells in parallel processes, here or on a Ray cluster.
 
   python -m experiments.sweep --config=experiments/configs/sweeps.py:<name>
-      [--config.<field>=<value> …] [--launcher=local|ray|vmap] [--dry-run]
+      [--config.<field>=<value> …] [--launcher=local|ray|vmap] [--plugin=<module> …]
+      [--dry-run]
 
 Examples:
   # What would run, and how long it would take.
@@ -34,15 +35,25 @@ integrator has. A setting and method is kept when all of its seeds are through.
 
 The launcher `ray` needs `pip install 'amf_jax[ray]'`. It takes the cluster of
 RAY_ADDRESS, else the one that `ray start` has started on this machine, else it starts a
-local one. All nodes must have this checkout, its Python environment and the results
-folder under the same paths, as on a shared filesystem: every cell writes its results
-itself. `workers` is the number of cells at a time (0: as many as this machine has
-cores), each of which takes one CPU.
+local one, which no other machine can reach. For several machines, start Ray on each
+with `ray start`, in a network that you trust: who reaches a Ray cluster can run
+programs on it. All nodes must have this checkout, its Python environment and the
+results folder under the same paths, as on a shared filesystem: every cell writes its
+results itself. `workers` is the number of cells at a time (0: as this machine has cores
+for), each of which takes a CPU for each of its `threads`.
+
+A cell computes on as many threads as its config says, one by default, whatever else
+runs: resumed or run alone, by whichever launcher of the two that run cells one by one,
+it gives the same records to the bit, on processors of the same kind and with the same
+versions of the packages in the header of its results. `--config.overrides.threads=4`
+is for few large cells on many cores.
+
+Config files, those in --config.cells too, are Python and are executed, also for --help:
+use none that you would not run. So are plugins, modules that every process imports
+first and that can add methods, selectors and suites (docs/extending.md).
 """
 
-import ast
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -55,23 +66,25 @@ from rich.console import Console
 
 from amf_jax import errors
 from experiments import (
-    figures,
+    command,
+    extras,
     launchers,
     planning,
+    plugins,
     progress,
     reading,
     results,
     sweep_progress,
     tables,
+    threads,
     worker,
 )
 from experiments.cell import run_cell
 from experiments.configs import loading, sweeps
 from experiments.runs import ResultsWarning
 
-_OVERRIDE = re.compile(
-    r"--?config\.overrides\.(?P<field>[^=]+)=(?P<value>.*)", re.DOTALL
-)
+#: Imported where there is something to draw: it needs matplotlib.
+_FIGURES = "experiments.figures"
 
 
 def report(
@@ -98,7 +111,8 @@ def report(
         if any(len(by_method) > tables.MAX_COLUMNS for by_method in runs.values()):
             console.print(tables.LEGEND)
         drawn = [
-            figures.draw(name, folder, folder / "figures") for name in sweep.figures
+            extras.load(_FIGURES).draw(name, folder, folder / "figures")
+            for name in sweep.figures
         ]
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         progress.say(console, f"note: {message}")
@@ -122,12 +136,7 @@ def main(
     Returns:
       The exit code.
     """
-    console = console or Console()
-    if loading.asks_for_help(argv):
-        names = [f"  {name}: {entry.about}" for name, entry in sweeps.SWEEPS.items()]
-        about = "\n".join([str(__doc__), "Sweeps:", *names, ""])
-        print(loading.help_text(about, argv))
-        return 0
+    console = console or command.console()
     flag_values = flags.FlagValues()
     dry_run = flags.DEFINE_bool(
         "dry-run", False, "list the cells and stop", flag_values=flag_values
@@ -135,16 +144,22 @@ def main(
     launcher = flags.DEFINE_string(
         "launcher", "local", "where the cells run", flag_values=flag_values
     )
+    modules = plugins.define_flag(flag_values)
     try:
-        sweep = parse(argv, flag_values)
+        if loading.asks_for_help(argv):
+            print(loading.help_text(_about(), argv))
+            return 0
+        sweep = loading.parse(argv, flag_values, "sweep")
+        plugins.load(modules.value)
         launch = launchers.get(launcher.value)
-        planned = planning.plan(sweep)
+        _check_figures(sweep.figures)
+        planned = planning.plan(sweep, modules.value)
         todo = [entry.cell for entry in planned if not entry.finished]
         launchers.check(launcher.value, todo)
     except errors.AmfError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1 if isinstance(error, errors.ResultsError) else 2
-    workers = sweep.workers or len(worker.available_cores())
+    workers = sweep.workers or _cells_at_a_time(planned)
     progress.say(console, f"sweep {sweep.name}: {planning.cost(planned, workers)}")
     if dry_run.value:
         for entry in planned:
@@ -166,35 +181,27 @@ def main(
     return 1 if outcome.failed else 0
 
 
-def parse(argv: Sequence[str], flag_values: flags.FlagValues) -> ConfigDict:
-    """The sweep that a command line names; see `loading.parse`.
+def _about() -> str:
+    names = [f"  {name}: {entry.about}" for name, entry in sweeps.SWEEPS.items()]
+    return "\n".join([str(__doc__), "Sweeps:", *names, ""])
 
-    `overrides` has no fields before it is set, so `--config.overrides.<field>=…` is
-    read here. What it may hold is seen when the cells are configured.
+
+def _check_figures(names: Sequence[str]) -> None:
+    """Refuses figures that could not be drawn at the end.
+
+    Raises:
+      MissingDependencyError: matplotlib is not installed.
+      UnknownNameError: there is no such figure; names the nearest one.
     """
-    rest: list[str] = []
-    overrides: dict[str, Any] = {}
-    for argument in argv:
-        if match := _OVERRIDE.fullmatch(argument):
-            *outer, name = match["field"].split(".")
-            target = overrides
-            for part in outer:
-                target = target.setdefault(part, {})
-            target[name] = _value(match["value"])
-        else:
-            rest.append(argument)
-    sweep = loading.parse(rest, flag_values, "sweep")
-    with sweep.unlocked():
-        sweep.overrides.update(ConfigDict(overrides))
-    return sweep
+    known = extras.load(_FIGURES).FIGURES if names else {}
+    for name in names:
+        if name not in known:
+            raise errors.UnknownNameError("figure", name, known)
 
 
-def _value(text: str) -> object:
-    """A value as on the command line: a Python literal, true, false, or a string."""
-    try:
-        return ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
-    except (SyntaxError, ValueError):
-        return text
+def _cells_at_a_time(planned: Sequence[planning.Planned]) -> int:
+    """How many cells the cores of this machine have threads for."""
+    return max(len(threads.available_cores()) // planned[0].cell.config.threads, 1)
 
 
 def _run(
@@ -226,4 +233,4 @@ def _cache_folder() -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    command.start(lambda: main(sys.argv))

@@ -21,11 +21,12 @@ _NAMED = 5
 
 
 def check(cells: Sequence[Cell]) -> None:
-    """Refuses cells of suites that cannot be traced.
+    """Refuses cells of suites that cannot be traced, and what `local` refuses.
 
     Raises:
       InvalidArgumentError: naming them.
     """
+    pool.check(cells)
     configs = [cell.config for cell in cells]
     refused = [one for one in configs if build.SUITES[one.suite].program is None]
     if not refused:

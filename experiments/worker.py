@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
+from experiments import command, plugins, threads
+
 #: A process grows by about 10 MB with every cell that it runs, since what was compiled
 #: for one is kept; after so many cells another takes its place.
 CELLS_PER_PROCESS = 32
@@ -25,51 +27,55 @@ _WATCH_SECONDS = 0.2
 
 
 class Cell(NamedTuple):
-    """One run: its resolved config, its results file and the log of a failure."""
+    """One run.
+
+    Attributes:
+      config: the resolved one.
+      results: its file.
+      log: of a failure.
+      plugins: modules to import first.
+    """
 
     config: ConfigDict
     results: Path
     log: Path
+    plugins: tuple[str, ...] = ()
 
 
-def available_cores() -> list[int]:
-    """The cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
-def split_cores(cores: Sequence[int], workers: int) -> list[list[int]]:
-    """Each worker's share of the cores; shared only if there are too few.
+def split_cores(
+    cores: Sequence[int], workers: int, threads: int = 1
+) -> list[list[int]]:
+    """Each worker's share of the cores, at least `threads`; shared if too few.
 
     >>> split_cores([0, 1, 2, 3], 2)
     [[0, 1], [2, 3]]
     >>> split_cores([0, 1], 3)
     [[0], [1], [0]]
+    >>> split_cores([0, 1, 2, 3], 3, threads=2)
+    [[0, 1], [2, 3], [0, 1]]
     """
-    if workers > len(cores):
-        return [[cores[index % len(cores)]] for index in range(workers)]
+    if workers * threads > len(cores):
+        wrapped = itertools.cycle(cores)
+        return [list(itertools.islice(wrapped, threads)) for _ in range(workers)]
     bounds = [index * len(cores) // workers for index in range(workers + 1)]
     return [list(cores[start:end]) for start, end in itertools.pairwise(bounds)]
 
 
-def environment(cores: int, cache: Path) -> dict[str, str]:
+def environment(count: int, cache: Path) -> dict[str, str]:
     """Settings that must stand before JAX and BLAS are loaded.
 
-    Several processes with a thread per core each would fight for the cores.
+    Args:
+      count: threads of each cell. What is compiled depends on it, so each has a cache
+        of its own.
+      cache: folder of what is compiled.
     """
-    xla_flags = os.environ.get("XLA_FLAGS", "")
-    if cores == 1:
-        xla_flags += " --xla_cpu_multi_thread_eigen=false"
     defaults = {
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_COMPILATION_CACHE_DIR": str(cache / f"threads{count}"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     }
     return {
-        "OMP_NUM_THREADS": str(cores),
-        "OPENBLAS_NUM_THREADS": str(cores),
-        "XLA_FLAGS": xla_flags.strip(),
+        **threads.environment(count),
         **{name: os.environ.get(name, value) for name, value in defaults.items()},
     }
 
@@ -96,7 +102,7 @@ def work(
 def work_on(
     run_cell: Callable[[ConfigDict], object], cell: Cell, folder: str, stop: Path
 ) -> Iterator[tuple[str, str]]:
-    """One cell in a process of somebody else's, on one core.
+    """One cell in a process of somebody else's.
 
     Args:
       run_cell: runs the cell's config.
@@ -106,8 +112,12 @@ def work_on(
 
     Yields:
       `started` and "", then what `attempt` returns, or `interrupted` and "".
+
+    Raises:
+      InvalidArgumentError: this machine has fewer cores than the cell has threads.
     """
     os.chdir(folder)
+    threads.check(cell.config.threads)
     yield "started", ""
     try:
         with _interrupted_by(stop):
@@ -169,7 +179,9 @@ def attempt(run_cell: Callable[[ConfigDict], object], cell: Cell) -> tuple[str, 
     kind, message = "interrupted", ""
     try:
         with _output_to(cell.log):
+            command.replace_unprintable()
             try:
+                plugins.load(cell.plugins)
                 run_cell(cell.config)
                 kind = "finished"
             except Exception as error:

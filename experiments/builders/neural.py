@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from amf_jax import embeddings, errors, finetune, learners, selectors
+from amf_jax import embeddings, finetune, learners, selectors
 from amf_jax.policies import mlp
 from amf_jax.policies.base import Policy
 from amf_jax.selectors import Selector
@@ -12,6 +12,9 @@ from experiments.builders import base, forgetting
 from experiments.builders.base import Parts
 from experiments.methods import Method
 from experiments.suites.base import Suite
+
+#: Learning rate over a training, by the name in `training.schedule`.
+SCHEDULES = {"cosine": finetune.cosine, "constant": finetune.constant}
 
 
 def metaworld(config: ConfigDict, method: Method) -> Parts:
@@ -140,8 +143,5 @@ def _embedding_policy(config: ConfigDict, method: Method) -> str:
 
 
 def _training(training: ConfigDict, steps: int) -> learners.Training:
-    schedules = {"cosine": finetune.cosine, "constant": finetune.constant}
-    if training.schedule not in schedules:
-        raise errors.UnknownNameError("training.schedule", training.schedule, schedules)
-    schedule = schedules[training.schedule](training.learning_rate)
+    schedule = SCHEDULES[training.schedule](training.learning_rate)
     return learners.Training(steps, schedule, training.batch_size)

@@ -20,6 +20,7 @@ def base(suite: str, setting: str, preset: str) -> ml_collections.ConfigDict:
     config.preset = preset
     config.method = "amf"
     config.seed = 0
+    config.threads = 1
     config.batch = 1  # tasks chosen per round
     config.results_dir = "results"
     return config
@@ -128,7 +129,7 @@ def selection(**defaults) -> ml_collections.ConfigDict:
             weights=placeholder(str),
             condition_on_history=placeholder(bool),
             embedding_policy=placeholder(str),
-            likelihood_clip=None,
+            likelihood_clip=placeholder(tuple),
             trajectory_samples=placeholder(int),
         )
     )

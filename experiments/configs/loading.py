@@ -3,16 +3,24 @@
 import ast
 import functools
 import importlib.util
+import io
 import re
+import shutil
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, ModuleType
+from typing import Any
 
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
+from ml_collections.config_flags import config_path
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
-from amf_jax import errors
+from amf_jax import errors, files
+from experiments.configs import fields
 
 _FOLDER = Path(__file__).parent
 #: Fields of a run that go with its setting.
@@ -24,7 +32,19 @@ _SETTING_FIELDS = (
     "demonstrated_tasks",
     "task_names",
 )
-_OVERRIDE = re.compile(r"--?(?:no)?config\.(?P<field>[^=]+)(?:=.*)?", re.DOTALL)
+_OVERRIDE = re.compile(
+    r"--?(?P<no>no)?config\.(?P<field>[^=]+)(?:=(?P<text>.*))?", re.DOTALL
+)
+#: Fields of a sweep that stand for fields of its runs.
+_OVERRIDES = "overrides."
+#: By a field's type; all others are Python literals.
+_PARSERS: Mapping[type, flags.ArgumentParser] = {
+    int: flags.IntegerParser(),
+    float: flags.FloatParser(),
+    bool: flags.BooleanParser(),
+    str: flags.ArgumentParser(),
+}
+_WIDEST_HELP = 100
 
 
 def config_files() -> dict[str, Path]:
@@ -32,13 +52,13 @@ def config_files() -> dict[str, Path]:
     return {
         path.stem: path
         for path in sorted(_FOLDER.glob("*.py"))
-        if re.search(r"^def get_config\(", path.read_text(), re.MULTILINE)
+        if re.search(r"^def get_config\(", files.read_text(path), re.MULTILINE)
     }
 
 
 def describe(path: Path) -> str:
     """The docstring of a config file, without running the file."""
-    return ast.get_docstring(ast.parse(path.read_text())) or ""
+    return ast.get_docstring(ast.parse(files.read_text(path))) or ""
 
 
 def load(
@@ -63,8 +83,23 @@ def load(
         )
     config = module.get_config(string)
     config.lock()
+    override(config, overrides)
+    return config
+
+
+def override(config: ConfigDict, values: Mapping[str, object]) -> None:
+    """Replaces fields of a config, nested ones as `outer.inner`.
+
+    Raises:
+      UnknownNameError: for a field that there is not; names the nearest one.
+      InvalidArgumentError: a value does not have its field's type, or is that of a
+        field that goes with the setting.
+    """
     derived = _derived(config)
-    for field, value in overrides.items():
+    for field, value in values.items():
+        if field.startswith(_OVERRIDES) and "overrides" in config:
+            _set_nested(config.overrides, field.removeprefix(_OVERRIDES), value)
+            continue
         check_field(config, field)
         try:
             config.update_from_flattened_dict({field: value})
@@ -73,7 +108,20 @@ def load(
                 f"config field {field!r} cannot be {value!r}: {error}"
             ) from error
     _check_derived(config, derived)
-    return config
+    if isinstance(config.results_dir, str):
+        folder = files.local_path("results_dir", config.results_dir)
+        config.results_dir = str(folder)
+
+
+def _set_nested(config: ConfigDict, field: str, value: object) -> None:
+    """Sets a field that there need not be yet."""
+    *outer, name = field.split(".")
+    with config.unlocked():
+        for part in outer:
+            if part not in config:
+                config[part] = ConfigDict()
+            config = config[part]
+        config[name] = value
 
 
 def asks_for_help(argv: Sequence[str]) -> bool:
@@ -91,18 +139,24 @@ def help_text(about: str, argv: Sequence[str]) -> str:
             for path in config_files().values()
         ]
         return "\n".join([about, "Config files:\n", *files])
-    fields = [f"  {name} = {value!r}" for name, value in _fields(load(spec))]
-    return "\n".join([about, f"Fields of {spec}:", *fields])
+    config = load(spec)
+    return "\n".join([about, f"Fields of {spec}:\n", _field_table(config)])
 
 
-def _fields(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Names as on the command line, and values, of all fields and those within them."""
-    for name in config:
-        value = config[name]
-        if isinstance(value, ConfigDict):
-            yield from _fields(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
+def _field_table(config: ConfigDict) -> str:
+    """Fields with their values, meanings and ranges, no wider than the terminal."""
+    known = fields.SWEEP if "cells" in config else fields.RUN
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("field", no_wrap=True)
+    table.add_column("value", max_width=14, overflow="fold")
+    table.add_column("meaning and range")
+    for name, value in fields.flat(config).items():
+        about = f"{known[name].about}\n{known[name].words()}" if name in known else ""
+        table.add_row(escape(name), escape(repr(value)), escape(about))
+    width = min(shutil.get_terminal_size().columns, _WIDEST_HELP)
+    text = io.StringIO()
+    Console(file=text, width=width, color_system=None).print(table)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
 def parse(
@@ -120,21 +174,15 @@ def parse(
     """
     spec, rest = _take_config(argv)
     config = load(spec)
-    derived = _derived(config)
     fitting = "sweep" if "cells" in config else "run"
     if fitting != command:
         raise errors.InvalidArgumentError(
             f"{spec} is for another command: python -m experiments.{fitting}"
         )
-    for argument in rest[1:]:
-        if match := _OVERRIDE.fullmatch(argument):
-            check_field(config, match["field"])
-    config_flags.DEFINE_config_dict(
-        "config", config, flag_values=flag_values, sys_argv=list(rest)
-    )
+    rest, overrides = _take_overrides(config, rest)
     try:
         extra = flag_values(rest)[1:]
-    except (flags.Error, TypeError, ValueError) as error:
+    except flags.Error as error:
         message = " ".join(str(error).split())
         raise errors.InvalidArgumentError(message) from error
     if extra:
@@ -142,9 +190,87 @@ def parse(
             f"unexpected argument {extra[0]!r}; fields are set by"
             " --config.<field>=<value>"
         )
-    config = flag_values["config"].value
-    _check_derived(config, derived)
+    override(config, overrides)
     return config
+
+
+def _take_overrides(
+    config: ConfigDict, argv: Iterable[str]
+) -> tuple[list[str], dict[str, Any]]:
+    """Splits `--config.<field>=<value>`, also in two words, from the other arguments.
+
+    Returns:
+      The others, and values by field. A tuple that is given twice is both together.
+    """
+    rest: list[str] = []
+    values: dict[str, Any] = {}
+    words = iter(argv)
+    for word in words:
+        match = _OVERRIDE.fullmatch(word)
+        if not match:
+            rest.append(word)
+            continue
+        field, text = match["field"], match["text"]
+        kind = _type_of(config, field)
+        if text is None and kind is bool:
+            text = "false" if match["no"] else "true"
+        elif text is None:
+            text = next(words, None)
+        if text is None or (match["no"] and kind is not bool):
+            raise errors.InvalidArgumentError(f"{word} needs a value")
+        try:
+            value = _parsed(text, kind)
+        except (TypeError, ValueError) as error:
+            raise errors.InvalidArgumentError(
+                f"--config.{field}={text}: {error}"
+            ) from error
+        if isinstance(value, dict):
+            values |= _flatten(value, f"{field}.")
+        elif kind is tuple and field in values and value is not None:
+            values[field] += value
+        else:
+            values[field] = value
+    return rest, values
+
+
+def _type_of(config: ConfigDict, field: str) -> type:
+    """The type of a field; `object` below `overrides`, where any field may be."""
+    if field.startswith(_OVERRIDES) and "overrides" in config:
+        return object
+    check_field(config, field)
+    return config_path.get_type(field, config)
+
+
+def _parsed(text: str, kind: type) -> Any:
+    """A value as on the command line: of its field's type, or None."""
+    if text == "None":
+        return None
+    if kind in _PARSERS:
+        return _PARSERS[kind].parse(text)
+    value = _literal(text)
+    if kind is not tuple:
+        return value
+    if isinstance(value, str):  # names, without quotes
+        value = [part.strip() for part in text.split(",") if part]
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _literal(text: str) -> object:
+    """A Python literal, true, false, or a string."""
+    try:
+        return ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
+    except (SyntaxError, ValueError):
+        return text
+
+
+def _flatten(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
 
 
 def check_field(config: ConfigDict, field: str) -> None:

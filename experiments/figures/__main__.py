@@ -1,7 +1,6 @@
 """`python -m experiments.figures <name>`: redraws a figure from results alone."""
 
 import argparse
-import sys
 import warnings
 from collections.abc import Sequence
 
@@ -66,4 +65,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.start(main)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments import command, figures
+from experiments import command, figures, threads
 from experiments.studies import STUDIES, run
 
 
@@ -48,4 +48,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    threads.limit(1)  # as all their configs say
+    command.start(main)

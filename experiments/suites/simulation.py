@@ -1,7 +1,6 @@
 """Suites on a physics simulator: expert demonstrations, and batched evaluation."""
 
 import concurrent.futures
-import os
 from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
@@ -9,6 +8,7 @@ import numpy as np
 
 from amf_jax import errors
 from amf_jax.demonstrations import Demonstrations
+from experiments import threads
 from experiments.suites import base
 from experiments.suites.recording import Episode, Recording, World, record
 
@@ -33,7 +33,7 @@ def make(
       InvalidArgumentError: `num_threads` < 1, or `tasks` not C finite rows.
     """
     if num_threads is None:
-        num_threads = len(os.sched_getaffinity(0))
+        num_threads = len(threads.available_cores())
     if num_threads < 1:
         raise errors.InvalidArgumentError(
             f"num_threads must be at least 1, got {num_threads}"

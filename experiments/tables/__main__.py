@@ -1,7 +1,6 @@
 """`python -m experiments.tables <results_dir>`: ranks the methods of every setting."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from amf_jax.errors import ResultsError
@@ -50,4 +49,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.start(main)

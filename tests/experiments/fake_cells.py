@@ -11,6 +11,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from experiments import threads
+
 ROUNDS = 2
 
 CONFIG_FILE = """
@@ -63,7 +65,7 @@ def run(config: ConfigDict) -> None:
         entry = {
             "seed": config.seed,
             "process": os.getpid(),
-            "cores": sorted(os.sched_getaffinity(0)),
+            "cores": threads.available_cores(),
             "threads": os.environ["OMP_NUM_THREADS"],
         }
         file.write(json.dumps(entry) + "\n")

@@ -83,7 +83,7 @@ from experiments.configs import loading
                 "selection.search.elite_share": 2.0,
             },
             errors.InvalidArgumentError,
-            "elite_share must be in",
+            "selection.search.elite_share must be above 0 and at most 1",
         ),
         (
             "integrator:6",
@@ -99,7 +99,7 @@ from experiments.configs import loading
             "metaworld:8-8-0-0",
             {"demos_per_round": 0},
             errors.InvalidArgumentError,
-            "demos_per_round must be at least 1, got 0",
+            "demos_per_round must be a whole number from 1 to 100000, got 0",
         ),
         ("integrator:6", {"batch": 0}, errors.InvalidArgumentError, "batch"),
         (
@@ -131,7 +131,7 @@ from experiments.configs import loading
             "metaworld:8-8-0-0",
             {"method": "amf_ewc", "forgetting.fisher_samples": 0},
             errors.InvalidArgumentError,
-            "elastic weight consolidation has no data",
+            "forgetting.fisher_samples must be a whole number, at least 1, got 0",
         ),
         (
             "metaworld:8-8-0-0",
@@ -239,7 +239,7 @@ from experiments.configs import loading
             "metaworld:8-8-0-0",
             {"method": "dropout", "selection.dropout_rate": 1.0},
             errors.InvalidArgumentError,
-            "rate",
+            "selection.dropout_rate must be between 0 and 1, both excluded",
         ),
         (
             "metaworld:8-8-0-0",

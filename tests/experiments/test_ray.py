@@ -4,15 +4,19 @@ import io
 import json
 import signal
 import sys
+from pathlib import Path
 from unittest import mock
 
 import pytest
+from ml_collections import ConfigDict
 from rich.console import Console
 
 from amf_jax import errors
 from experiments import launchers, sweep, worker
 from experiments.configs import loading
 from tests.experiments import fake_cells
+
+CELL = worker.Cell(ConfigDict({"threads": 1}), Path("results"), Path("log"))
 
 
 @pytest.fixture
@@ -66,8 +70,10 @@ def test_ctrl_c_lets_the_round_finish_and_starts_nothing_new(ray_pool, tmp_path)
         path = fake_cells.folder(config) / f"seed{seed}.jsonl"
         cells.append(worker.Cell(config, path, path.with_suffix(".log")))
     pressed = []
+    addresses = set()
 
     def press_once():
+        addresses.add(ray_pool.ray.util.get_node_ip_address())
         running = observer.started.called and cells[0].results.exists()
         if running and not pressed:
             pressed.append(True)
@@ -77,6 +83,7 @@ def test_ctrl_c_lets_the_round_finish_and_starts_nothing_new(ray_pool, tmp_path)
     observer.tick.side_effect = press_once
     outcome = ray_pool.run(fake_cells.finish_round, cells, 1, observer, tmp_path)
     assert outcome == launchers.Outcome(interrupted=True)
+    assert addresses == {"127.0.0.1"}  # out of reach for other machines
     observer.started.assert_called_once_with(cells[0])
     observer.stopping.assert_called_once_with()
     observer.failed.assert_not_called()
@@ -108,7 +115,7 @@ def test_ctrl_c_before_there_is_a_cluster_ends_the_sweep(
     ray_pool, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(ray_pool.ray, "init", mock.Mock(side_effect=KeyboardInterrupt))
-    outcome = ray_pool.run(fake_cells.run, [mock.Mock()], 1, mock.Mock(), tmp_path)
+    outcome = ray_pool.run(fake_cells.run, [CELL], 1, mock.Mock(), tmp_path)
     assert outcome == launchers.Outcome(interrupted=True)
 
 
@@ -116,13 +123,13 @@ def test_a_cluster_out_of_reach_is_an_error(ray_pool, tmp_path, monkeypatch):
     init = mock.Mock(side_effect=ConnectionError("Failed to connect to 10.0.0.1:6379"))
     monkeypatch.setattr(ray_pool.ray, "init", init)
     with pytest.raises(launchers.LauncherError, match="Ray cluster: Failed to connect"):
-        ray_pool.run(fake_cells.run, [mock.Mock()], 1, mock.Mock(), tmp_path)
+        ray_pool.run(fake_cells.run, [CELL], 1, mock.Mock(), tmp_path)
 
 
 def test_an_address_for_clients_is_an_error(ray_pool, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "ray://somewhere:10001")
     with pytest.raises(launchers.LauncherError, match="on a node of the cluster"):
-        ray_pool.run(fake_cells.run, [mock.Mock()], 1, mock.Mock(), tmp_path)
+        ray_pool.run(fake_cells.run, [CELL], 1, mock.Mock(), tmp_path)
 
 
 def test_missing_ray_is_an_error_that_says_how_to_install_it(monkeypatch):

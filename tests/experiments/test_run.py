@@ -61,13 +61,13 @@ def test_overrides_reach_the_cell_with_their_types():
         "--config.selection.weights=plain",
         "--config.forgetting.conservatism=1",
         "--config.method",
-        "uniform",
+        "amf_no_prior",
         run_cell=run_cell,
     )
     assert code == 0
     (config,) = seen
     assert config.is_locked
-    assert (config.seed, config.method) == (3, "uniform")
+    assert (config.seed, config.method) == (3, "amf_no_prior")
     assert config.selection.weights == "plain"
     assert config.forgetting.conservatism == 1.0
     assert output.endswith("finished; records are in results/here.jsonl\n")
@@ -125,9 +125,12 @@ def test_help_names_suites_and_methods(capsys):
     assert all(name in text for name in methods.METHODS)
 
 
-def test_help_lists_the_fields_of_a_config(capsys):
+def test_help_tells_value_meaning_and_range_of_each_field(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
     assert _run(METAWORLD, "--help")[0] == 0
-    assert "  rounds = 20\n" in capsys.readouterr().out
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    place = lines.index("rounds 20 rounds, round 0 aside")
+    assert lines[place + 1] == "a whole number from 1 to 100000"
 
 
 def test_command_line_as_a_user_types_it():

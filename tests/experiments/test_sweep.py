@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from experiments import planning, sweep, worker
+from experiments import figures, planning, sweep, threads, worker
 from experiments.configs import loading, sweeps
 from tests.experiments import fake_cells
 
@@ -155,10 +155,10 @@ def test_a_process_is_replaced_before_it_has_grown_too_far(
 
 def test_workers_share_the_cores_without_fighting(run_sweep, diary):
     run_sweep(fake_cells.run, "--config.seeds=6", workers=2)
-    shares = worker.split_cores(worker.available_cores(), 2)
+    shares = worker.split_cores(threads.available_cores(), 2)
     for entry in diary():
         assert entry["cores"] in shares
-        assert entry["threads"] == str(len(entry["cores"]))
+        assert entry["threads"] == "1"
 
 
 def test_ctrl_c_lets_the_round_finish_and_starts_nothing_new(run_sweep, tmp_path):
@@ -187,7 +187,8 @@ from ml_collections import ConfigDict
 from experiments import pool, worker
 from tests.experiments import fake_cells
 folder = Path(sys.argv[1])
-cell = worker.Cell(ConfigDict({"results_dir": sys.argv[1]}), folder, folder / "log")
+config = ConfigDict({"results_dir": sys.argv[1], "threads": 1})
+cell = worker.Cell(config, folder, folder / "log")
 if __name__ == "__main__":
     pool.run(fake_cells.sleep, [cell], 1, mock.Mock(), folder)
 """
@@ -231,15 +232,34 @@ def test_a_worker_that_cannot_start_is_an_error_not_a_loop(run_sweep, capsys):
     "argument, message",
     [
         ("--config.methods=amf,unifrom", "Did you mean 'uniform'?"),
-        ("--config.seeds=0", "seeds must be at least 1"),
-        ("--config.workers=-1", "workers at least 0"),
+        ("--config.seeds=0", "seeds must be a whole number from 1"),
+        ("--config.seeds=1000000000", "seeds must be a whole number from 1 to 100000"),
+        ("--config.workers=-1", "workers must be a whole number from 0"),
+        ("--config.rounds=0", "rounds must be a whole number from 1"),
         ("--config.overrides={'attemps': 1}", "Did you mean 'attempts'?"),
         ("--config.overrides={'attempts': 'x'}", "'attempts' cannot be 'x'"),
         ("--config.overrides.attemps=1", "Did you mean 'attempts'?"),
         ("--config.overrides.attempts=x", "'attempts' cannot be 'x'"),
         ("--config.overrides.trainer.steps=1", "'trainer.steps'"),
         ("--config.overrides={'preset': 'paper'}", "preset cannot be overridden"),
-        ("--config.overrides.attempts=-1", "attempts must be at least 0, got -1"),
+        ("--config.overrides.attempts=-1", "attempts must be a whole number from 0"),
+        ("--config.overrides.seed=5", "overrides.seed cannot be set"),
+        ("--config.overrides={'seed': 5}", "use --config.seeds=<how many>"),
+        ("--config.overrides.method=uniform", "use --config.methods=<method>,…"),
+        ("--config.overrides.suite=kitchen", "use --config.cells=<suite>:<setting>,…"),
+        ("--config.overrides.setting=4-4-4-4", "overrides.setting cannot be set"),
+        ("--config.overrides.results_dir=x", "use --config.results_dir=<folder>"),
+        ("--config.overrides.threads=0", "threads must be a whole number from 1"),
+        ("--config.overrides.threads=1000", "threads must be at most"),
+        ("--config.overrides.training.batch_size=0", "training.batch_size must be"),
+        (
+            "--config.overrides.training.learning_rate=nan",
+            "'training.learning_rate' can",
+        ),
+        ("--config.results_dir=", "results_dir is empty"),
+        ("--config.results_dir=gs://bucket/run", "got the URL 'gs://bucket/run'"),
+        ("--config.figures=main,figure99", "unknown figure 'figure99'"),
+        ("--config.includes=figure77", "Did you mean 'figure7'?"),
         ("--config.overrides.selection.weights=plane", "Did you mean 'plain'?"),
         ("--config.overrides.training.schedule=cosin", "Did you mean 'cosine'?"),
         ("--config.overrides.forgetting.strength=0.1", "go with 'adaptive_prior'"),
@@ -288,7 +308,7 @@ def test_mistakes_are_one_line_before_anything_runs(
         ),
         (
             ["--config.methods=dropout", "--config.overrides.selection.dropout_rate=1"],
-            "dropout rate must lie between 0 and 1",
+            "selection.dropout_rate must be between 0 and 1, both excluded",
         ),
     ],
 )
@@ -392,7 +412,7 @@ def test_paper_preset_is_an_option_of_every_cell(run_sweep, tmp_path):
 @pytest.mark.parametrize("name", sweeps.SWEEPS)
 def test_named_sweeps_can_be_planned_and_drawn(tmp_path, name, preset):
     config = sweeps.get_config(name)
-    assert set(config.figures) <= set(sweep.figures.FIGURES)
+    assert set(config.figures) <= set(figures.FIGURES)
     config.seeds, config.preset, config.results_dir = 1, preset, str(tmp_path)
     planned = planning.plan(config)
     kinds = [(f"{c.suite}:{c.setting}", c.method) for c in map(_planned, planned)]

@@ -1,0 +1,205 @@
+"""The table of fields: it is complete, and what it refuses nothing else sees."""
+
+import math
+
+import pytest
+from absl import flags
+
+from amf_jax import errors
+from experiments import build
+from experiments.configs import fields, loading, sweeps
+
+CELLS = [
+    f"{name}:{setting}{preset}"
+    for name, setting in (
+        ("integrator", "6"),
+        ("metaworld", "8-8-0-0"),
+        ("kitchen", "8-8-0-0-0"),
+    )
+    for preset in ("", ",paper")
+]
+
+
+def test_every_config_file_is_looked_at():
+    names = {cell.partition(":")[0] for cell in CELLS}
+    assert names | {"sweeps"} == loading.config_files().keys()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_field_of_every_config_is_in_the_table_and_in_its_range(cell):
+    config = loading.load(cell)
+    assert not fields.flat(config).keys() - fields.RUN.keys()
+    fields.check(config, fields.RUN)
+
+
+def test_the_table_has_no_fields_that_no_config_has():
+    used = set()
+    for cell in CELLS:
+        used |= fields.flat(loading.load(cell)).keys()
+    assert used == fields.RUN.keys()
+    assert fields.flat(sweeps.get_config("main")).keys() == fields.SWEEP.keys()
+
+
+@pytest.mark.parametrize("name", sweeps.SWEEPS)
+def test_every_sweep_is_in_its_ranges(name):
+    fields.check(sweeps.get_config(name), fields.SWEEP)
+
+
+@pytest.mark.parametrize("table", [fields.RUN, fields.SWEEP], ids=["run", "sweep"])
+def test_help_has_words_for_every_field(table):
+    for name, field in table.items():
+        assert field.about and field.words(), name
+
+
+NUMBERS = {
+    "training.batch_size": (0, -1),
+    "training.pretraining_steps": (-1,),
+    "training.finetuning_steps": (-1, 2**31),
+    "training.learning_rate": (-1.0, 0.0, math.nan, math.inf),
+    "training.weight_decay": (-1.0, math.inf),
+    "selection.noise_variance": (0.0, -1.0, math.inf, math.nan),
+    "selection.likelihood_std": (0.0, math.inf),
+    "selection.dropout_rate": (0.0, 1.0, -0.1, math.nan),
+    "selection.dropout_passes": (1,),
+    "selection.projection_rank": (0,),
+    "selection.exploration": (-0.1, 1.1),
+    "selection.trajectory_samples": (0, 2**31),
+    "forgetting.conservatism": (-1.0, math.inf, math.nan),
+    "forgetting.learning_rate": (0.0, math.nan),
+    "forgetting.steps": (-1,),
+    "forgetting.fisher_samples": (0,),
+    "forgetting.strength": (-1.0, math.inf),
+    "checkpoint_every": (0, -1),
+    "warm_start_rounds": (-1,),
+    "seed": (-1, 2**32, 7 + 2**32, 2**63),
+    "threads": (0, -1, None),
+    "rounds": (0, -1, 10**9),
+    "batch": (0, 10**9),
+    "demos_per_round": (0,),
+    "attempts": (-1, 10**9),
+}
+PAIRS = ((0, -12), ("ab",), (1, 2, 3), (math.nan, 0.0), (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(field, value) for field, values in NUMBERS.items() for value in values]
+    + [("selection.likelihood_clip", value) for value in PAIRS],
+)
+def test_numbers_out_of_range_are_refused_by_name(field, value):
+    config = loading.load("metaworld:8-8-0-0", {field: value})
+    with pytest.raises(errors.InvalidArgumentError, match=f"^{field} must be .*, "):
+        build.check(config)
+
+
+@pytest.mark.parametrize("field", ["state_lengthscale", "task_lengthscale", "signal"])
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
+def test_hyperparameters_out_of_range_are_refused_by_name(field, value):
+    config = loading.load("integrator:6", {f"policy.{field}": value})
+    with pytest.raises(errors.InvalidArgumentError, match=f"^policy.{field} must be p"):
+        build.check(config)
+
+
+def test_a_budget_that_no_buffer_holds_is_refused():
+    overrides = {"rounds": 1000, "batch": 10, "demos_per_round": 11}
+    with pytest.raises(errors.InvalidArgumentError, match="at most 100000, got 110000"):
+        build.check(loading.load("metaworld:8-8-0-0", overrides))
+
+
+def parsed(cell, *arguments, command="run"):
+    argv = [command, f"--config={cell}", *arguments]
+    return loading.parse(argv, flags.FlagValues(), command)
+
+
+@pytest.mark.parametrize(
+    ("cell", "field"),
+    [
+        (cell, field)
+        for cell in ("integrator:6", "kitchen:8-8-0-0-0")
+        for field in fields.flat(loading.load(cell))
+    ],
+)
+def test_none_is_for_optional_fields_and_refused_for_others(cell, field):
+    optional = fields.RUN[field].words().endswith("or None")
+    try:
+        config = parsed(cell, f"--config.{field}=None")
+        build.check(config)
+        accepted = True
+        assert fields.flat(config)[field] is None
+    except errors.InvalidArgumentError:
+        accepted = False
+    assert accepted == optional
+
+
+@pytest.mark.parametrize("cell", ["integrator:6", "metaworld:8-8-0-0"])
+@pytest.mark.parametrize(
+    ("argument", "field", "value"),
+    [
+        ("--config.selection.likelihood_clip=(-12,0)", "likelihood_clip", (-12, 0)),
+        ("--config.selection.likelihood_clip=-12,0", "likelihood_clip", (-12, 0)),
+        ("--config.selection.likelihood_clip=None", "likelihood_clip", None),
+        ("--config.selection.trajectory_samples=3", "trajectory_samples", 3),
+        ("--config.selection.trajectory_samples=None", "trajectory_samples", None),
+        ("--config.selection.weights=None", "weights", None),
+        (
+            "--config.selection.condition_on_history=false",
+            "condition_on_history",
+            False,
+        ),
+        ("--noconfig.selection.condition_on_history", "condition_on_history", False),
+        ("--config.selection.normalise_kernel", "normalise_kernel", True),
+    ],
+)
+def test_values_are_read_as_their_fields_need_them(cell, argument, field, value):
+    config = parsed(cell, argument)
+    build.check(config)
+    assert config.selection[field] == value
+    assert type(config.selection[field]) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [
+        (["--config.cells=a:1"], ("a:1",)),
+        (["--config.cells=a:1,a:2"], ("a:1", "a:2")),
+        (["--config.cells=a:1, a:2"], ("a:1", "a:2")),
+        (["--config.cells=('a:1','a:2')"], ("a:1", "a:2")),
+        (["--config.cells", "a:1", "--config.cells", "a:2"], ("a:1", "a:2")),
+        (["--config.cells=()"], ()),
+        (["--config.cells="], ()),
+    ],
+)
+def test_names_need_no_quotes(arguments, value):
+    assert parsed("sweeps:main", *arguments, command="sweep").cells == value
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--config.seed", "--config.seed needs a value"),
+        ("--noconfig.seed", "--noconfig.seed needs a value"),
+        ("--config.seed=1.5", "--config.seed=1.5: invalid literal"),
+        ("--config.training=5", "cannot be"),
+        ("--config.selection.normalise_kernel=maybe", "normalise_kernel=maybe: "),
+    ],
+)
+def test_values_that_cannot_be_read_are_refused(argument, message):
+    with pytest.raises(errors.InvalidArgumentError, match=message):
+        parsed("metaworld:8-8-0-0", argument)
+
+
+def test_sections_are_overridden_field_by_field():
+    config = parsed("metaworld:8-8-0-0", "--config.training={'batch_size': 4}")
+    assert config.training.batch_size == 4
+    assert config.training.finetuning_steps == 300
+    with pytest.raises(errors.UnknownNameError, match="'training.batch_size'"):
+        parsed("metaworld:8-8-0-0", "--config.training={'batchsize': 4}")
+
+
+def test_results_are_kept_in_folders_of_this_machine(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = parsed("integrator:6", "--config.results_dir=~/runs")
+    assert config.results_dir == f"{tmp_path}/runs"
+    for folder in ("", "gs://bucket/run"):
+        with pytest.raises(errors.InvalidArgumentError, match="^results_dir "):
+            parsed("integrator:6", f"--config.results_dir={folder}")
