@@ -4,9 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-
 from benchmarks.rows import Row
+from experiments import figures
 from experiments.figures import style
 
 #: What grows in each job, for the axis.
@@ -24,11 +23,17 @@ def growth(rows: Sequence[Row], path: Path) -> bool:
 
     Returns:
       Whether there was anything to draw.
+
+    Raises:
+      MissingDependencyError: matplotlib is not installed.
     """
     curves = {job: curve(rows, job) for job in _CURVES}
     curves = {job: points for job, points in curves.items() if points}
     if not curves:
         return False
+    figures.require_matplotlib()
+    import matplotlib
+
     with matplotlib.rc_context(style.RC):
         figure = style.new_figure(3.0 * len(curves), 4.4)
         axes = figure.subplots(2, len(curves), squeeze=False, sharex="col")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from amf_jax import files
 from amf_jax.errors import ResultsError
-from experiments import schema
+from experiments import output, schema
 
 #: Fields of a config that are younger than some result files, and what those did.
 LATER_FIELDS: Mapping[str, Any] = {"batch": 1, "threads": 1}
@@ -111,8 +111,7 @@ def _lines(path: str | os.PathLike[str]) -> list[bytes]:
                 raise OSError(f"it has {size} bytes, more than {MOST_BYTES}")
             return file.read().splitlines() or [b""]
     except OSError as error:
-        reason = error.strerror or error
-        raise ResultsError(f"cannot read {path}: {reason}") from error
+        raise ResultsError(f"cannot read {path}: {output.reason(error)}") from error
 
 
 def is_complete(run: Run, rounds: int) -> bool:

@@ -1,11 +1,16 @@
-"""How things look in every figure and table: a method has one colour everywhere."""
+"""How things look in every figure and table: a method has one colour everywhere.
+
+Tables and lists of figures need no matplotlib, so it is imported where one is drawn.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import matplotlib
-from matplotlib.artist import Artist
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.figure import Figure
 
 Layout = Literal["constrained", "compressed"]
 Dashes = Literal["-", "--", "-.", ":"]
@@ -112,6 +117,8 @@ def method_name(method: str) -> str:
 
 def task_colours(count: int) -> list[str]:
     """Colours for `count` tasks, apart in lightness too."""
+    import matplotlib
+
     colormap = matplotlib.colormaps["viridis"]
     positions = [0.85 * task / max(count - 1, 1) for task in range(count)]
     return [matplotlib.colors.to_hex(colormap(position)) for position in positions]
@@ -119,6 +126,8 @@ def task_colours(count: int) -> list[str]:
 
 def new_figure(width: float, height: float, layout: Layout = "constrained") -> Figure:
     """An empty figure of that size in inches, which no window system ever sees."""
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), dpi=DPI, layout=layout)
 
 

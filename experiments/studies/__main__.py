@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _study(options: argparse.Namespace) -> None:
+    figures.require_matplotlib()  # before hours of work, not after
     folder = Path(options.results_dir)
     for name in STUDIES if options.name == "all" else (options.name,):
         for path in run(name, folder, options.seeds):

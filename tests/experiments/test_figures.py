@@ -1,4 +1,5 @@
 import re
+import sys
 
 import pytest
 from PIL import Image
@@ -9,6 +10,7 @@ from experiments.configs import sweeps
 from experiments.figures import __main__ as command
 from experiments.figures import data
 from experiments.runs import ResultsWarning
+from experiments.studies import __main__ as study_command
 from tests.experiments import figure_results
 from tests.experiments.figure_results import (
     check_curves,
@@ -233,3 +235,13 @@ def test_study_in_several_settings_is_noted(tmp_path):
         ResultsWarning, match="several settings have a study of figure19"
     ):
         figures.make("figure19", tmp_path)
+
+
+def test_without_matplotlib_the_extra_is_named(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    options = [f"--results_dir={folder}", f"--output={tmp_path}"]
+    assert command.main(["figure4_metaworld", *options]) == 1
+    assert "error: figures are drawn with matplotlib" in capsys.readouterr().err
+    assert study_command.main(["all", f"--results_dir={tmp_path}"]) == 1
+    assert "pip install 'amf_jax[experiments]'" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())  # no study was computed in vain

@@ -1,5 +1,7 @@
 import csv
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -260,3 +262,20 @@ def test_command_writes_text_markdown_or_csv(folder, capsys, flag, expected):
 def test_command_without_results_fails(tmp_path, capsys):
     assert main([str(tmp_path)]) == 1
     assert "error: no finished runs in" in capsys.readouterr().err
+
+
+def test_commands_start_without_matplotlib():
+    modules = [
+        f"experiments.{name}"
+        for name in (
+            "tables.__main__",
+            "report.__main__",
+            "figures.__main__",
+            "studies.__main__",
+            "sweep",
+        )
+    ]
+    program = (
+        f"import sys, {', '.join(modules)}; assert 'matplotlib' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
