@@ -330,9 +330,8 @@ def _find(file: str) -> Path:
     known = config_files()
     if file in known:
         return known[file]
-    path = files.local_path("config file", file)
-    if path.is_file() and path.suffix == ".py":
-        return path
+    if Path(file).is_file() and file.endswith(".py"):
+        return Path(file)
     if not file.endswith(".py"):
         raise errors.UnknownNameError("config", file, known)
     names = [_display(path) for path in known.values()]

@@ -1,5 +1,7 @@
 """Figure 20: importance weights between tasks."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -16,7 +18,10 @@ LATER_ROUNDS = (10, 20)
 
 
 def draw(source: Source, suite: Suite) -> Figure:
-    """Importance weights between tasks at the first active round, 10 and 20."""
+    """Importance weights between tasks at the first active round, 10 and 20.
+
+    Rounds with the same numbers share a panel.
+    """
     setting = suite.mismatch[0]
     only_amf = Comparison("importance weights", ("amf",))
     by_method = data.load(source, suite, (setting,), only_amf)[setting]
@@ -26,13 +31,14 @@ def draw(source: Source, suite: Suite) -> Figure:
         raise source.missing(f"{suite.name} {setting} amf with importance weights")
     rounds = sorted({min(active), *active.intersection(LATER_ROUNDS)})
     names = task_names(by_method, setting)
+    panels = _panels(runs, rounds, len(names))
     allocation = suite.setting_title(setting).lower()
     title = f"{suite.title}, AMF: importance weights, {allocation}"
-    figure = style.new_figure(3.5 * len(rounds) + 1.2, 4.6, layout="compressed")
+    width = max(3.5 * len(panels) + 1.2, 6.0)
+    figure = style.new_figure(width, 4.6, layout="compressed")
     figure.suptitle(title)
-    grid = figure.subplots(1, len(rounds), sharey=True, squeeze=False)[0]
-    for axes, number in zip(grid, rounds, strict=True):
-        matrix = mean_matrix(runs, number, len(names))
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (title, matrix) in zip(grid, panels.items(), strict=True):
         axes.set_facecolor(
             style.PRETRAINING_GREY
         )  # shows through where there is no demo
@@ -48,7 +54,7 @@ def draw(source: Source, suite: Suite) -> Figure:
                 fontsize=8,
                 color="white" if known and weight < 0.6 else "black",
             )
-        axes.set_title(f"Round {number}")
+        axes.set_title(title)
         axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
         axes.grid(visible=False)
         axes.set_xlabel("Task demonstrated")
@@ -57,9 +63,34 @@ def draw(source: Source, suite: Suite) -> Figure:
     figure.colorbar(image, ax=grid, label="Mean weight, rows sum to 1", shrink=0.8)
     style.caption(
         figure,
-        f"Mean over {style.seeds(len(runs))} of the weights used to choose that round.",
+        f"Mean over {style.seeds(len(runs))} of the weights used to choose that round."
+        "\nRounds with the same numbers share a panel.",
     )
     return figure
+
+
+def _panels(
+    runs: list[Run], rounds: Sequence[int], tasks: int
+) -> dict[str, np.ndarray]:
+    """Matrices by the rounds that they are of, in words.
+
+    Once the weights tell tasks apart for certain, a matrix says the same every round.
+    """
+    matrices = {number: mean_matrix(runs, number, tasks) for number in rounds}
+    alike: list[list[int]] = []
+    for number, matrix in matrices.items():
+        same = alike and np.allclose(
+            matrix, matrices[alike[-1][0]], rtol=0.0, atol=0.005, equal_nan=True
+        )
+        if same:
+            alike[-1].append(number)
+        else:
+            alike.append([number])
+    titles = [
+        f"Round{'s' * (len(group) > 1)} {', '.join(map(str, group))}" for group in alike
+    ]
+    firsts = [matrices[group[0]] for group in alike]
+    return dict(zip(titles, firsts, strict=True))
 
 
 def _active_rounds(run: Run) -> list[int]:

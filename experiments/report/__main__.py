@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from amf_jax.errors import ResultsError
-from experiments import command
+from experiments import command, output
 from experiments.report.page import page
 from experiments.runs import collect_all
 
@@ -45,17 +45,20 @@ def _update(options: argparse.Namespace) -> None:
         if options.check:
             _compare(options.output, options.output.read_text(encoding="utf-8"), text)
         else:
-            options.output.write_text(text, encoding="utf-8")
+            with output.replacing(options.output) as scratch:
+                scratch.write_text(text, encoding="utf-8")
             print(options.output)
     except OSError as error:
-        raise ResultsError(f"output: {options.output}: {error.strerror}") from error
+        raise ResultsError(
+            f"output: {options.output}: {output.reason(error)}"
+        ) from error
 
 
-def _compare(output: Path, present: str, text: str) -> None:
+def _compare(report: Path, present: str, text: str) -> None:
     difference = difflib.unified_diff(
         present.splitlines(),
         text.splitlines(),
-        str(output),
+        str(report),
         "evidence",
         n=0,
         lineterm="",
@@ -63,7 +66,7 @@ def _compare(output: Path, present: str, text: str) -> None:
     if changed := list(difference):
         shown = "\n".join(changed[:20])
         raise ResultsError(
-            f"{output} is not what the evidence gives; run python -m"
+            f"{report} is not what the evidence gives; run python -m"
             f" experiments.report. The first differences:\n{shown}"
         )
 

@@ -43,7 +43,8 @@ def page(evidence: Evidence, figures_dir: Path) -> str:
             for part in _claim(number, claim, found)
         ),
         "## Reasons and limits",
-        FINDINGS.read_text(encoding="utf-8").strip(),
+        # Their links are relative to where they lie, two folders below the report.
+        FINDINGS.read_text(encoding="utf-8").strip().replace("](../../", "]("),
         "## All methods",
         tables.LEGEND,
         *_leaderboards(evidence),
