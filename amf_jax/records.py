@@ -1,5 +1,6 @@
 """The record of a round: what happened, as values that JSON can hold."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -70,7 +71,9 @@ def round_record(
 
 
 def plain(value: Any, where: str) -> Any:
-    """Turns arrays and scalars, however nested, into what JSON holds; NaN stays.
+    """Turns what is nested of arrays and scalars into what JSON holds.
+
+    NaN and infinity become None: JSON has no such numbers.
 
     Args:
       value: nested mappings and sequences of arrays, scalars, strings and None.
@@ -83,11 +86,13 @@ def plain(value: Any, where: str) -> Any:
       InvalidArgumentError: for a value that JSON cannot hold, naming its field.
 
     Example:
-      >>> plain({"success": np.array([0.5, 1.0]), "task": np.int32(2)}, "record")
-      {'success': [0.5, 1.0], 'task': 2}
+      >>> plain({"success": np.array([0.5, np.nan]), "task": np.int32(2)}, "record")
+      {'success': [0.5, None], 'task': 2}
     """
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | str):
         return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if hasattr(value, "items"):  # ml_collections configs are no Mappings
         return {str(k): plain(v, f"{where}.{k}") for k, v in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

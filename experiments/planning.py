@@ -84,9 +84,7 @@ def plan(sweep: ConfigDict, plugins: Sequence[str] = ()) -> list[Planned]:
                 f"cells: {spec} with {method} would write {path} a second time; keep"
                 " each of the two in a results_dir of its own"
             )
-        results.require_same_config(
-            path, config, dataclasses.asdict(methods.get(method))
-        )
+        results.require_same_run(path, config, dataclasses.asdict(methods.get(method)))
         run = reading.read(path) if path.exists() else None
         planned[path] = Planned(
             worker.Cell(config, path, path.with_suffix(".log"), tuple(plugins)),

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from amf_jax import files
 from amf_jax.errors import ResultsError
+from amf_jax.fingerprint import differences, flatten
 from experiments import output, schema
 
 #: Fields of a config that are younger than some result files, and what those did.
@@ -15,7 +16,6 @@ LATER_FIELDS: Mapping[str, Any] = {"batch": 1, "threads": 1}
 #: Of a file: more than any run writes, and what it holds still fits into memory.
 MOST_BYTES = 2**30
 
-_ABSENT = object()
 _REMEDY = (
     "repair the line, or move the file away: the run then goes on from its checkpoint,"
     " or starts anew without one"
@@ -119,36 +119,9 @@ def is_complete(run: Run, rounds: int) -> bool:
     return [record.get("round") for record in run.records] == list(range(rounds + 1))
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The fields of a config, nested ones as `outer.inner`."""
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields as `flatten`, also those that the file is older than."""
+    """The fields as `fingerprint.flatten`, also those that the file is older than."""
     return {**LATER_FIELDS, **flatten(config)}
-
-
-def differences(
-    first: Mapping[str, Any], second: Mapping[str, Any], ignore: Iterable[str]
-) -> list[str]:
-    """`field: first's value, second's value` of every field that differs."""
-    one, two = flatten(first), flatten(second)
-
-    def show(value: Any) -> str:
-        return "absent" if value is _ABSENT else repr(value)
-
-    return [
-        f"{name}: {show(one.get(name, _ABSENT))}, {show(two.get(name, _ABSENT))}"
-        for name in sorted((one.keys() | two.keys()) - set(ignore))
-        if one.get(name, _ABSENT) != two.get(name, _ABSENT)
-    ]
 
 
 def header_differences(
@@ -162,8 +135,8 @@ def header_differences(
       ignore: fields of the config that may differ.
 
     Returns:
-      As `differences`, of the configs and of what their methods' names stood for. The
-      latter are compared as far as both say it: older files do not.
+      As `fingerprint.differences`, of the configs and of what their methods' names
+      stood for. The latter are compared as far as both say it: older files do not.
     """
     differing = differences(
         complete(first["config"]), complete(second["config"]), ignore

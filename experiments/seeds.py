@@ -1,5 +1,6 @@
 """All seeds of a cell at once: whole experiments in one jitted program."""
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from amf_jax import interrupt, loop
+from amf_jax import interrupt, loop, provenance
 from amf_jax.records import Record, round_record
 from amf_jax.selectors.batch import tasks_of
 from experiments import build, cell, results
@@ -35,11 +36,13 @@ def run_seeds(config: ConfigDict) -> list[Path]:
 
     Raises:
       ResultsError: a folder is not writable, or its file is another config's.
+      RunInUseError: another process is at one of them.
       SelectionError: a selector could not rank its candidates.
     """
     configs = [_of_seed(config, seed) for seed in config.seeds]
-    paths = [cell.claim(one) for one in configs]
-    with interrupt.deferred(print):
+    with contextlib.ExitStack() as stack:
+        paths = [stack.enter_context(cell.claimed(one)) for one in configs]
+        stack.enter_context(interrupt.deferred(print))
         started = time.perf_counter()
         program = build.SUITES[config.suite].program
         assert program is not None  # checked by the launcher
@@ -55,7 +58,8 @@ def run_seeds(config: ConfigDict) -> list[Path]:
             except Exception as error:
                 error.add_note(f"(seed {one.seed})")
                 raise
-            results.write(path, cell.header(one), records)
+            sessions = [provenance.session(first_round=0)]
+            results.write(path, cell.header(one, sessions), records)
     return paths
 
 

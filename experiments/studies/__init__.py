@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from amf_jax import provenance
 from amf_jax.errors import InvalidArgumentError, UnknownNameError
 from experiments import results
 from experiments.configs import loading
@@ -122,7 +123,7 @@ def run(name: str, results_dir: str | Path, seeds: int | None = None) -> list[Pa
         results.require_same_config(path, config_of_seed)
         targets[path] = {
             "config": config_of_seed,
-            "versions": results.versions(),
+            "versions": provenance.versions(),
             "seed": seed,
         }
     runs = []

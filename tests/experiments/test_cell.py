@@ -8,6 +8,7 @@ import sys
 import textwrap
 
 import jax
+import numpy as np
 import pytest
 
 from amf_jax import errors
@@ -30,6 +31,9 @@ def config(folder, method="uniform", **overrides):
 
 def without_seconds(path):
     lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for session in lines[0]["sessions"][1:]:  # of a run that went on
+        assert session | {"first_round": 0} == lines[0]["sessions"][0]
+    del lines[0]["sessions"][1:]
     for line in lines[1:]:
         assert line.pop("seconds").keys() == {"select", "finetune", "evaluate"}
     del lines[0]["config"]["results_dir"]
@@ -94,7 +98,9 @@ def test_the_file_holds_a_header_and_a_record_per_round(active):
     path, _ = active
     assert path.parts[-4:] == ("integrator", "6", "amf", "seed0.jsonl")
     header, *records = without_seconds(path)
-    assert header.keys() == {"config", "versions", "seed", "method"}
+    assert header.keys() == {"config", "versions", "seed", "method", "sessions"}
+    (session,) = header["sessions"]
+    assert (session["first_round"], session["versions"]) == (0, header["versions"])
     assert header["seed"] == 0
     assert header["config"]["selection"]["criterion"] == "entropy"
     assert [record["round"] for record in records] == list(range(ROUNDS + 1))
@@ -161,6 +167,77 @@ def test_a_stopped_run_resumes_also_in_another_place(stopped, finished):
     path = cell.run_cell(config(stopped), lambda record: seen.append(record["round"]))
     assert seen == [3, 4]
     assert without_seconds(path) == without_seconds(finished)
+    sessions = reading.read(path).header["sessions"]
+    assert [session["first_round"] for session in sessions] == [0, 3]
+
+
+def test_a_finished_run_goes_on_with_more_rounds(finished, tmp_path):
+    shorter = shutil.copytree(finished.parents[3], tmp_path / "results")
+    seen = []
+    longer = config(shorter, rounds=ROUNDS + 2)
+    path = cell.run_cell(longer, lambda record: seen.append(record["round"]))
+    assert seen == [5, 6]
+    straight = cell.run_cell(config(tmp_path / "straight", rounds=ROUNDS + 2))
+    header, *records = without_seconds(path)
+    expected_header, *expected = without_seconds(straight)
+    assert header == expected_header
+    assert header["config"]["rounds"] == ROUNDS + 2
+    for record, other in zip(records, expected, strict=True):
+        for name in ("return", "entropy", "task"):
+            if other[name] is not None:
+                np.testing.assert_allclose(record[name], other[name], 1e-4)
+
+    before = path.read_bytes()
+    with pytest.raises(errors.ResultsError, match="a run of 6 rounds.*more, not 4"):
+        cell.run_cell(config(shorter))
+    with pytest.raises(errors.CheckpointError, match="rounds=6, or more"):
+        kept = path.rename(path.with_suffix(".kept"))
+        cell.run_cell(config(shorter))
+    assert kept.read_bytes() == before
+
+
+def test_a_finished_run_without_its_checkpoint_is_not_begun_anew(finished, tmp_path):
+    folder = shutil.copytree(finished.parents[3], tmp_path / "results")
+    path = results_file(folder)
+    shutil.rmtree(path.with_suffix(".checkpoint"))
+    with pytest.raises(errors.ResultsError, match=r"seed0\.checkpoint, from which"):
+        cell.run_cell(config(folder, rounds=ROUNDS + 2))
+    assert path.read_bytes() == finished.read_bytes()
+
+
+def test_a_cell_that_another_process_is_at_is_left_alone(stopped):
+    path = results_file(stopped)
+    script = """
+        import sys, time
+        from experiments import cell
+        from experiments.configs import loading
+
+        config = loading.load("integrator:6", {
+            "results_dir": sys.argv[1], "method": "uniform", "rounds": 4,
+            "checkpoint_every": 1,
+        })
+        with cell.claimed(config):
+            print("claimed", flush=True)
+            time.sleep(600)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), stopped], stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout.readline() == b"claimed\n"
+        before = path.read_bytes()
+        with pytest.raises(errors.RunInUseError, match=f"process {process.pid} on"):
+            cell.run_cell(config(stopped))
+        assert path.read_bytes() == before
+        process.kill()
+        process.wait()
+        cell.run_cell(config(stopped))  # its lock is free
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    names = sorted(file.name for file in path.parent.iterdir())
+    assert names == ["seed0.checkpoint", "seed0.jsonl"]
 
 
 def test_a_crash_between_checkpoint_and_record_loses_neither(
@@ -250,6 +327,17 @@ def test_a_corrupt_checkpoint_is_refused_and_the_records_kept(stopped):
     with pytest.raises(errors.CheckpointError, match=r"seed0\.checkpoint is damaged"):
         cell.run_cell(config(stopped))
     assert results_file(stopped).read_bytes() == before
+
+
+def test_a_damaged_checkpoint_goes_on_from_the_round_before(stopped, finished):
+    latest = results_file(stopped).with_suffix(".checkpoint") / "2"
+    for path in latest.glob("state/**/d/*"):
+        path.write_bytes(path.read_bytes()[:-9])
+    seen = []
+    with pytest.warns(errors.ResumeWarning, match="round 2: its state .*from round 1"):
+        path = cell.run_cell(config(stopped), lambda one: seen.append(one["round"]))
+    assert seen == [2, 3, 4]
+    assert without_seconds(path) == without_seconds(finished)
 
 
 def test_a_folder_that_cannot_be_written_is_refused_first(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import ml_collections
 import numpy as np
 import pytest
 
-from amf_jax.errors import ResultsError
+from amf_jax.errors import InvalidArgumentError, ResultsError
 from experiments import reading, results, runs
 from experiments.reading import Run
 from tests.experiments.result_files import CONFIG, header, place, rounds
@@ -48,12 +48,6 @@ def test_round_trip_keeps_every_digit_and_turns_nan_into_null(tmp_path):
     assert "Infinity" not in text
 
 
-def test_versions_are_those_installed_and_skip_what_is_not(monkeypatch):
-    monkeypatch.setattr(results, "PACKAGES", ("numpy", "surely-not-installed"))
-    assert results.versions().keys() == {"python", "numpy"}
-    assert results.versions()["numpy"] == np.__version__
-
-
 def test_old_file_survives_a_value_that_cannot_be_written(tmp_path):
     path = place(tmp_path, 0)
     results.write(path, header(), rounds(0))
@@ -80,8 +74,36 @@ def test_old_file_survives_a_crash_while_writing(tmp_path, monkeypatch):
     assert reading.read(path).records == rounds(0)
     assert len(runs.collect(tmp_path, "metaworld", "8-8-0-0", "amf")) == 1
 
-    results.write(path, header(), rounds(0, 1))
     assert [file.name for file in path.parent.iterdir()] == ["seed0.jsonl"]
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path):
+    path, other = place(tmp_path, 0), place(tmp_path, 1)
+    for one in (path, other):
+        results.write(one, header(), rounds(0))
+    for name in (".seed0.jsonl.tmp", ".seed0.jsonl.1a2b3c4d.tmp"):
+        path.with_name(name).write_text("half")
+    kept = path.with_name(".seed1.jsonl.1a2b3c4d.tmp")
+    kept.write_text("half, by another run")
+    results.remove_leftovers(path)
+    assert {file.name for file in path.parent.iterdir()} == {
+        "seed0.jsonl",
+        "seed1.jsonl",
+        kept.name,
+    }
+
+
+def test_the_folder_of_results_is_one_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    results.check_writable("~/results")
+    assert (tmp_path / "results").is_dir()
+    home = results.path("~/results", "reach", "8-0", "amf", 0)
+    assert home == tmp_path / "results/reach/8-0/amf/seed0.jsonl"
+    for folder in ("", "gs://bucket/results"):
+        with pytest.raises(InvalidArgumentError, match="results_dir"):
+            results.check_writable(folder)
+        with pytest.raises(InvalidArgumentError, match="results_dir"):
+            results.path(folder, "reach", "8-0", "amf", 0)
 
 
 def test_same_config_in_another_folder_is_accepted(tmp_path):
@@ -100,9 +122,20 @@ def test_another_config_is_refused_naming_the_fields(tmp_path):
     with pytest.raises(ResultsError) as caught:
         results.require_same_config(path, config)
     message = str(caught.value)
-    assert "old: 1, absent; policy.width: 256, 64; rounds: 2, 40" in message
+    assert "old: 1, absent; policy.width: 256, 64; rounds: 2, 40. Use" in message
     assert "seed0.jsonl" in message
     assert "attempts" not in message
+    assert "delete" not in message
+
+
+def test_the_budget_may_grow_but_not_shrink(tmp_path):
+    path, config = place(tmp_path, 0), CONFIG | {"seed": 0}
+    results.write(path, header(), rounds(0))
+    results.require_same_run(path, config | {"rounds": 40})
+    with pytest.raises(ResultsError, match="run of 2 rounds, .* or more, not 1, or"):
+        results.require_same_run(path, config | {"rounds": 1})
+    with pytest.raises(ResultsError, match="attempts: 50, 60"):
+        results.require_same_run(path, config | {"rounds": 40, "attempts": 60})
 
 
 def test_a_method_that_stood_for_something_else_is_refused(tmp_path):
@@ -140,7 +173,7 @@ def test_a_file_older_than_a_field_did_what_was_done_before_it(tmp_path):
 
 def test_the_identity_of_a_run_is_that_of_one_older_than_a_field():
     old = {"seed": 0, "policy": {"width": 64}}
-    here = {**old, "results_dir": "results"}
+    here = {**old, "results_dir": "results", "rounds": 3}
     assert results.identity(here) == results.identity({**here, "batch": 1}) == old
     assert results.identity({**here, "batch": 2}) == {**old, "batch": 2}
 
@@ -170,10 +203,10 @@ def test_folder_below_a_file_is_not_writable(tmp_path):
 
 
 def test_refused_permission_is_not_writable(tmp_path, monkeypatch):
-    def refuse(self):
+    def refuse(**options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.touch", refuse)  # root may write anywhere
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)  # root may write anywhere
     with pytest.raises(ResultsError, match="Permission denied"):
         results.check_writable(tmp_path)
 

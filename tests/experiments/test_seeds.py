@@ -82,8 +82,8 @@ def test_settings_share_a_program(tmp_path):
 def test_a_folder_of_another_config_is_refused_before_anything_runs(tmp_path):
     _, path = jointly(tmp_path, method="uniform")
     written = path.read_bytes()
-    with pytest.raises(errors.ResultsError, match="rounds: 3, 4"):
-        jointly(tmp_path, method="uniform", rounds=4)
+    with pytest.raises(errors.ResultsError, match="demos_per_round: 1, 2"):
+        jointly(tmp_path, method="uniform", demos_per_round=2)
     assert path.read_bytes() == written
 
 
