@@ -199,32 +199,32 @@ FIGURES = {
         _study("search"),
     ),
     "ablation_criterion": Entry(
-        "success by criterion, and areas under the curves",
+        "success by criterion, and differences in area under the curve",
         _by("areas.draw", suite=METAWORLD, comparison=comparisons.CRITERIA),
         _sweep("ablation_criterion"),
     ),
     "ablation_criterion_integrator": Entry(
-        "return and entropy by criterion, and areas",
+        "return and entropy by criterion, and differences in area",
         _by("areas.draw", suite=INTEGRATOR, comparison=comparisons.CRITERIA_GP),
         _sweep("ablation_criterion_integrator"),
     ),
     "ablation_weights": Entry(
-        "success by importance weights, and areas",
+        "success by importance weights, and differences in area",
         _by("areas.draw", suite=METAWORLD, comparison=comparisons.WEIGHTS),
         _sweep("ablation_weights"),
     ),
     "ablation_weights_integrator": Entry(
-        "return and entropy by importance weights, and areas",
+        "return and entropy by importance weights, and differences in area",
         _by("areas.draw", suite=INTEGRATOR, comparison=comparisons.WEIGHTS_GP),
         _sweep("ablation_weights_integrator"),
     ),
     "all_selectors": Entry(
-        "success by selection rule, and areas",
+        "success by selection rule, and differences in area",
         _by("areas.draw", suite=METAWORLD, comparison=comparisons.SELECTORS),
         _sweep("evidence_metaworld"),
     ),
     "all_forgetting": Entry(
-        "success by way not to forget, and areas",
+        "success by way not to forget, and differences in area",
         _by("areas.draw", suite=METAWORLD, comparison=comparisons.FORGETTING),
         _sweep("evidence_metaworld"),
     ),

@@ -1,4 +1,8 @@
-"""Ablations and overviews: curves per setting, and the areas under them as points."""
+"""Ablations and overviews: curves per setting, and differences of the areas under them.
+
+Areas are compared seed by seed, as in the report's verdicts: seeds share pre-training
+and starts, and so most of what makes one run better than another.
+"""
 
 from collections.abc import Sequence
 
@@ -13,7 +17,7 @@ from experiments.figures.suites import Measure, Suite
 
 
 def draw(source: Source, suite: Suite, comparison: Comparison) -> Figure:
-    """Curves of all measures and the areas of the first, per setting.
+    """Curves of all measures and the leads in area of the first, per setting.
 
     Args:
       source: the results.
@@ -33,33 +37,46 @@ def draw(source: Source, suite: Suite, comparison: Comparison) -> Figure:
         column[0].set_title(suite.setting_title(setting))
         for axes, measure in zip(column, suite.measures, strict=False):
             curves.method_curves(axes, runs, measure, source.estimate)
-        area_points(column[-1], runs, methods, main, source.estimate)
+        leads(column[-1], runs, methods, main, source.estimate)
     for axes in grid[:, 1:].flat:
         axes.set_ylabel("")
     for axes in grid[-1, 1:]:
         axes.tick_params(labelleft=False)
     lines = [line for axes in grid[:-1].flat for line in axes.get_lines()]
     style.heading(figure, f"{suite.title}: {comparison.title}", lines)
-    style.caption(figure, data.describe(panels.values(), source.estimate))
+    first = style.method_name(methods[0])
+    style.caption(
+        figure,
+        f"Bottom: area under the curve of {first} minus that of each other method, seed"
+        f" by seed; right of 0, {first} is ahead.\n"
+        f"{data.describe(panels.values(), source.estimate)}",
+    )
     return figure
 
 
-def area_points(
+def leads(
     axes: Axes,
     runs: Runs,
     methods: Sequence[str],
     measure: Measure,
     estimate: Estimate,
 ) -> None:
-    """The area under each method's curve with its interval, methods from top down."""
-    for place, method in enumerate(methods):
-        if method not in runs:
+    """How far the first method leads each other in area, methods from top down."""
+    first, *others = methods
+    axes.axvline(0.0, color="black", linewidth=0.8)
+    for place, method in enumerate(others):
+        if first not in runs or method not in runs:
             continue
         look = style.look(method)
-        area = estimate.area(runs[method], measure.field)
-        axes.plot(area.mean, [place], look.marker, color=look.colour, markersize=6)
-        if area.interval is not None:
-            axes.hlines(place, *area.interval, color=look.colour, linewidth=1.7)
-    axes.set_yticks(range(len(methods)), [style.method_name(m) for m in methods])
-    axes.set_ylim(len(methods) - 0.5, -0.5)
-    axes.set_xlabel(f"Area under the curve, per round\n({measure.label.lower()})")
+        lead = estimate.lead(runs[first], runs[method], measure.field)
+        if lead is None:
+            continue
+        axes.plot(lead.mean, [place], look.marker, color=look.colour, markersize=6)
+        if lead.interval is not None:
+            axes.hlines(place, *lead.interval, color=look.colour, linewidth=1.7)
+    axes.set_yticks(range(len(others)), [style.method_name(m) for m in others])
+    axes.set_ylim(max(len(others), 1) - 0.5, -0.5)
+    axes.set_xlabel(
+        f"Area, {style.method_name(first)} minus the method (same seeds)\n"
+        f"({measure.label.lower()}, per round)"
+    )

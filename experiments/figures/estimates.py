@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments import statistics
 from experiments.reading import Run
-from experiments.runs import per_task, values
+from experiments.runs import matched, per_task, values
 from experiments.statistics import Summary
 
 
@@ -33,11 +33,22 @@ class Estimate(NamedTuple):
             return self.summarise(values(runs, field))
         return self.summarise(per_task(runs, field, len(tasks))[:, :, tasks])
 
-    def area(self, runs: Sequence[Run], field: str) -> Summary:
-        """The area under the curve of that field per round, `[1]`."""
-        by_round = np.moveaxis(values(runs, field), 1, -1)
-        areas = statistics.area_under_curve(by_round)
-        return self.summarise(areas[:, None])
+    def lead(
+        self, first: Sequence[Run], second: Sequence[Run], field: str
+    ) -> Summary | None:
+        """The area under the curve of the first minus that of the second, `[1]`.
+
+        Paired by seed, as the report's verdicts are, and per round; None without a seed
+        that both have.
+        """
+        pair = matched(first, second)
+        if not all(pair):
+            return None
+        ours, theirs = (
+            statistics.area_under_curve(np.moveaxis(values(runs, field), 1, -1))
+            for runs in pair
+        )
+        return self.summarise((ours - theirs)[:, None])
 
 
 def _mean(array: np.ndarray) -> Summary:

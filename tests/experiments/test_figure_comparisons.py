@@ -2,14 +2,13 @@ import matplotlib.colors
 import numpy as np
 import pytest
 
-from experiments import comparisons, figures, methods
+from experiments import comparisons, figures, methods, runs
 from experiments.figures import curves, style
 from experiments.figures.data import NoResultsError
-from experiments.figures.estimates import IQM
+from experiments.figures.estimates import IQM, MEAN
+from experiments.report import scores
 from tests.experiments import figure_results
 from tests.experiments.figure_results import (
-    IQM_OFFSET,
-    MEAN_OFFSET,
     ROUNDS,
     TASK_OFFSETS,
     TASKS,
@@ -41,10 +40,11 @@ def make(monkeypatch):
     return make
 
 
-def area_points(axes):
-    """Areas from the top down."""
-    points = sorted(point.get_xydata()[0][::-1].tolist() for point in axes.get_lines())
-    return [area for _, area in points]
+def leads(axes):
+    """Differences in area from the top down."""
+    _, *points = axes.get_lines()  # behind the line at 0
+    from_top = sorted(point.get_xydata()[0][::-1].tolist() for point in points)
+    return [lead for _, lead in from_top]
 
 
 @pytest.mark.parametrize(
@@ -111,23 +111,50 @@ def test_figure13_needs_a_mixing(tmp_path):
         ("all_forgetting", comparisons.FORGETTING),
     ],
 )
-def test_areas_are_below_their_curves(name, comparison, make, folder):
+def test_areas_are_compared_seed_by_seed(name, comparison, make, folder):
     figure = make(name, folder)
     for axes in figure.axes[:3]:
         check_curves(axes, comparison.methods)
     ordered = [m for m in style.METHODS if m in comparison.methods]
     labels = [text.get_text() for text in figure.axes[3].get_yticklabels()]
-    assert labels == [style.method_name(method) for method in ordered]
-    # of a straight line from round 0 to 20 that rises by .02 a round
-    expected = [MEAN_OFFSET + 0.2 + method_offset(method) for method in ordered]
+    assert labels == [style.method_name(method) for method in ordered[1:]]
+    # AMF's curves and those of the others are parallel
+    expected = [-method_offset(method) for method in ordered[1:]]
     for axes in figure.axes[3:]:
-        np.testing.assert_allclose(area_points(axes), expected)
-        assert len(axes.collections) == len(ordered)  # an interval each
+        np.testing.assert_allclose(leads(axes), expected, atol=1e-12)
+        assert len(axes.collections) == len(ordered) - 1  # an interval each
 
 
-def test_areas_pool_tasks_where_the_curves_do(make, folder):
-    figure = make("ablation_criterion", folder, estimate=IQM)
-    np.testing.assert_allclose(area_points(figure.axes[3])[0], IQM_OFFSET + 0.2)
+def test_intervals_of_areas_are_those_of_the_verdicts(make, tmp_path):
+    rng = np.random.default_rng(0)
+    for method in ("amf", "prior_entropy"):
+        for seed in range(6):
+            records = figure_results.metaworld_records(method, seed)
+            for record in records:
+                record["success"] = rng.uniform(0.0, 0.3, 4) + 0.1 * seed
+                record["mean_success"] = record["success"].mean()
+            save(tmp_path, "metaworld", "8-8-0-0", method, seed, records)
+    figure = make("ablation_criterion", tmp_path)
+    evidence = runs.collect_all(tmp_path)
+    place = ("metaworld", "8-8-0-0")
+    found = scores.compared(evidence, place, "", "amf", "prior_entropy", None)
+    axes = figure.axes[1]
+    np.testing.assert_allclose(leads(axes), [found.summary.mean])
+    (interval,) = axes.collections[0].get_segments()
+    np.testing.assert_allclose(interval[:, 0], found.summary.interval)
+
+
+def test_areas_pool_tasks_where_the_curves_do(make, tmp_path):
+    for seed in range(2):
+        records = figure_results.metaworld_records("amf", seed)
+        save(tmp_path, "metaworld", "8-8-0-0", "amf", seed, records)
+        for record in records:
+            record["success"] = record["success"] - TASK_OFFSETS
+        save(tmp_path, "metaworld", "8-8-0-0", "prior_entropy", seed, records)
+    # of differences 0, 0, .01, .01, .02, .02, .09, .09 all, and the middle four
+    for estimate, expected in ((MEAN, 0.03), (IQM, 0.015)):
+        figure = make("ablation_criterion", tmp_path, estimate=estimate)
+        np.testing.assert_allclose(leads(figure.axes[1]), [expected])
 
 
 def test_ablations_of_the_integrator_show_return_and_entropy(make, folder):
@@ -141,8 +168,8 @@ def test_ablations_of_the_integrator_show_return_and_entropy(make, folder):
         np.testing.assert_allclose(amf, start + 0.1 * np.arange(6))
         amf = line(other, "AMF").get_ydata()
         np.testing.assert_allclose(amf, 0.5 - 0.1 * np.arange(6))
-        # AMF, plain weights, none, uniform
-        np.testing.assert_allclose(area_points(area), [start + 0.25, *3 * [-2.25]])
+        # AMF minus plain weights, none, uniform
+        np.testing.assert_allclose(leads(area), 3 * [0.1 * k])
     assert len(legend_texts(figure)) == 4
 
 
