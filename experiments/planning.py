@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -85,7 +86,7 @@ def plan(sweep: ConfigDict, plugins: Sequence[str] = ()) -> list[Planned]:
                 " each of the two in a results_dir of its own"
             )
         results.require_same_run(path, config, dataclasses.asdict(methods.get(method)))
-        run = reading.read(path) if path.exists() else None
+        run = reading.read(path) if os.path.exists(path) else None
         planned[path] = Planned(
             worker.Cell(config, path, path.with_suffix(".log"), tuple(plugins)),
             len(run.records) if run else 0,

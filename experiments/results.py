@@ -147,7 +147,7 @@ def require_same_config(
     Raises:
       ResultsError: naming the fields that differ and both their values.
     """
-    if Path(path).exists():
+    if os.path.exists(path):
         _compare(path, reading.read(path), config, method, LOCATION_FIELDS)
 
 
@@ -164,7 +164,7 @@ def require_same_run(
     Raises:
       ResultsError: as `require_same_config`, or the file is of a larger budget.
     """
-    if not Path(path).exists():
+    if not os.path.exists(path):
         return
     run = reading.read(path)
     _compare(path, run, config, method, {*LOCATION_FIELDS, BUDGET})

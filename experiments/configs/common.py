@@ -162,7 +162,7 @@ def allocation(
     suite: str, setting: str, known: Sequence[str], tasks: int
 ) -> tuple[int, ...]:
     """Pre-training demonstrations of each task, from a setting such as 8-8-0-0."""
-    if not re.fullmatch(r"\d+(-\d+)*", setting):
+    if not re.fullmatch("[0-9]{1,5}(-[0-9]{1,5})*", setting):
         raise errors.UnknownNameError(f"{suite} setting", setting, known)
     counts = tuple(int(part) for part in setting.split("-"))
     if len(counts) != tasks or sum(counts) == 0:

@@ -68,6 +68,16 @@ def _other(about: str, kind: type, words: str, *, optional: bool = False) -> Fie
     return Field(about, lambda: words, check)
 
 
+def _texts(about: str, words: str) -> Field:
+    """A tuple of strings."""
+
+    def check(name: str, value: Any) -> None:
+        if not isinstance(value, tuple) or not all(isinstance(v, str) for v in value):
+            raise errors.InvalidArgumentError(f"{name} must be {words}, got {value!r}")
+
+    return Field(about, lambda: words, check)
+
+
 def _check_path(name: str, value: Any) -> None:
     if not isinstance(value, str):
         raise errors.InvalidArgumentError(f"{name} must be a path, got {value!r}")
@@ -214,9 +224,9 @@ RUN: Mapping[str, Field] = {
 #: Fields of a sweep's config.
 SWEEP: Mapping[str, Field] = {
     "name": _other("of the sweep", str, "as in --config"),
-    "cells": _other("what to run", tuple, "<suite>:<setting>[,preset], …"),
-    "methods": _other("run on every cell", tuple, "methods, see run --help"),
-    "includes": _other("further sweeps, with the same seeds", tuple, "sweeps, below"),
+    "cells": _texts("what to run", "<suite>:<setting>[,preset], …"),
+    "methods": _texts("run on every cell", "methods, see run --help"),
+    "includes": _texts("further sweeps, with the same seeds", "sweeps, below"),
     "seeds": _number("how many, from 0 on", _up_to(1, _MOST)),
     "preset": _RUN["preset"],
     "rounds": _number(
@@ -226,7 +236,7 @@ SWEEP: Mapping[str, Field] = {
         "further fields of every run: --config.overrides.<field>=…", ConfigDict, "any"
     ),
     "results_dir": _RUN["results_dir"],
-    "figures": _other("drawn at the end", tuple, "figures"),
+    "figures": _texts("drawn at the end", "figures"),
     "workers": _number("runs at a time; 0: as the cores allow", _up_to(0, _MOST)),
 }
 

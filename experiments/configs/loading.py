@@ -4,6 +4,7 @@ import ast
 import functools
 import importlib.util
 import io
+import os
 import re
 import shutil
 import textwrap
@@ -226,7 +227,7 @@ def _take_overrides(
             ) from error
         if isinstance(value, dict):
             values |= _flatten(value, f"{field}.")
-        elif kind is tuple and field in values and value is not None:
+        elif kind is tuple and values.get(field) and value is not None:
             values[field] += value
         else:
             values[field] = value
@@ -330,7 +331,7 @@ def _find(file: str) -> Path:
     known = config_files()
     if file in known:
         return known[file]
-    if Path(file).is_file() and file.endswith(".py"):
+    if os.path.isfile(file) and file.endswith(".py"):
         return Path(file)
     if not file.endswith(".py"):
         raise errors.UnknownNameError("config", file, known)

@@ -1,0 +1,70 @@
+"""Command lines at random: a config that can be built, or an error that says why."""
+
+import functools
+
+import pytest
+from absl import flags
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from amf_jax import errors
+from experiments import build, planning
+from experiments.configs import fields, loading
+
+SPECS = {
+    "run": ["integrator:6", "metaworld:8-8-0-0", "kitchen:3-3-3-3-3,paper"],
+    "sweep": ["sweeps:main", "sweeps:figure18"],
+}
+TEXTS = st.sampled_from(
+    ["", "None", "true", "false", "0", "1", "2", "-1", "0.5", "-0.0", "1e-30", "1e30"]
+    + ["nan", "-inf", "1e999", "9" * 5000, "2147483648", "amf", "uniform", "a", "é"]
+    + ["1,2", "(0, -1)", "[]", "[1, 2", "(" * 3000, "[" * 500 + "]" * 500, "x" * 5000]
+    + ["{'a': 1}", "{}", "'", "\0", "\ud800", "a=b", "1j", "b'1'", "int", "..", "%s"]
+)
+
+
+def words(known):
+    """One of those that are known, or nearly."""
+    near = st.builds(
+        lambda word, at, text: word[:at] + text + word[at + 1 :],
+        st.sampled_from(known),
+        st.integers(0, 12),
+        TEXTS,
+    )
+    return st.one_of(st.sampled_from(known), st.sampled_from(known), near)
+
+
+@functools.cache
+def names(command):
+    return list(fields.RUN if command == "run" else fields.SWEEP)
+
+
+@pytest.mark.parametrize("examples", [100, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("command", SPECS)
+def test_a_command_line_gives_a_config_or_a_named_error(
+    command, examples, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # where there are no results
+    overrides = st.lists(st.tuples(words(names(command)), TEXTS), max_size=3)
+
+    @settings(
+        max_examples=examples,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(words(SPECS[command]), overrides)
+    def check(spec, given):
+        line = [f"--config={spec}"]
+        line += [f"--config.{field}={text}" for field, text in given]
+        try:
+            config = loading.parse(["amf", *line], flags.FlagValues(), command)
+            if command == "run":
+                build.check(config)
+            else:
+                planning.plan(config)
+        except errors.AmfError as error:
+            assert 0 < len(str(error).splitlines()) < 20
+
+    check()
