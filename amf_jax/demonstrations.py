@@ -1,13 +1,15 @@
 """Demonstrations: the padded, masked pytree that everything passes around."""
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from amf_jax import errors
+from amf_jax import errors, memory, ranges
+from amf_jax.dtypes import compute_dtype
 
 
 class Demonstrations(NamedTuple):
@@ -18,7 +20,8 @@ class Demonstrations(NamedTuple):
     are real, `step_mask` which steps of a real row are.
 
     Attributes:
-      observations: states `s_t`, in the units of the environment.
+      observations: states `s_t`, in the units of the environment; of any type, such as
+        the bytes of images.
       actions: expert actions `a_t`.
       step_mask: True where a step was recorded; demonstrations may differ in length.
       tasks: the task vector `c` (coordinates or a sentence embedding) of each row.
@@ -43,7 +46,22 @@ def empty(
     task_size: int,
     dtype=jnp.float32,
 ) -> Demonstrations:
-    """An empty buffer with room for `capacity` demonstrations of `horizon` steps."""
+    """An empty buffer with room for `capacity` demonstrations of `horizon` steps.
+
+    Args:
+      capacity: demonstrations.
+      horizon: steps of each.
+      observation_size: width of a state.
+      action_size: width of an action.
+      task_size: width of a task vector.
+      dtype: of the observations. Actions and tasks are real numbers, of the same type
+        where it is floating and at least single precision, else float32.
+
+    Raises:
+      InvalidArgumentError: for a size that is no whole number of at least 1.
+      CapacityError: for more steps than 32 bits count.
+      MemoryBudgetError: for more than there is memory.
+    """
     sizes = dict(
         capacity=capacity,
         horizon=horizon,
@@ -52,16 +70,75 @@ def empty(
         task_size=task_size,
     )
     for name, value in sizes.items():
-        if value < 1:
-            raise errors.InvalidArgumentError(f"{name} must be at least 1, got {value}")
-    return Demonstrations(
-        observations=jnp.zeros((capacity, horizon, observation_size), dtype),
-        actions=jnp.zeros((capacity, horizon, action_size), dtype),
-        step_mask=jnp.zeros((capacity, horizon), bool),
-        tasks=jnp.zeros((capacity, task_size), dtype),
-        task_ids=jnp.full((capacity,), -1, jnp.int32),
-        demo_mask=jnp.zeros((capacity,), bool),
+        ranges.check(name, value, ranges.COUNT)
+    dtype = jax.dtypes.canonicalize_dtype(dtype)
+    floating = compute_dtype(jax.ShapeDtypeStruct((), dtype))
+    rows = dict(
+        observations=((horizon, observation_size), dtype),
+        actions=((horizon, action_size), floating),
+        step_mask=((horizon,), bool),
+        tasks=((task_size,), floating),
+        task_ids=((), jnp.int32),
+        demo_mask=((), bool),
     )
+    return _zeros(capacity, rows)
+
+
+def empty_like(demos: Demonstrations, capacity: int) -> Demonstrations:
+    """An empty buffer for more of the kind of these, of the types that they have.
+
+    Raises:
+      InvalidArgumentError: for a capacity that is no whole number of at least 1.
+      CapacityError: for more steps than 32 bits count.
+      MemoryBudgetError: for more than there is memory.
+    """
+    ranges.check("capacity", capacity, ranges.COUNT)
+    kind = jax.eval_shape(as_arrays, demos)._asdict()
+    rows = {name: (leaf.shape[1:], leaf.dtype) for name, leaf in kind.items()}
+    return _zeros(capacity, rows)
+
+
+def _zeros(capacity: int, rows: dict[str, tuple[tuple[int, ...], Any]]):
+    """A buffer of rows of these shapes and types, if there is memory for it.
+
+    Asked first: an operating system may promise what it kills a process for using.
+    """
+    ((horizon,), _) = rows["step_mask"]
+    if capacity * horizon >= 2**31:
+        raise errors.CapacityError(
+            f"{capacity} demonstrations of {horizon} steps are {capacity * horizon}"
+            f" steps, more than the {2**31 - 1} that 32 bits count; take fewer or"
+            " shorter ones, or `streaming.select` for a pool that is read in parts"
+        )
+    row = sum(
+        math.prod(shape) * jnp.dtype(dtype).itemsize for shape, dtype in rows.values()
+    )
+    memory.check(
+        f"a buffer for {capacity} demonstrations of {horizon} steps",
+        capacity * row,
+        None,
+        lambda left: [(f"capacity={left // row}", left)] if left >= row else [],
+    )
+    blank = {
+        name: jnp.zeros((capacity, *shape), dtype)
+        for name, (shape, dtype) in rows.items()
+    }
+    return Demonstrations(**blank | {"task_ids": blank["task_ids"] - 1})
+
+
+def as_arrays(demos: Demonstrations) -> Demonstrations:
+    """As JAX arrays to compute with, whatever they were given as.
+
+    Actions and tasks are real numbers, in at least single precision, also where they
+    are whole: what is computed of them takes their type.
+    """
+
+    def real(values) -> Array:
+        values = jnp.asarray(values)
+        return values.astype(compute_dtype(values))
+
+    demos = jax.tree.map(jnp.asarray, demos)
+    return demos._replace(actions=real(demos.actions), tasks=real(demos.tasks))
 
 
 def count(demos: Demonstrations) -> Int[Array, ""]:
@@ -83,7 +160,8 @@ def fill_padding(demos: Demonstrations) -> Demonstrations:
     its other steps, and the first demonstration for rows that hold none. What is
     computed there means nothing, and is as finite as what is computed of the rest.
 
-    Without any recorded step there is nothing to fill with, and zeros stand in.
+    Without any recorded step there is nothing to fill with, and zeros stand in. As in
+    `as_arrays`, actions and tasks are floating.
 
     Example:
       >>> blank = empty(2, 2, observation_size=1, action_size=1, task_size=1)
@@ -96,6 +174,7 @@ def fill_padding(demos: Demonstrations) -> Demonstrations:
       [[3. 3.]
        [3. 3.]]
     """
+    demos = as_arrays(demos)
     recorded = valid_steps(demos)
     known = recorded.any(axis=1)
     row = jnp.where(known, jnp.arange(known.size), jnp.argmax(known))
@@ -124,7 +203,12 @@ def append(demos: Demonstrations, new: Demonstrations) -> Demonstrations:
 
     Pure and jittable; the position is a traced number, so successive appends share one
     compilation. `new` must be full (every `demo_mask` True), and its rows must fit:
-    `check_room` raises on the host, where the count is known.
+    `check_room` raises on the host, where the count is known. Values take the types of
+    the buffer; demonstrations of fewer steps leave the others masked.
+
+    Raises:
+      DemonstrationError: where widths differ, steps do not fit, or numbers with
+        fractions would be written to a buffer of whole ones.
 
     Example:
       >>> blank = empty(3, horizon=5, observation_size=2, action_size=1, task_size=4)
@@ -133,6 +217,8 @@ def append(demos: Demonstrations, new: Demonstrations) -> Demonstrations:
       >>> print(count(held), held.demo_mask)
       2 [ True  True False]
     """
+    new = jax.tree.map(jnp.asarray, new)
+    _check_written(demos, new)
     start = count(demos)
 
     def write(buffer, rows):
@@ -141,6 +227,33 @@ def append(demos: Demonstrations, new: Demonstrations) -> Demonstrations:
         )
 
     return jax.tree.map(write, demos, new)
+
+
+def _check_written(demos: Demonstrations, new: Demonstrations) -> None:
+    """Raises where a write would be partial or lossy, by shapes and types alone."""
+    for name in ("observations", "actions", "tasks"):
+        buffer, rows = getattr(demos, name), getattr(new, name)
+        if rows.shape[-1] != buffer.shape[-1]:
+            raise errors.DemonstrationError(
+                f"demonstrations.{name} is {rows.shape[-1]} wide, and the buffer's"
+                f" {buffer.shape[-1]}"
+            )
+        whole = jnp.issubdtype(buffer.dtype, jnp.integer)
+        if not np.can_cast(rows.dtype, buffer.dtype, "safe" if whole else "same_kind"):
+            raise errors.DemonstrationError(
+                f"demonstrations.{name} is of {rows.dtype} and the buffer of"
+                f" {buffer.dtype}, which cannot hold it; build the buffer with"
+                f" dtype={rows.dtype}"
+            )
+    (rows, steps), (capacity, horizon) = new.step_mask.shape, demos.step_mask.shape
+    if rows > capacity:
+        raise errors.CapacityError(
+            f"{rows} demonstrations do not fit a buffer of {capacity}"
+        )
+    if steps > horizon:
+        raise errors.DemonstrationError(
+            f"demonstrations have {steps} steps, and the buffer has room for {horizon}"
+        )
 
 
 def check_room(demos: Demonstrations, extra: int) -> None:
@@ -161,11 +274,17 @@ def reserve(demos: Demonstrations, extra: int) -> Demonstrations:
     twice on average. Outside jit, since shapes change. See `selectors.carry_over` for
     what a selector remembers.
 
+    Raises:
+      InvalidArgumentError: if `extra` is no whole number of at least 0.
+      CapacityError: for more steps than 32 bits count.
+      MemoryBudgetError: for more than there is memory.
+
     Example:
       >>> held = empty(3, horizon=5, observation_size=2, action_size=1, task_size=4)
       >>> print(reserve(held, 3).demo_mask.shape, reserve(held, 4).demo_mask.shape)
       (3,) (6,)
     """
+    ranges.check("extra", extra, ranges.COUNT_OR_NONE)
     capacity = demos.demo_mask.shape[0]
     needed = int(count(demos)) + extra
     while capacity < needed:
@@ -173,16 +292,7 @@ def reserve(demos: Demonstrations, extra: int) -> Demonstrations:
     missing = capacity - demos.demo_mask.shape[0]
     if not missing:
         return demos
-    horizon, observation_size = demos.observations.shape[1:]
-    blank = empty(
-        missing,
-        horizon,
-        observation_size,
-        demos.actions.shape[2],
-        demos.tasks.shape[1],
-        dtype=demos.observations.dtype,
-    )
-    return stack([demos, blank])
+    return stack([demos, empty_like(demos, missing)])
 
 
 def validate(

@@ -9,11 +9,22 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from amf_jax import devices, errors, losses
-from amf_jax.demonstrations import Demonstrations, filled_tasks, valid_steps
+from amf_jax import devices, errors, losses, ranges
+from amf_jax.demonstrations import (
+    Demonstrations,
+    as_arrays,
+    filled_tasks,
+    valid_steps,
+)
+from amf_jax.dtypes import compute_dtype
+from amf_jax.parameters import merged, trainable
 
 #: Segments of the training run over which the loss trace is averaged.
 TRACE_LENGTH = 20
+
+
+# Steps after which an optimiser that warms up has moved.
+_TRIAL_STEPS = 3
 
 
 class FineTuned(NamedTuple):
@@ -31,22 +42,36 @@ class FineTuned(NamedTuple):
 
 
 def adamw_direction(weight_decay: float = 1e-4) -> optax.GradientTransformation:
-    """AdamW without its learning rate, which `finetune` applies by schedule."""
+    """AdamW without its learning rate, which `finetune` applies by schedule.
+
+    Raises:
+      InvalidArgumentError: for a decay that is negative or not finite.
+    """
+    ranges.check("weight_decay", weight_decay, ranges.NOT_NEGATIVE)
     return optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(weight_decay))
 
 
 def cosine(learning_rate: float) -> Callable[[Array], Array]:
     """From `learning_rate` to zero along half a cosine, as a function of progress.
 
+    Raises:
+      InvalidArgumentError: for a rate that is not positive and finite.
+
     Example:
       >>> print(cosine(1.0)(jnp.array([0.0, 0.5, 1.0])).round(3))
       [1.  0.5 0. ]
     """
+    ranges.check("learning_rate", learning_rate, ranges.POSITIVE)
     return lambda progress: 0.5 * learning_rate * (1.0 + jnp.cos(jnp.pi * progress))
 
 
 def constant(learning_rate: float) -> Callable[[Array], Array]:
-    """The same learning rate throughout."""
+    """The same learning rate throughout.
+
+    Raises:
+      InvalidArgumentError: for a rate that is not positive and finite.
+    """
+    ranges.check("learning_rate", learning_rate, ranges.POSITIVE)
     return lambda progress: jnp.full_like(progress, learning_rate)
 
 
@@ -68,16 +93,19 @@ def finetune(
     """Behaviour cloning on minibatches drawn uniformly from all recorded steps.
 
     Mapped by `jax.vmap` over `key`, `params` and `opt_state`, it trains many seeds at
-    once, each as if it were alone.
+    once, each as if it were alone. Floating parameters are trained, in their own type;
+    others, such as the random keys of a Flax NNX model, are carried along.
 
     Args:
       loss: as in `Policy.loss`, for one example.
       optimizer: a descent direction without learning rate, such as `adamw_direction`.
         Its state carries over rounds while the schedule starts anew in each.
+        `optax.adam` and others that include the learning rate are refused.
       schedule: learning rate as a function of progress in [0, 1) within this call.
       key: PRNG key.
       params: where to start.
-      opt_state: of `optimizer`.
+      opt_state: of `optimizer`, from `optimizer.init(parameters.trainable(params))`,
+        which is `optimizer.init(params)` where all parameters are floating.
       demos: what to learn from, padded; no shape depends on how many there are.
       steps: number of gradient steps. A traced number: another budget does not
         recompile. Without any demonstration nothing is trained.
@@ -90,11 +118,17 @@ def finetune(
         unless `batch_loss` draws random numbers.
 
     Raises:
-      InvalidArgumentError: if a minibatch cannot be divided evenly among the devices.
+      InvalidArgumentError: if a minibatch cannot be divided evenly among the devices,
+        or holds nothing, for a negative number of steps, and for an optimiser that
+        would ascend.
     """
-    _check_division(batch_size, mesh)
+    ranges.check("steps", steps, ranges.COUNT_OR_NONE)
+    _check_batch(batch_size, mesh)
+    check_direction(optimizer, params)
 
     def train(key, params, opt_state, demos: Demonstrations, steps) -> FineTuned:
+        demos = as_arrays(demos)
+        dtype = compute_dtype(demos.actions, demos.tasks, trainable(params))
         valid = valid_steps(demos).ravel()
         total = valid.sum()
         ranks = jnp.cumsum(valid)
@@ -103,7 +137,8 @@ def finetune(
         # A batch loss takes those of unused rows as well, and multiplies by zero.
         tasks = filled_tasks(demos)
 
-        def cloning(params, loss_key, row, time):
+        def cloning(trained, loss_key, row, time):
+            params = merged(trained, start)
             observations, actions = (
                 demos.observations[row, time],
                 demos.actions[row, time],
@@ -117,32 +152,77 @@ def finetune(
             )
 
         def step(i, carry):
-            params, opt_state, trace = carry
+            trained, opt_state, trace = carry
+            i = jnp.asarray(i, jnp.int32)
             batch_key, loss_key = jax.random.split(jax.random.fold_in(key, i))
             index = devices.dealt(mesh, _draw(batch_key, ranks, total, batch_size))
             row, time = index // horizon, index % horizon
             value, gradient = devices.averaged(
-                mesh, jax.value_and_grad(cloning)(params, loss_key, row, time)
+                mesh, jax.value_and_grad(cloning)(trained, loss_key, row, time)
             )
             if penalty is not None:
-                gradient = optax.tree.add(gradient, penalty(params))
-            direction, opt_state = optimizer.update(gradient, opt_state, params)
+                pull = optax.tree.cast_like(penalty(trained), gradient)
+                gradient = optax.tree.add(gradient, pull)
+            direction, opt_state = optimizer.update(gradient, opt_state, trained)
             progress = i.astype(jnp.float32) / steps
             rate = -schedule(progress)
             updates = jax.tree.map(
                 lambda leaf: (rate * leaf).astype(leaf.dtype), direction
             )
             segment = (i * TRACE_LENGTH) // steps
-            trace = trace.at[:, segment].add(jnp.stack([value, jnp.ones_like(value)]))
-            return optax.apply_updates(params, updates), opt_state, trace
+            more = jnp.stack([value.astype(dtype), jnp.ones((), dtype)])
+            trace = trace.at[:, segment].add(more)
+            return optax.apply_updates(trained, updates), opt_state, trace
 
-        start = (params, opt_state, jnp.zeros((2, TRACE_LENGTH), demos.actions.dtype))
-        params, opt_state, (sums, counts) = jax.lax.fori_loop(0, steps, step, start)
-        return FineTuned(params, opt_state, sums / counts)
+        start = params
+        carry = trainable(params), opt_state, jnp.zeros((2, TRACE_LENGTH), dtype)
+        trained, opt_state, (sums, counts) = jax.lax.fori_loop(0, steps, step, carry)
+        return FineTuned(merged(trained, start), opt_state, sums / counts)
 
     # As arguments, since what a mesh computed cannot be closed over.
     train = devices.everywhere(mesh, train)
     return train(key, params, opt_state, demos, jnp.asarray(steps, jnp.int32))
+
+
+def check_direction(optimizer: optax.GradientTransformation, params: Any) -> None:
+    """Raises if an optimiser includes a learning rate, and with it the sign.
+
+    What `finetune` subtracts would then make the loss larger. It shows in a few steps
+    of one number for each array along a gradient of ones, of which a direction to
+    descend along is made positive. Also while tracing.
+
+    Args:
+      optimizer: as in `finetune`.
+      params: of the policy; what they hold does not matter.
+
+    Raises:
+      InvalidArgumentError: saying what to pass instead.
+
+    Example:
+      >>> check_direction(optax.adam(0.1), jnp.zeros(3))
+      Traceback (most recent call last):
+      amf_jax.errors.InvalidArgumentError: optimizer must give a direction to descend...
+    """
+    with jax.ensure_compile_time_eval():
+        ones = jax.tree.map(
+            lambda leaf: jnp.ones((1,) * jnp.ndim(leaf)), trainable(params)
+        )
+        state = optimizer.init(ones)
+        for _ in range(_TRIAL_STEPS):
+            direction, state = optimizer.update(ones, state, ones)
+            leaves = jax.tree.leaves(direction)
+            if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+                return  # it depends on what has no value yet
+            least = min((float(leaf.sum()) for leaf in leaves), default=0.0)
+            if least < 0:
+                raise errors.InvalidArgumentError(
+                    "optimizer must give a direction to descend along, without the"
+                    f" learning rate, but turns a gradient of 1 into {least:.3g}, as"
+                    " optax.adam(learning_rate) and others do that end a training step"
+                    " themselves. Pass optax.scale_by_adam() or"
+                    " finetune.adamw_direction(), and the rate as schedule, such as"
+                    " finetune.cosine(1e-3)"
+                )
 
 
 def draw_steps(
@@ -155,7 +235,8 @@ def draw_steps(
     return index // horizon, index % horizon
 
 
-def _check_division(batch_size: int, mesh: Mesh | None) -> None:
+def _check_batch(batch_size: int, mesh: Mesh | None) -> None:
+    ranges.check("batch_size", batch_size, ranges.COUNT)
     devices.check(mesh)
     if mesh is not None and batch_size % mesh.size:
         raise errors.InvalidArgumentError(
@@ -168,6 +249,10 @@ def _draw(
     key, ranks: Int[Array, " M"], total: Int[Array, ""], batch_size: int
 ) -> Int[Array, " B"]:
     """Uniformly drawn valid entries: the k-th is where the ranks reach k + 1."""
-    uniform = jax.random.uniform(key, (batch_size,))
-    wanted = jnp.minimum((uniform * total).astype(ranks.dtype), total - 1)
+    digits = jnp.finfo(jnp.result_type(float)).nmant
+    if ranks.size <= 2**digits:
+        uniform = jax.random.uniform(key, (batch_size,))
+        wanted = jnp.minimum((uniform * total).astype(ranks.dtype), total - 1)
+    else:  # there are more entries than such fractions
+        wanted = jax.random.randint(key, (batch_size,), 0, total, ranks.dtype)
     return jnp.searchsorted(ranks, wanted, side="right")

@@ -6,6 +6,7 @@ from jaxtyping import Array, Int
 
 from amf_jax import posterior as gp
 from amf_jax.demonstrations import Demonstrations, valid_steps
+from amf_jax.dtypes import compute_dtype
 from amf_jax.embeddings import Embedding, embed_demonstration
 from amf_jax.posterior import Posterior
 
@@ -17,7 +18,7 @@ def prior(
     template = jax.eval_shape(
         lambda: embed_demonstration(embedding, params, jax.random.key(0), demos, 0)
     )
-    dtype = demos.actions.dtype
+    dtype = compute_dtype(template, demos.actions, demos.tasks)
     return gp.empty(template, max(capacity, 1), noise_variance, dtype=dtype)
 
 
@@ -54,7 +55,7 @@ def own_scale(embedding: Embedding, params, key, demos: Demonstrations) -> Array
         lambda row: embed_demonstration(embedding, params, key, demos, row)
     )(rows)
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), points)
-    mass = valid_steps(demos).ravel().astype(demos.actions.dtype)
+    mass = valid_steps(demos).ravel().astype(compute_dtype(flat))
     return mean_diagonal(embedding, flat, mass)
 
 

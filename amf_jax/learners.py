@@ -4,6 +4,7 @@ The driver knows nothing about gradients or Gaussian processes; it threads a
 `LearnerState` through `update` once per round.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,10 +15,12 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import devices, errors, losses
+from amf_jax import devices, errors, losses, ranges
 from amf_jax.demonstrations import Demonstrations
-from amf_jax.finetune import finetune
+from amf_jax.dtypes import compute_dtype
+from amf_jax.finetune import check_direction, finetune
 from amf_jax.mixing import Comparison, Mixing, MixingState
+from amf_jax.parameters import trainable
 from amf_jax.policies.base import Policy
 from amf_jax.regularisers import Regulariser, penalty_gradient
 
@@ -59,18 +62,36 @@ class Learner(NamedTuple):
     act: Callable[..., Array]
 
 
-class Training(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Training:
     """How a policy is trained.
 
     Attributes:
       steps: gradient steps.
       schedule: learning rate as a function of progress within the call.
       batch_size: examples per step.
+
+    Raises:
+      InvalidArgumentError: for a number out of range, or a schedule that is none.
+
+    Example:
+      >>> Training(-1, lambda progress: 1e-3)
+      Traceback (most recent call last):
+      amf_jax.errors.InvalidArgumentError: steps must be a whole number, at least 0, ...
     """
 
     steps: int
     schedule: Callable[[Array], Array]
     batch_size: int = 256
+
+    def __post_init__(self):
+        ranges.check("steps", self.steps, ranges.COUNT_OR_NONE)
+        ranges.check("batch_size", self.batch_size, ranges.COUNT)
+        if not callable(self.schedule):
+            raise errors.InvalidArgumentError(
+                "schedule must be a function of progress, such as"
+                f" finetune.cosine(1e-3), got {self.schedule!r}"
+            )
 
 
 class GradientState(NamedTuple):
@@ -156,6 +177,7 @@ def gradient_learner(
     def init(key, demos: Demonstrations | None) -> LearnerState:
         init_key, train_key, mixing_key = jax.random.split(key, 3)
         if initial_params is not None:
+            check_direction(optimizer, initial_params)
             params = initial_params
         elif demos is None:
             raise errors.InvalidArgumentError(
@@ -165,10 +187,9 @@ def gradient_learner(
         else:
             assert policy.init is not None
             fresh = policy.init(init_key)
-            params = train(
-                train_key, fresh, optimizer.init(fresh), demos, pretraining
-            ).params
-        opt_state = optimizer.init(params)
+            opt_state = optimizer.init(trainable(fresh))
+            params = train(train_key, fresh, opt_state, demos, pretraining).params
+        opt_state = optimizer.init(trainable(params))
         copy = opt_state if embedding_policy == "validation_copy" else None
         alpha, rest = (None, None) if mixing is None else mixing.init(mixing_key)
         auxiliary = GradientState(opt_state, copy, rest)
@@ -222,11 +243,19 @@ def gradient_learner(
         )
         policy_key, prior_key, previous_key = jax.random.split(key, 3)
         # Under jit, XLA removes the actions that `mixing.update` does not look at.
-        return Comparison(
+        actions = (
             demos.actions,
             policy.act(params, policy_key, demos.observations, tasks),
             policy.act(state.params, previous_key, demos.observations, tasks),
             policy.act(state.prior_params, prior_key, demos.observations, tasks),
+        )
+        dtype = compute_dtype(actions)
+        wanted, new, previous, prior = (given.astype(dtype) for given in actions)
+        return Comparison(
+            wanted,
+            new,
+            previous,
+            prior,
             demos.tasks,
             demos.task_ids,
             demonstrations_lib.valid_steps(demos),
@@ -251,6 +280,12 @@ def _mixing_state(state: LearnerState) -> MixingState:
 
 
 def _check_embedding_policy(name: str, validation_copy_after: int | None) -> None:
+    ranges.check(
+        "validation_copy_after",
+        validation_copy_after,
+        ranges.COUNT_OR_NONE,
+        optional=True,
+    )
     if name not in EMBEDDING_POLICIES:
         raise errors.UnknownNameError("embedding_policy", name, EMBEDDING_POLICIES)
     if (name == "validation_copy") != (validation_copy_after is not None):

@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, Num
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors, problem
+from amf_jax import errors, problem, ranges
 from amf_jax.demonstrations import Demonstrations
+from amf_jax.dtypes import compute_dtype
 from amf_jax.learners import Learner, LearnerState
 from amf_jax.selectors.base import (
     Choice,
@@ -32,8 +33,8 @@ class Environment(NamedTuple):
     """An expert and an evaluation that can be traced.
 
     Attributes:
-      demonstrate: `(choice, round, demos) -> Demonstrations`, as many full rows of the
-        chosen task as a round asks for; `demos` are those collected before. Called once
+      demonstrate: `(choice, round, demos) -> Demonstrations`, `demos_per_round` full
+        rows of the chosen task; `demos` are those collected before. Called once
         for each choice of a round.
       evaluate: `(act, state, round) -> dict` of arrays, or None. `act(call,
         observations [B, S], task_ids [B]) -> actions [B, A]` takes the number of the
@@ -70,6 +71,7 @@ def doubling(first: int, budget: int) -> tuple[int, ...]:
       >>> doubling(10, 35)
       (10, 20, 35)
     """
+    ranges.check("first", first, ranges.COUNT)
     if first >= budget:
         return (budget,)
     return (first, *doubling(2 * first, budget))
@@ -80,13 +82,13 @@ def run(
     learner: Callable[[Demonstrations], Learner],
     selector: Selector,
     environment: Environment,
-    tasks: Float[Array, "C D"],
+    tasks: Num[Array, "C D"],
     demos: Demonstrations,
     *,
     rounds: int,
     pretraining: Demonstrations | None = None,
     history: Demonstrations | None = None,
-    task_weights: Float[Array, " C"] | None = None,
+    task_weights: Num[Array, " C"] | Sequence[float] | None = None,
     demos_per_round: int = 1,
     batch: int = 1,
     capacities: Sequence[int] | None = None,
@@ -120,16 +122,20 @@ def run(
       InvalidArgumentError: no round, or capacities that are not ascending or do not end
         with the budget.
       CapacityError: the budget does not fit the buffer.
+      DemonstrationError: the expert delivers another number of demonstrations than it
+        is asked for, or such as do not fit the buffer.
     """
     per_round = batch * demos_per_round
     numbers = {"rounds": rounds, "demos_per_round": demos_per_round, "batch": batch}
     problem.check_positive(numbers)
     stages = _stages(capacities, rounds * per_round, per_round)
     _check_room(demos, stages[-1])
-    num_tasks = tasks.shape[0]
+    num_tasks, dtype = tasks.shape[0], compute_dtype(tasks)
+    tasks = jnp.asarray(tasks, dtype)
     if task_weights is None:
-        task_weights = jnp.full((num_tasks,), 1.0 / num_tasks, tasks.dtype)
-    unknown = jnp.full((rounds + 1, num_tasks), jnp.nan, tasks.dtype)
+        task_weights = jnp.full((num_tasks,), 1.0 / num_tasks)
+    task_weights = jnp.asarray(task_weights, dtype)
+    unknown = jnp.full((rounds + 1, num_tasks), jnp.nan, dtype)
     init_key, first_key = jax.random.split(jax.random.fold_in(key, 0))
 
     def context(state: LearnerState, demos: Demonstrations, evaluations) -> Context:
@@ -157,7 +163,8 @@ def run(
 
         metrics = environment.evaluate(act, state, index)
         if "success" in metrics:
-            evaluations = evaluations.at[index].set(metrics["success"])
+            success = jnp.asarray(metrics["success"], dtype)
+            evaluations = evaluations.at[index].set(success)
         return metrics, evaluations
 
     def round_of(learner: Learner):
@@ -172,6 +179,7 @@ def run(
 
             def collect(demos, choice):
                 new = environment.demonstrate(choice, index, demos)
+                _check_rows(new, demos_per_round)
                 return demonstrations_lib.append(demos, new), None
 
             demos, _ = jax.lax.scan(collect, demos, choices)
@@ -214,6 +222,15 @@ def _stages(capacities, budget: int, per_round: int) -> tuple[int, ...]:
             f" of a round that end with the budget of {budget}, got {stages}"
         )
     return stages
+
+
+def _check_rows(new: Demonstrations, asked: int) -> None:
+    delivered = new.demo_mask.shape[0]
+    if delivered != asked:  # more would be written over by those of the next round
+        raise errors.DemonstrationError(
+            f"demonstrate returned {delivered} rows; it was asked for {asked} full rows"
+            " (demos_per_round)"
+        )
 
 
 def _check_room(demos: Demonstrations, budget: int) -> None:

@@ -115,14 +115,7 @@ def buffer(
     if demos is not None:
         demonstrations_lib.check_room(demos, budget)
     elif pretraining is not None:
-        demos = demonstrations_lib.empty(
-            budget,
-            pretraining.step_mask.shape[1],
-            pretraining.observations.shape[2],
-            pretraining.actions.shape[2],
-            tasks.shape[1],
-            dtype=pretraining.observations.dtype,
-        )
+        demos = demonstrations_lib.empty_like(pretraining, budget)
     else:
         raise errors.InvalidArgumentError(
             "demos must be given where pretraining is not: an empty buffer from"

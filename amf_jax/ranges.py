@@ -44,8 +44,12 @@ def at_least(least: int) -> Range:
 COUNT = at_least(1)
 COUNT_OR_NONE = at_least(0)
 POSITIVE = Range("positive and finite", lambda value: 0 < value < math.inf)
+FINITE = Range("finite", lambda value: -math.inf < value < math.inf)
+AT_LEAST_ZERO = Range("at least 0", lambda value: value >= 0)
 NOT_NEGATIVE = Range("at least 0 and finite", lambda value: 0 <= value < math.inf)
 SHARE = Range("between 0 and 1", lambda value: 0 <= value <= 1)
+SHARE_OF_SOME = Range("above 0 and at most 1", lambda value: 0 < value <= 1)
+OPEN_SHARE = Range("above 0 and below 1", lambda value: 0 < value < 1)
 PROPER_SHARE = Range("at least 0 and below 1", lambda value: 0 <= value < 1)
 #: Larger seeds are other ones in 32 bits: 7 and 7 + 2^32 would be the same run.
 SEED = Range(
@@ -80,6 +84,17 @@ def check(name: str, value: Any, allowed: Range, *, optional: bool = False) -> N
         raise errors.InvalidArgumentError(
             f"{name} must be {allowed.words}{otherwise}, got {value!r}"
         )
+
+
+def check_all(name: str, values: Any, allowed: Range) -> None:
+    """Refuses an array with a number outside the range; a traced one is let through.
+
+    Raises:
+      InvalidArgumentError: as `check`.
+    """
+    if not isinstance(values, jax.core.Tracer):
+        for value in np.ravel(np.asarray(values)):
+            check(name, value, allowed)
 
 
 def check_interval(name: str, value: Any) -> None:

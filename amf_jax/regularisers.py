@@ -10,16 +10,16 @@ under Adam, which divides by the size of the gradient, what counts is the streng
 relative to the gradient of the loss.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from amf_jax import errors
-from amf_jax.demonstrations import Demonstrations, valid_steps
+from amf_jax import ranges
+from amf_jax.demonstrations import Demonstrations, as_arrays, valid_steps
 from amf_jax.finetune import draw_steps
+from amf_jax.parameters import merged, trainable
 from amf_jax.policies.base import Policy
 
 
@@ -29,7 +29,8 @@ class Regulariser(NamedTuple):
     Attributes:
       strength: of the pull; 0 is none.
       importance: `(key, anchor, demos) -> pytree` like the parameters `anchor`, how
-        much each of them matters; called once per round.
+        much each of them matters; called once per round. What is not trained (see
+        `parameters.trainable`) does not.
     """
 
     strength: float
@@ -47,12 +48,13 @@ def penalty_gradient(
       anchor: the pre-trained parameters.
       demos: the demonstrations at hand.
     """
-    importance = regulariser.importance(key, anchor, demos)
+    importance = trainable(regulariser.importance(key, anchor, demos))
+    anchor = trainable(anchor)
 
     def pull(weight, parameter, start):
         return regulariser.strength * weight * (parameter - start)
 
-    return lambda params: jax.tree.map(pull, importance, params, anchor)
+    return lambda params: jax.tree.map(pull, importance, trainable(params), anchor)
 
 
 def l2(strength: float) -> Regulariser:
@@ -64,10 +66,13 @@ def l2(strength: float) -> Regulariser:
     Raises:
       InvalidArgumentError: for a negative strength.
     """
-    _check_strength(strength)
-    return Regulariser(
-        strength, lambda key, anchor, demos: jax.tree.map(jnp.ones_like, anchor)
-    )
+    ranges.check("strength", strength, ranges.NOT_NEGATIVE)
+
+    def importance(key, anchor, demos: Demonstrations):
+        del key, demos
+        return jax.tree.map(jnp.ones_like, trainable(anchor))
+
+    return Regulariser(strength, importance)
 
 
 def ewc(policy: Policy, strength: float, samples: int = 256) -> Regulariser:
@@ -102,15 +107,12 @@ def ewc(policy: Policy, strength: float, samples: int = 256) -> Regulariser:
       Kirkpatrick et al., Overcoming catastrophic forgetting in neural networks, 2017.
       Kunstner et al., Limitations of the empirical Fisher approximation, 2019.
     """
-    _check_strength(strength)
-    if samples < 1:
-        raise errors.InvalidArgumentError(
-            f"samples must be at least 1, got {samples}: without any state, elastic"
-            " weight consolidation has no data to estimate the Fisher information on;"
-            " l2 needs none"
-        )
+    ranges.check("strength", strength, ranges.NOT_NEGATIVE)
+    ranges.check("samples", samples, ranges.COUNT)
 
     def importance(key, anchor, demos: Demonstrations):
+        demos = as_arrays(demos)
+        held = trainable(anchor)
         draw_key, label_key = jax.random.split(key)
         rows, times = draw_steps(draw_key, demos, samples)
 
@@ -118,10 +120,13 @@ def ewc(policy: Policy, strength: float, samples: int = 256) -> Regulariser:
             row, time, key = example
             act_key, noise_key = jax.random.split(key)
             action, gradient_of = jax.vjp(
-                lambda params: policy.act(
-                    params, act_key, demos.observations[row, time], demos.tasks[row]
+                lambda part: policy.act(
+                    merged(part, anchor),
+                    act_key,
+                    demos.observations[row, time],
+                    demos.tasks[row],
                 ),
-                anchor,
+                held,
             )
             # The label is action + noise: the gradient of its log-likelihood with
             # respect to the action is the noise.
@@ -129,7 +134,7 @@ def ewc(policy: Policy, strength: float, samples: int = 256) -> Regulariser:
             (gradient,) = gradient_of(noise)
             return jax.tree.map(lambda sum, g: sum + g**2, total, gradient), None
 
-        zeros = jax.tree.map(jnp.zeros_like, anchor)
+        zeros = jax.tree.map(jnp.zeros_like, held)
         keys = jax.random.split(label_key, samples)
         total, _ = jax.lax.scan(add, zeros, (rows, times, keys))
         leaves = jax.tree.leaves(total)
@@ -138,10 +143,3 @@ def ewc(policy: Policy, strength: float, samples: int = 256) -> Regulariser:
         return jax.tree.map(lambda leaf: jnp.where(usable, leaf / mean, 0.0), total)
 
     return Regulariser(strength, importance)
-
-
-def _check_strength(strength: float) -> None:
-    if not (strength >= 0 and math.isfinite(strength)):
-        raise errors.InvalidArgumentError(
-            f"strength must be finite and not negative, got {strength}"
-        )

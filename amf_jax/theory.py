@@ -13,16 +13,14 @@ statements need beyond their assumptions is said at each function.
 """
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
-from amf_jax import criteria, errors
+from amf_jax import criteria, errors, ranges
 from amf_jax.criteria import Occupancy
 from amf_jax.embeddings import Embedding
 from amf_jax.posterior import Posterior, safe_cholesky
@@ -106,7 +104,7 @@ def max_information_gain(
       [0 1 0] [ 4  8 14]
     """
     _check_kernel(kernel_matrix, noise_variance)
-    _require("n", n, lambda value: value >= 1, "at least 1")
+    ranges.check("n", n, ranges.COUNT)
 
     def add_point(carry, index):
         rows, variance = carry
@@ -190,8 +188,8 @@ def beta(
       4.321
     """
     _require_not_negative(gain=gain, expert_norm=expert_norm, noise_ratio=noise_ratio)
-    _require("delta", delta, lambda value: (value > 0) & (value < 1), "in (0, 1)")
-    _require("num_outputs", num_outputs, lambda value: value >= 1, "at least 1")
+    ranges.check_all("delta", delta, ranges.OPEN_SHARE)
+    ranges.check("num_outputs", num_outputs, ranges.COUNT)
     width = jnp.asarray(gain) + 1.0 + jnp.log(num_outputs / jnp.asarray(delta))
     return jnp.asarray(expert_norm) + noise_ratio * jnp.sqrt(2.0 * width)
 
@@ -236,7 +234,7 @@ def epsilon(
       ...               start_spread=0.0, action_spread=0.5, transition_spread=0.1))
       8.0
     """
-    _require("horizon", horizon, lambda value: value >= 1, "at least 1")
+    ranges.check("horizon", horizon, ranges.COUNT)
     _require_not_negative(
         transition_lipschitz=transition_lipschitz,
         policy_lipschitz=policy_lipschitz,
@@ -304,8 +302,8 @@ def bound(
         q_lipschitz=q_lipschitz,
         scales=scales,
     )
-    _require("visitation", visitation, lambda v: (v > 0) & (v <= 1), "in (0, 1]")
-    _require("discount", discount, lambda v: (v >= 0) & (v < 1), "in [0, 1)")
+    ranges.check_all("visitation", visitation, ranges.SHARE_OF_SOME)
+    ranges.check_all("discount", discount, ranges.PROPER_SHARE)
     variance = (1.0 + jnp.asarray(deviation)) * jnp.asarray(round_gain)
     distance = confidence * jnp.sqrt(2.0 * variance) * scales.sum() / visitation
     return jnp.asarray(q_lipschitz) / (1.0 - jnp.asarray(discount)) * distance
@@ -316,17 +314,9 @@ def _check_kernel(kernel_matrix: Array, noise_variance: ArrayLike) -> None:
         raise errors.InvalidArgumentError(
             f"kernel_matrix must be square, got shape {kernel_matrix.shape}"
         )
-    _require("noise_variance", noise_variance, lambda value: value > 0, "positive")
+    ranges.check("noise_variance", noise_variance, ranges.POSITIVE)
 
 
 def _require_not_negative(**arguments: ArrayLike) -> None:
     for name, value in arguments.items():
-        _require(name, value, lambda given: given >= 0, "at least 0")
-
-
-def _require(
-    name: str, value: ArrayLike, valid: Callable[[np.ndarray], Any], domain: str
-) -> None:
-    """Checks a value on the host; traced ones pass unseen."""
-    if not isinstance(value, jax.core.Tracer) and not np.all(valid(np.asarray(value))):
-        raise errors.InvalidArgumentError(f"{name} must be {domain}, got {value}")
+        ranges.check_all(name, value, ranges.AT_LEAST_ZERO)

@@ -13,6 +13,7 @@ from amf_jax.embeddings.base import (
     linear_features,
     linear_kernel,
 )
+from amf_jax.parameters import is_trained
 
 
 def loss_gradient(
@@ -29,7 +30,8 @@ def loss_gradient(
     Args:
       loss: as in `Policy.loss`, for one example.
       parameter_filter: which parameters to differentiate, given a leaf's path such as
-        `"['params']['head']['kernel']"`; None is all of them.
+        `"['params']['head']['kernel']"`; None is all of them. Keys and
+        counters have no gradient (`parameters.trainable`).
       microbatch_size: examples embedded at a time; None is all at once.
 
     Raises:
@@ -54,7 +56,10 @@ def _partition(params, parameter_filter: Callable[[str], bool] | None):
     """The leaves to differentiate, and how to put them back among the others."""
     leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
     paths = [jax.tree_util.keystr(path) for path, _ in leaves]
-    chosen = [parameter_filter is None or parameter_filter(path) for path in paths]
+    chosen = [
+        is_trained(leaf) and (parameter_filter is None or parameter_filter(path))
+        for path, (_, leaf) in zip(paths, leaves, strict=True)
+    ]
     if not any(chosen):
         raise errors.InvalidArgumentError(
             "parameter_filter selects no parameter; the parameters are "

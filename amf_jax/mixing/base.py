@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from amf_jax import errors
+from amf_jax import errors, ranges
 
 
 class Comparison(NamedTuple):
@@ -91,22 +91,12 @@ def check_alpha(alpha: Any | None, task_names: tuple[str, ...] | None = None) ->
 
 
 def check(num_tasks: int, conservatism: float = 0.0) -> None:
-    """Raises `InvalidArgumentError` for no task or a negative pull."""
-    if num_tasks < 1:
-        raise errors.InvalidArgumentError(
-            f"mixing weights need at least 1 task, got {num_tasks}"
-        )
-    if not conservatism >= 0:
-        raise errors.InvalidArgumentError(
-            f"conservatism must not be negative, got {conservatism}"
-        )
+    """Raises `InvalidArgumentError` for no task, or a pull that is negative or none."""
+    ranges.check("num_tasks", num_tasks, ranges.COUNT)
+    ranges.check("conservatism", conservatism, ranges.NOT_NEGATIVE)
 
 
 def check_descent(learning_rate: float, steps: int) -> None:
     """Raises `InvalidArgumentError` if a descent would not descend."""
-    if not learning_rate > 0:
-        raise errors.InvalidArgumentError(
-            f"learning_rate must be positive, got {learning_rate}"
-        )
-    if steps < 0:
-        raise errors.InvalidArgumentError(f"steps must not be negative, got {steps}")
+    ranges.check("learning_rate", learning_rate, ranges.POSITIVE)
+    ranges.check("steps", steps, ranges.COUNT_OR_NONE)

@@ -8,14 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
-from amf_jax import losses
+from amf_jax import losses, ranges
+from amf_jax.dtypes import compute_dtype
 from amf_jax.mixing.base import Comparison, Mixing, MixingState, check, check_descent
 
 
 def network(
-    tasks: Float[Array | np.ndarray, "C D"],
+    tasks: Num[Array | np.ndarray, "C D"],
     conservatism: float = 0.1,
     *,
     features: Sequence[int] = (32,),
@@ -41,9 +42,11 @@ def network(
     """
     check(len(tasks), conservatism)
     check_descent(learning_rate, steps)
-    evaluated = jnp.asarray(tasks)
+    tasks = jnp.asarray(tasks)
+    evaluated = tasks.astype(compute_dtype(tasks))
     layers: list[Any] = []
     for width in features:
+        ranges.check("features", width, ranges.COUNT)
         layers += [nn.Dense(width), nn.tanh]
     start = nn.initializers.constant(-4.0)  # sigmoid(-4) = 0.02
     head = nn.Dense(1, kernel_init=nn.initializers.zeros, bias_init=start)

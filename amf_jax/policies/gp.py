@@ -22,9 +22,10 @@ from jax.scipy.stats import norm
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from amf_jax import errors, posterior
+from amf_jax import errors, posterior, ranges
 from amf_jax.criteria import entropy_of
-from amf_jax.demonstrations import Demonstrations, valid_steps
+from amf_jax.demonstrations import Demonstrations, as_arrays, valid_steps
+from amf_jax.dtypes import compute_dtype
 from amf_jax.embeddings import Embedding
 from amf_jax.policies.base import Policy
 
@@ -89,13 +90,7 @@ def validate(hyperparameters: Hyperparameters) -> None:
       InvalidArgumentError: a value that is not positive and finite.
     """
     for name, value in hyperparameters._asdict().items():
-        if isinstance(value, jax.core.Tracer):
-            continue
-        values = np.asarray(value)
-        if not (np.isfinite(values).all() and (values > 0).all()):
-            raise errors.InvalidArgumentError(
-                f"{name} must be positive and finite, got {value}"
-            )
+        ranges.check_all(name, value, ranges.POSITIVE)
 
 
 def condition(
@@ -130,12 +125,13 @@ def condition(
         )
     validate(hyperparameters)
     check_sizes(hyperparameters, demos[0])
-    dtype = demos[0].observations.dtype
-    hyperparameters = jax.tree.map(
-        lambda value: jnp.asarray(value, dtype), hyperparameters
-    )
     rows = [step_rows(buffer) for buffer in demos]
     observations, tasks, targets, mask = map(jnp.concatenate, zip(*rows, strict=True))
+    dtype = compute_dtype(observations, tasks, targets)
+    hyperparameters, observations, tasks, targets = jax.tree.map(
+        lambda value: jnp.asarray(value, dtype),
+        (hyperparameters, observations, tasks, targets),
+    )
     points = _points(hyperparameters, observations, tasks)
     prior = posterior.empty(
         points, mask.size, jnp.square(hyperparameters.noise), dtype=dtype
@@ -254,6 +250,7 @@ def check_sizes(hyperparameters: Hyperparameters, demos: Demonstrations) -> None
 
 def step_rows(demos: Demonstrations):
     """Observations, tasks, actions and mask with one row per step, padding zeroed."""
+    demos = as_arrays(demos)
     mask = valid_steps(demos)
     tasks = jnp.broadcast_to(demos.tasks[:, None], (*mask.shape, demos.tasks.shape[-1]))
 

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from amf_jax import errors
+from amf_jax import ranges
+from amf_jax.dtypes import compute_dtype
 from amf_jax.embeddings import ElementwiseGradient, FactoredGradient
 from amf_jax.policies.base import Policy
 
@@ -130,17 +131,19 @@ def policy(
       likelihood_std: standard deviation of the Gaussian, in units of the actions.
 
     Raises:
-      InvalidArgumentError: if a standard deviation is not positive.
+      InvalidArgumentError: for a standard deviation that is not positive and finite, a
+        mean that is not finite, or a width below 1.
     """
-    if not likelihood_std > 0:
-        raise errors.InvalidArgumentError(
-            f"likelihood_std must be positive, got {likelihood_std}"
-        )
-    mean, std = jnp.asarray(observation_mean), jnp.asarray(observation_std)
-    if not bool((std > 0).all()):
-        raise errors.InvalidArgumentError(
-            f"observation_std must be positive everywhere, got {std}"
-        )
+    ranges.check("likelihood_std", likelihood_std, ranges.POSITIVE)
+    ranges.check_all("observation_std", observation_std, ranges.POSITIVE)
+    ranges.check_all("observation_mean", observation_mean, ranges.FINITE)
+    ranges.check("number of features", len(features), ranges.COUNT)
+    for width in (task_size, action_size, *features):
+        ranges.check("each width", width, ranges.COUNT)
+    mean, std = (
+        jnp.asarray(values, compute_dtype(observation_mean, observation_std))
+        for values in (observation_mean, observation_std)
+    )
     module = MLP(action_size, tuple(features))
     widths = [width for hidden in features for width in (hidden, hidden)]
     kinds = (FactoredGradient, ElementwiseGradient) * len(features)
@@ -194,7 +197,10 @@ def policy(
             )
             return jnp.sum((outputs - action) ** 2), multiplied
 
-        zeros = [jnp.zeros((width,), action.dtype) for width in (*widths, action_size)]
+        zeros = [
+            jnp.zeros((width,), compute_dtype(action))
+            for width in (*widths, action_size)
+        ]
         gradients, multiplied = jax.grad(displaced_loss, has_aux=True)(zeros)
         return tuple(
             kind(factor, gradient)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from amf_jax import features
 from amf_jax.demonstrations import valid_steps
+from amf_jax.dtypes import compute_dtype
 from amf_jax.embeddings import Embedding, embed_demonstration
 from amf_jax.features import FeaturePosterior
 from amf_jax.selectors.pairs import Pairs, chunks
@@ -49,7 +50,7 @@ def feature_path(embedding: Embedding, blocks_at_a_time: int | None) -> Path:
             return explicit(embed_demonstration(embedding, params, key, demos, 0))
 
         template = jax.eval_shape(one)
-        dtype = context.demos.actions.dtype
+        dtype = compute_dtype(template, context.demos.actions, context.demos.tasks)
         return features.empty(template.shape[1], noise_variance, dtype=dtype)
 
     def absorb(posterior, params, key, demos, first, last, offset=0):

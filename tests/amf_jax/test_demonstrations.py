@@ -64,6 +64,85 @@ def test_append_keeps_the_dtype_of_the_buffer():
     assert buffer.observations.dtype == jnp.float32
 
 
+@pytest.mark.parametrize(
+    ("given", "floating"),
+    [("uint8", "float32"), ("float16", "float32"), ("float32", "float32")],
+)
+def test_actions_and_tasks_are_real_numbers_whatever_observations_are(given, floating):
+    new = problems.tiny_demos(0, (0,))
+    new = new._replace(observations=jnp.full_like(new.observations, 200.0, given))
+    sizes = {"capacity": 2, "horizon": 3, **WIDTHS}
+    for buffer in (
+        demonstrations.empty(**sizes, dtype=given),
+        demonstrations.empty_like(new, 2),
+        demonstrations.reserve(new._replace(demo_mask=jnp.zeros(1, bool)), 2),
+    ):
+        held = demonstrations.append(buffer, new)
+        assert held.observations.dtype == given
+        assert held.actions.dtype == held.tasks.dtype == floating
+        for name in ("observations", "actions", "tasks", "task_ids"):
+            row = getattr(held, name)[0]
+            np.testing.assert_array_equal(row, getattr(new, name)[0])
+
+
+def test_whole_actions_and_tasks_become_real_numbers():
+    demos = jax.tree.map(np.asarray, problems.tiny_demos())
+    whole = demos._replace(
+        actions=np.round(demos.actions).astype(int),
+        tasks=np.round(demos.tasks).astype(np.int8),
+    )
+    arrays = demonstrations.as_arrays(whole)
+    assert all(isinstance(leaf, jax.Array) for leaf in arrays)
+    for found, name in ((arrays, "actions"), (arrays, "tasks")):
+        assert getattr(found, name).dtype == jnp.float32
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+    filled = demonstrations.fill_padding(whole)
+    assert filled.actions.dtype == filled.tasks.dtype == jnp.float32
+    assert demonstrations.empty_like(whole, 3).actions.dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            dict(observations=jnp.full((1, 3, 3), 0.63)),
+            "observations is of float32 and",
+        ),
+        (dict(observations=jnp.zeros((1, 3, 2), jnp.uint8)), "observations is 2 wide"),
+        (dict(actions=jnp.zeros((1, 3, 1))), "actions is 1 wide, and the buffer's 2"),
+    ],
+)
+def test_what_a_buffer_cannot_hold_is_not_written_to_it(change, message):
+    new = problems.tiny_demos(0, (0,))
+    new = new._replace(observations=new.observations.astype(jnp.uint8))
+    buffer = demonstrations.empty_like(new, 2)
+    with pytest.raises(errors.DemonstrationError, match=message):
+        jax.jit(demonstrations.append)(buffer, new._replace(**change))
+
+
+def test_more_than_a_buffer_has_room_for_is_not_written_to_it():
+    buffer = demonstrations.empty(2, 2, **WIDTHS)
+    with pytest.raises(errors.DemonstrationError, match="3 steps, .* room for 2"):
+        demonstrations.append(buffer, problems.tiny_demos(0, (0,), horizon=3))
+    with pytest.raises(errors.CapacityError, match="3 demonstrations do not fit"):
+        demonstrations.append(buffer, problems.tiny_demos(0, (0, 1, 0), horizon=2))
+
+
+def test_buffers_beyond_memory_or_32_bits_are_refused_before_they_are_allocated():
+    million = 10**6  # a million demonstrations of 2147 steps are below 2^31 steps
+    with pytest.raises(errors.MemoryBudgetError, match="2147 steps would take .* TiB"):
+        demonstrations.empty(million, 2147, 10**5, 1, 1)
+    for build in (
+        lambda: demonstrations.empty(million, 2148, 1, 1, 1),
+        lambda: demonstrations.empty_like(problems.tiny_demos(), 2**31 - 1),
+        lambda: demonstrations.reserve(problems.tiny_demos(), 10**9),
+    ):
+        with pytest.raises(errors.CapacityError, match="2147483647 that 32 bits count"):
+            build()
+    with pytest.raises(errors.InvalidArgumentError, match="capacity must be a whole"):
+        demonstrations.empty(2**31, 1, 1, 1, 1)
+
+
 def test_check_room():
     buffer = problems.tiny_demos(0, (0, 1), capacity=3)
     demonstrations.check_room(buffer, 1)

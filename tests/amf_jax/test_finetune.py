@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from amf_jax import demonstrations, finetune
+from amf_jax import demonstrations, errors, finetune, regularisers
 from amf_jax.policies import mlp
 from tests import problems
 
@@ -345,4 +345,147 @@ def test_seeds_trained_at_once_are_as_if_alone():
             ),
             together,
             alone(keys()[seed], own),
+        )
+
+
+def test_of_many_steps_each_can_be_drawn():
+    # Fractions in single precision are multiples of 2^-23, too few for 20 million
+    # steps: those that they lead to are 41.9 % of all.
+    total, size = 20_000_000, 8192
+    fractions = np.arange(2**23, dtype=np.float32) * np.float32(2.0**-23)
+    reached = np.zeros(total, bool)
+    reached[np.minimum((fractions * np.float32(total)).astype(int), total - 1)] = True
+    assert reached.mean() == pytest.approx(0.4194, abs=1e-3)
+    ranks = jnp.arange(1, total + 1, dtype=jnp.int32)
+    draw = jax.jit(finetune._draw, static_argnums=3)
+    drawn = np.asarray(draw(jax.random.key(0), ranks, jnp.int32(total), size))
+    # 8192 draws: a share of 0.42 deviates by 0.0055, one of 1/16 by 0.0027.
+    assert reached[drawn].mean() == pytest.approx(0.4194, abs=0.025)
+    shares = np.bincount(drawn // (total // 16), minlength=16) / size
+    np.testing.assert_allclose(shares, 1 / 16, atol=0.012)
+
+
+def test_of_fewer_steps_the_draws_are_those_of_fractions():
+    ranks = jnp.cumsum(jnp.arange(1000) % 3 != 1)
+    drawn = finetune._draw(jax.random.key(3), ranks, ranks[-1], 64)
+    fractions = jax.random.uniform(jax.random.key(3), (64,))
+    wanted = (fractions * ranks[-1]).astype(int)
+    valid = np.flatnonzero(np.arange(1000) % 3 != 1)
+    np.testing.assert_array_equal(drawn, valid[wanted])
+
+
+def test_training_without_jit_is_the_same():
+    demos = problems.tiny_demos(0, (0,))
+    with jax.disable_jit():
+        result = train(half_square, jnp.float32(1.0), demos, 1, batch_size=1)
+    np.testing.assert_allclose(result.params, 0.9, rtol=1e-6)
+    np.testing.assert_allclose(result.losses[0], 0.5, rtol=1e-6)
+
+
+def test_whole_numbers_and_numpy_arrays_are_trained_on_as_floats_are():
+    policy = problems.tiny_policy()
+    params = policy.init(jax.random.key(1))
+    demos = problems.tiny_demos(0, (0, 1, 0))
+    demos = demos._replace(
+        actions=jnp.round(3 * demos.actions), tasks=jnp.round(3 * demos.tasks)
+    )
+    whole = jax.tree.map(np.asarray, demos)._replace(
+        actions=np.asarray(demos.actions, np.int32),
+        tasks=np.asarray(demos.tasks, np.int8),
+    )
+    expected, actual = (train(policy.loss, params, x, 5) for x in (demos, whole))
+    assert_trees_equal(actual, expected)
+
+
+@pytest.mark.parametrize(
+    ("of_params", "of_demos", "of_losses"),
+    [
+        ("bfloat16", "float32", "float32"),
+        ("float32", "float16", "float32"),
+        ("float32", "float64", "float64"),
+        ("float64", "float32", "float64"),
+    ],
+)
+def test_parameters_keep_their_type_whatever_the_data_have(
+    of_params, of_demos, of_losses
+):
+    policy = problems.tiny_policy()
+    params = policy.init(jax.random.key(1))
+    with jax.enable_x64(True):
+        start = jax.tree.map(lambda leaf: leaf.astype(of_params), params)
+        demos = problems.tiny_demos(0, (0, 1, 0), dtype=of_demos)
+        optimizer = finetune.adamw_direction()
+        pull = regularisers.penalty_gradient(
+            regularisers.l2(0.1), jax.random.key(2), params, demos
+        )
+        result = train(policy.loss, start, demos, 3, optimizer=optimizer, penalty=pull)
+        assert result.losses.dtype == of_losses
+        assert result.params["kernel"].dtype == of_params
+        found = result.params, result.opt_state
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
+
+
+MATRIX = {"kernel": jnp.zeros((3, 2)), "bias": jnp.zeros(2)}
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optax.adam(0.1),
+        optax.adamw(1e-3),
+        optax.sgd(0.1, momentum=0.9),
+        optax.lion(1e-4),
+        optax.adam(optax.linear_schedule(0.0, 0.1, 10)),  # starts at a rate of 0
+        optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.1)),
+        optax.partition(
+            {"own": optax.scale_by_adam(), "full": optax.sgd(0.1)},
+            {"kernel": "own", "bias": "full"},
+        ),
+    ],
+)
+def test_an_optimiser_that_includes_its_learning_rate_is_refused(optimizer):
+    with pytest.raises(errors.InvalidArgumentError, match="Pass optax.scale_by_adam"):
+        train(half_square, MATRIX, problems.tiny_demos(), 1, optimizer=optimizer)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optax.identity(),
+        optax.scale_by_adam(),
+        optax.scale_by_lion(),
+        optax.scale_by_rms(),
+        finetune.adamw_direction(),
+        optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam()),
+        optax.masked(optax.scale_by_adam(), {"kernel": True, "bias": False}),
+        optax.chain(optax.add_decayed_weights(0.1), optax.trace(0.9)),
+    ],
+)
+def test_a_direction_to_descend_along_is_taken(optimizer):
+    finetune.check_direction(optimizer, MATRIX)
+
+
+@pytest.mark.parametrize("rate", [-1.0, 0.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("schedule", [finetune.constant, finetune.cosine])
+def test_learning_rates_must_be_positive(schedule, rate):
+    with pytest.raises(errors.InvalidArgumentError, match="learning_rate must be pos"):
+        schedule(rate)
+
+
+def test_numbers_of_training_out_of_range_are_refused():
+    with pytest.raises(errors.InvalidArgumentError, match="weight_decay must be at"):
+        finetune.adamw_direction(-1.0)
+    params, demos = jnp.float32(1.0), problems.tiny_demos(0, (0,))
+    with pytest.raises(errors.InvalidArgumentError, match="batch_size must be a whole"):
+        train(half_square, params, demos, 1, batch_size=0)
+    with pytest.raises(errors.InvalidArgumentError, match="steps must be a whole"):
+        finetune.finetune(
+            half_square,
+            IDENTITY,
+            finetune.constant(0.1),
+            jax.random.key(0),
+            params,
+            IDENTITY.init(params),
+            demos,
+            -1,
         )

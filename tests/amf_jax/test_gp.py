@@ -325,3 +325,34 @@ def test_something_to_condition_on_is_required():
         gp_fit.fit_hyperparameters(
             demonstrations.empty(2, 4, 3, 2, 2), gp.Hyperparameters()
         )
+
+
+def test_bytes_and_whole_numbers_are_conditioned_on_as_floats_are():
+    demos = random_demos(22)
+    floats = demos._replace(
+        observations=jnp.round(jnp.abs(9 * demos.observations)),
+        actions=jnp.round(9 * demos.actions),
+    )
+    whole = floats._replace(
+        observations=floats.observations.astype(jnp.uint8),
+        actions=floats.actions.astype(jnp.int32),
+    )
+    expected, actual = (gp.condition(HYPERPARAMETERS, x) for x in (floats, whole))
+    assert jnp.abs(expected.weights).max() > 0
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
+@pytest.mark.parametrize(
+    "dtypes", [("float64", "float32"), ("float32", "float64"), ("bfloat16", "float32")]
+)
+def test_mixed_types_are_conditioned_on_in_the_widest(dtypes):
+    demos = random_demos(22)
+    with jax.enable_x64(True):
+        observations, actions = map(jnp.asarray, (demos.observations, demos.actions))
+        mixed = demos._replace(
+            observations=observations.astype(dtypes[0]),
+            actions=actions.astype(dtypes[1]),
+        )
+        params = jax.eval_shape(lambda x: gp.condition(HYPERPARAMETERS, x), mixed)
+        widest = "float64" if "float64" in dtypes else "float32"
+        assert params.weights.dtype == params.posterior.cholesky.dtype == widest

@@ -367,3 +367,76 @@ def test_conditioning_learns_from_both_sets_of_demonstrations():
         )
     acted = learner.act(new, jax.random.key(2), *query, asked.task_ids[:1])
     np.testing.assert_allclose(acted, policy.act(new.params, None, *query), 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (dict(steps=-1), "steps must be a whole number, at least 0"),
+        (dict(steps=2**31), "steps must be a whole number, at least 0"),
+        (dict(batch_size=0), "batch_size must be a whole number, at least 1"),
+    ],
+)
+def test_training_out_of_range_is_refused_where_it_is_said(changed, message):
+    arguments = dict(steps=1, schedule=finetune.constant(0.1), batch_size=1)
+    with pytest.raises(errors.InvalidArgumentError, match=message):
+        learners.Training(**arguments | changed)
+
+
+def test_a_learning_rate_is_no_schedule():
+    wrong = training(1)  # past the annotations, which only tests enforce
+    object.__setattr__(wrong, "schedule", 1e-3)
+    with pytest.raises(errors.InvalidArgumentError, match="function of progress"):
+        wrong.__post_init__()
+
+
+def test_the_validation_copy_is_not_trained_on_a_number_of_demonstrations():
+    with pytest.raises(errors.InvalidArgumentError, match="validation_copy_after must"):
+        make(embedding_policy="validation_copy", validation_copy_after=-1)
+
+
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_an_optimiser_that_ascends_is_refused_before_anything_is_trained(pretrained):
+    given = POLICY.init(jax.random.key(5)) if pretrained else None
+    learner = learners.gradient_learner(
+        POLICY, optax.adam(0.1), training(1), training(1), initial_params=given
+    )
+    with pytest.raises(errors.InvalidArgumentError, match="optimizer must give a dir"):
+        learner.init(jax.random.key(0), expert_demos((0, 1)))
+
+
+@pytest.mark.parametrize(
+    ("of_params", "of_demos"),
+    [("bfloat16", "float32"), ("float32", "float64"), ("float64", "float32")],
+)
+@pytest.mark.parametrize("name", ["descent", "closed_form", "prequential", "network"])
+def test_rounds_keep_their_types_whatever_the_data_have(name, of_params, of_demos):
+    rules = {
+        "descent": lambda: mixing.descent(3, steps=2),
+        "closed_form": lambda: mixing.closed_form(3),
+        "prequential": lambda: mixing.prequential(3),
+        "network": lambda: mixing.network(jnp.eye(3, 2, dtype=int), steps=2),
+    }
+    double = jax.enable_x64("float64" in (of_params, of_demos))
+    with double:
+        start = POLICY.init(jax.random.key(5))
+        start = jax.tree.map(lambda leaf: leaf.astype(of_params), start)
+        learner = make(
+            mixing=rules[name](),
+            initial_params=start,
+            regulariser=regularisers.ewc(POLICY, 1.0, 2),
+        )
+        demos = problems.tiny_demos(0, (0, 1, 2), dtype=of_demos)
+
+        def rounds(key):
+            def one(state, key):
+                return learner.update(key, state, demos)
+
+            keys = jax.random.split(key, 3)
+            state = learner.init(keys[2], None)
+            return jax.lax.scan(one, state, keys[:2])[0]
+
+        # Tracing is enough: a type that changed from round to round would end it.
+        state = jax.eval_shape(rounds, jax.random.key(0))
+    assert state.params["kernel"].dtype == of_params
+    assert state.mixing.dtype in ("float32", "float64")

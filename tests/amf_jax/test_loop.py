@@ -12,6 +12,7 @@ from amf_jax import (
     demonstrations,
     errors,
     loop,
+    selectors,
 )
 from tests import problems
 
@@ -127,3 +128,58 @@ def test_a_buffer_without_room_is_refused():
 def test_capacities_double():
     assert loop.doubling(10, 35) == (10, 20, 35)
     assert loop.doubling(8, 8) == (8,)
+
+
+def test_an_expert_that_delivers_more_than_asked_is_refused():
+    # One more row would be written over by the demonstration of the next round.
+    def twice(choice, index, demos):
+        one = demonstrate(choice, index, demos)
+        return demonstrations.stack([one, one])
+
+    learner, selector = problems.tiny_parts()
+    with pytest.raises(
+        errors.DemonstrationError, match="returned 2 rows; .* asked for"
+    ):
+        loop.run(
+            jax.random.key(0),
+            lambda demos: learner,
+            selector,
+            loop.Environment(twice),
+            TASKS,
+            BLANK,
+            rounds=2,
+            pretraining=PRETRAINING,
+        )
+
+
+def test_whole_tasks_are_those_of_floats():
+    learner, _ = problems.tiny_parts("uniform")
+
+    def types(tasks, task_weights):
+        return jax.eval_shape(
+            lambda key: loop.run(
+                key,
+                lambda demos: learner,
+                selectors.uniform(),
+                ENVIRONMENT,
+                tasks,
+                BLANK,
+                rounds=2,
+                pretraining=PRETRAINING,
+                task_weights=task_weights,
+            ),
+            jax.random.key(0),
+        )
+
+    whole = types(jnp.eye(3, 2, dtype=jnp.int32), [0.2, 0.3, 0.5])
+    floats = types(jnp.eye(3, 2), jnp.array([0.2, 0.3, 0.5]))
+    assert whole == floats
+    assert whole.choices.task.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("name", ["rounds", "batch", "demos_per_round"])
+def test_numbers_out_of_range_are_refused(name):
+    with pytest.raises(errors.InvalidArgumentError, match=f"{name} must be"):
+        run(jax.random.key(0), **{name: 0})
+    with pytest.raises(errors.InvalidArgumentError, match="first must be"):
+        loop.doubling(0, 10)

@@ -314,12 +314,15 @@ def test_alpha_never_leaves_zero_to_one(seed, scales):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: mixing.descent(0), "at least 1 task"),
-        (lambda: mixing.prequential(0), "at least 1 task"),
+        (lambda: mixing.descent(0), "num_tasks must be a whole number, at least 1"),
+        (lambda: mixing.prequential(0), "num_tasks must be a whole number, at least 1"),
         (lambda: mixing.gate(2, -0.1), "conservatism"),
         (lambda: mixing.closed_form(2, float("nan")), "conservatism"),
         (lambda: mixing.descent(2, learning_rate=0.0), "learning_rate"),
         (lambda: mixing.network(jnp.zeros((2, 3)), steps=-1), "steps"),
+        (lambda: mixing.network(jnp.zeros((2, 3)), features=(4, 0)), "features"),
+        (lambda: mixing.descent(2, float("inf")), "conservatism"),
+        (lambda: mixing.descent(2, learning_rate=float("inf")), "learning_rate"),
     ],
 )
 def test_arguments_outside_their_domain_are_refused(build, message):

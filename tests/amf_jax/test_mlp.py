@@ -78,6 +78,15 @@ def test_standard_deviations_must_be_positive(std):
         mlp.policy(MEAN, jnp.array([1.0, std, 1.0]), 2, 2)
 
 
+@pytest.mark.parametrize(
+    "changed", [dict(features=()), dict(features=(4, 0)), dict(task_size=-1)]
+)
+def test_widths_are_whole_numbers_of_at_least_one(changed):
+    arguments = dict(task_size=2, action_size=2) | changed
+    with pytest.raises(errors.InvalidArgumentError, match="must be a whole number, at"):
+        mlp.policy(MEAN, STD, **arguments)
+
+
 @pytest.mark.parametrize(("num_tasks", "shared_layer"), [(4, True), (9, False)])
 def test_a_batch_that_shares_tasks_has_the_mean_loss_of_its_examples(
     num_tasks, shared_layer
