@@ -40,6 +40,7 @@ from amf_jax.mixing import Mixing
 from amf_jax.policies.base import Policy
 from amf_jax.regularisers import Regulariser
 from amf_jax.selectors.base import Choice, Context, Selector, SelectorInfo
+from amf_jax.selectors.context import check_context
 
 __version__ = "0.1.0"
 
@@ -57,6 +58,7 @@ __all__ = [
     "Selector",
     "SelectorInfo",
     "candidates",
+    "check_context",
     "criteria",
     "demonstrations",
     "embeddings",

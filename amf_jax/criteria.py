@@ -89,7 +89,8 @@ def expected_entropy(
     points, weights = tiles.cut((occupancy.points, occupancy.weights), size)
     number = tiles.number(occupancy.num_weighted, total, size)
     rows = tiles.solve(kernel, posterior, points, number)
-    floor = _variance_floor(embedding, posterior, occupancy.points)
+    looked_at = occupancy.weights != 0
+    floor = _variance_floor(embedding, posterior, occupancy.points, looked_at)
 
     def one(block):
         points, mask = block
@@ -107,7 +108,8 @@ def expected_entropy(
                 _prior_variance(embedding, posterior, tile.points), tile.solved.T
             )
             remaining = jnp.maximum(before - explained, 0.0)
-            return total + weights[j] @ entropy_of(remaining, floor)
+            entropy = jnp.where(weights[j] != 0, entropy_of(remaining, floor), 0.0)
+            return total + weights[j] @ entropy
 
         return jax.lax.fori_loop(0, number, add, jnp.zeros((), weights.dtype))
 
@@ -186,7 +188,7 @@ def prior_entropy(
         solved = gp.whiten(embedding.kernel, posterior, points)
         prior = _prior_variance(embedding, posterior, points)
         remaining = gp.variance_given(prior, solved)
-        floor = _variance_floor(embedding, posterior, points)
+        floor = _variance_floor(embedding, posterior, points, mask)
         return jnp.where(mask, entropy_of(remaining, floor), 0.0).sum()
 
     return _map_blocks(one, (blocks, block_mask), count, blocks_at_a_time)
@@ -232,7 +234,10 @@ def _prior_variance(embedding, posterior, points):
     return embedding.diagonal(points) / posterior.scale
 
 
-def _variance_floor(embedding, posterior, points):
-    """What rounding may leave of a variance: machine epsilon of the prior's largest."""
-    prior = _prior_variance(embedding, posterior, points)
+def _variance_floor(embedding, posterior, points, mask):
+    """What rounding may leave of a variance: machine epsilon of the prior's largest.
+
+    Points that are not of the mask stand for nothing, however far away they are.
+    """
+    prior = jnp.where(mask, _prior_variance(embedding, posterior, points), 0.0)
     return jnp.finfo(prior.dtype).eps * jnp.max(prior) + jnp.finfo(prior.dtype).tiny

@@ -306,9 +306,35 @@ def validate(
     """Checks demonstrations on the host, before any work is spent on them.
 
     Raises:
-      DemonstrationError: wrong widths or mismatched leading sizes, no real row, a row
-        without a recorded step, a task id out of range, or NaN/Inf at a recorded step
-        (named by demonstration and step).
+      DemonstrationError: no real row, and as `check_form`.
+    """
+    check_form(
+        demos,
+        observation_size=observation_size,
+        action_size=action_size,
+        task_size=task_size,
+        num_tasks=num_tasks,
+    )
+    if not np.asarray(demos.demo_mask).any():
+        raise errors.DemonstrationError(
+            "every demonstration is masked; demo_mask must hold at least one True"
+        )
+
+
+def check_form(
+    demos: Demonstrations,
+    *,
+    observation_size: int | None = None,
+    action_size: int | None = None,
+    task_size: int | None = None,
+    num_tasks: int | None = None,
+) -> None:
+    """The same for a buffer that may be empty.
+
+    Raises:
+      DemonstrationError: wrong widths or mismatched leading sizes, a row without a
+        recorded step, a task id out of range, or NaN/Inf at a recorded step (named by
+        demonstration and step).
     """
     arrays = jax.tree.map(np.asarray, demos)
     rows, horizon = arrays.step_mask.shape
@@ -330,10 +356,6 @@ def validate(
             raise errors.DemonstrationError(
                 f"demonstrations.{name} has shape {actual}, expected {wanted}"
             )
-    if not arrays.demo_mask.any():
-        raise errors.DemonstrationError(
-            "every demonstration is masked; demo_mask must hold at least one True"
-        )
     if (np.diff(arrays.demo_mask.astype(int)) > 0).any():
         raise errors.DemonstrationError(
             "demo_mask must be True for the first rows and False for the others: new"

@@ -160,6 +160,19 @@ def factor(posterior: FeaturePosterior) -> tuple[Whitener, FeaturePosterior]:
     return Whitener(root * solve_triangular(lower, eye, lower=True).T), kept
 
 
+def rounding(whitener: Whitener, posterior: FeaturePosterior) -> Float[Array, ""]:
+    """What rounding and jitter did to `noise I + G / scale`, relative to the noise.
+
+    The residual of one solve, as `posterior.rounding`.
+    """
+    moment, transform = posterior.second_moment, whitener.transform
+    noise, width = posterior.noise_variance, moment.shape[0]
+    right = 1.0 - 2.0 * (jnp.arange(width, dtype=moment.dtype) % 2)
+    solution = transform @ (right @ transform) * (posterior.scale / noise)
+    residual = moment @ (solution / posterior.scale) + noise * solution - right
+    return jnp.linalg.norm(residual) / (noise * jnp.linalg.norm(solution))
+
+
 def whiten(whitener: Whitener, features: Float[Array, "n P"]) -> Float[Array, "n P"]:
     """`psi` of each point: inner products of these are posterior covariances."""
     return _times_upper(features, whitener.transform)
@@ -211,8 +224,10 @@ def expected_variance_reduction(
     )
     towards = _times_upper(psi, half_moment).reshape(-1, horizon, width)
     psi = psi.reshape(-1, horizon, width)
-    eye = jnp.eye(horizon, dtype=psi.dtype)
-    lower, _ = safe_cholesky(_inner(psi, psi) + noise_variance * eye[None])
+    eye, inner = jnp.eye(horizon, dtype=psi.dtype), _inner(psi, psi)
+    # Of the recorded steps alone: others are zeros.
+    magnitude = jnp.diagonal(inner, axis1=-2, axis2=-1).max(axis=-1) + noise_variance
+    lower, _ = safe_cholesky(inner + noise_variance * eye[None], magnitude)
     moments = _inner(towards, psi)
     solved = jax.vmap(lambda low, right: cho_solve((low, True), right))(
         lower, moments + moments.swapaxes(-2, -1)

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Key
 
-from amf_jax import errors
+from amf_jax import errors, ranges
 from amf_jax import posterior as gp
 from amf_jax.posterior import Kernel, Points, Posterior
 
@@ -45,6 +45,7 @@ def reduce_variance(
     *,
     weights: Float[Array, " m"] | None = None,
     mask: Bool[Array, " n"] | None = None,
+    key: Key[Array, ""] | None = None,
 ) -> GreedyBatch:
     """Chooses points one by one, each for the targets' variance given those before it.
 
@@ -54,11 +55,11 @@ def reduce_variance(
 
         sum_t w_t R[x, t]^2 / (r[x, x] + noise_variance).
 
-    The largest is chosen, the first of equals, and changes R and r by an exact rank-one
-    update: `n m + n P` multiply-adds and reads a choice, after `n m P` for the start.
-    Every choice is the best one given the former. The batch need not be: unlike
-    information gain (`theory.GREEDY_SHARE`), the reduction of variance is not
-    submodular, and no share of the best batch is guaranteed.
+    The largest is chosen, of equals the first or one that `key` draws, and changes R
+    and r by an exact rank-one update: `n m + n P` multiply-adds and reads a choice,
+    after `n m P` for the start. Every choice is the best one given the former. The
+    batch need not be: unlike information gain (`theory.GREEDY_SHARE`), the reduction of
+    variance is not submodular, and no share of the best batch is guaranteed.
 
     Args:
       kernel: covariance function.
@@ -71,6 +72,7 @@ def reduce_variance(
       weights: of the targets, not negative; None is one each. A target without weight
         may hold anything.
       mask: which points may be chosen; None is all. The others may hold anything.
+      key: draws among points that are exactly equal; None takes the first.
 
     Raises:
       InvalidArgumentError: a count below 1 or above n, or weights that are negative or
@@ -94,6 +96,9 @@ def reduce_variance(
     if weights is not None:
         targets = _blank(targets, weights > 0)
     noise, known = posterior.noise_variance, posterior.mask.shape[0]
+    turns = jnp.zeros(number)
+    if key is not None:
+        turns = jax.random.uniform(key, (number,))
 
     solved, towards = (gp.whiten(kernel, posterior, x) for x in (points, targets))
     across = kernel(points, targets) / posterior.scale - solved.T @ towards
@@ -106,7 +111,9 @@ def reduce_variance(
         across, variance, rows, free = carry
         gains = jnp.sum(across**2, axis=1) / (variance + noise)
         ranked, left = jnp.where(free, gains, 0.0), free.any()
-        best = jnp.argmax(jnp.where(free, gains, -jnp.inf))
+        open_gains = jnp.where(free, gains, -jnp.inf)
+        equal = open_gains == open_gains.max()
+        best = jnp.argmax(jnp.where(equal, turns, -1.0))
         finite = jnp.isfinite(ranked).all()
         one = jax.tree.map(lambda leaf: leaf[best][None], points)
         column = kernel(points, one)[:, 0] / posterior.scale - rows.T @ rows[:, best]
@@ -129,10 +136,11 @@ def reduce_variance(
 
 
 def _check(count: int, number: int, targets: int, weights: Array | None) -> None:
-    if not 1 <= count <= number:
+    ranges.check("count", count, ranges.COUNT)
+    if count > number:
         raise errors.InvalidArgumentError(
-            f"count must be between 1 and the {number} points that there are, each of"
-            f" which can be chosen once; got {count}"
+            f"count must be at most {number}, the points that there are, each of which"
+            f" can be chosen once; got {count}"
         )
     if weights is None:
         return

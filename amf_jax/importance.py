@@ -56,6 +56,7 @@ def trajectory_log_likelihoods(
     size = tiles.length(count, horizon * tasks.shape[0])
     by_tile = jax.lax.map(some, tiles.cut(tiles.filled_up(columns, size), size))
     total = by_tile.swapaxes(0, 1).reshape(tasks.shape[0], -1)[:, :count]
+    total = total.astype(tasks.dtype)  # whatever the policy computes in
     return total if clip is None else jnp.clip(total, *clip)
 
 

@@ -8,18 +8,19 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors
+from amf_jax import errors, ranges
 from amf_jax.demonstrations import Demonstrations
+from amf_jax.dtypes import compute_dtype
 
 
 def check_tasks(tasks: Any, task_names: tuple[str, ...] | None) -> Array:
-    """The evaluation tasks as an array `[C, D]`.
+    """The evaluation tasks as an array `[C, D]` of floats, also if given as integers.
 
     Raises:
       InvalidArgumentError: no task, a value that is not finite, or names that do not
         match.
     """
-    tasks = jnp.asarray(tasks)
+    tasks = np.asarray(tasks)
     if tasks.ndim != 2 or tasks.shape[0] == 0:
         raise errors.InvalidArgumentError(
             f"tasks must hold at least one task vector, as [C, D]; got {tasks.shape}"
@@ -30,18 +31,18 @@ def check_tasks(tasks: Any, task_names: tuple[str, ...] | None) -> Array:
         raise errors.InvalidArgumentError(
             f"task_names must name {tasks.shape[0]} tasks, got {task_names}"
         )
-    return tasks
+    return jnp.asarray(tasks, compute_dtype(tasks))
 
 
-def check_weights(task_weights: Any | None, tasks: Array) -> Float[Array, " C"]:
-    """The probabilities mu_C of the tasks; uniform if none are given.
+def check_weights(task_weights: Any | None, tasks: Any) -> Float[Array, " C"]:
+    """The probabilities mu_C of the tasks `[C, D]`; uniform if none are given.
 
     Raises:
       InvalidArgumentError: negative weights, or weights that do not sum to one.
     """
-    count = tasks.shape[0]
+    count, dtype = tasks.shape[0], compute_dtype(tasks)
     if task_weights is None:
-        return jnp.full((count,), 1.0 / count, tasks.dtype)
+        return jnp.full((count,), 1.0 / count, dtype)
     weights = np.asarray(task_weights, dtype=float)
     if weights.shape != (count,) or (weights < 0).any():
         raise errors.InvalidArgumentError(
@@ -52,14 +53,13 @@ def check_weights(task_weights: Any | None, tasks: Array) -> Float[Array, " C"]:
         raise errors.InvalidArgumentError(
             f"task_weights must sum to 1, got {weights.sum():.6g}; divide by their sum"
         )
-    return jnp.asarray(weights, tasks.dtype)
+    return jnp.asarray(weights, dtype)
 
 
 def check_positive(numbers: Mapping[str, int]) -> None:
-    """Raises `InvalidArgumentError` naming the first number that is below one."""
+    """Raises `InvalidArgumentError` naming the first number that counts nothing."""
     for name, value in numbers.items():
-        if value < 1:
-            raise errors.InvalidArgumentError(f"{name} must be at least 1, got {value}")
+        ranges.check(name, value, ranges.COUNT)
 
 
 def check_task_ids(
@@ -90,6 +90,49 @@ def check_task_ids(
         raise errors.InvalidArgumentError(
             f"{name} must be whole numbers from {least} to {num_tasks - 1}, since there"
             f" are {num_tasks} tasks; got {wrong.ravel()[:5].tolist()}"
+        )
+
+
+def is_alien(ids: Any, vectors: Any, tasks: Any) -> np.ndarray:
+    """Rows whose task vector is not that of the evaluation task of their index.
+
+    A vector may be rounded to the narrower of both floating types. Rows of index -1,
+    which is none of these tasks, may hold anything.
+
+    Args:
+      ids: `[N]`, from -1 to C - 1 where it matters.
+      vectors: `[N, D]`.
+      tasks: `[C, D]`.
+
+    Example:
+      >>> print(is_alien([0, 1, -1], [[1, 0], [1, 0], [5, 5]], np.eye(2)))
+      [False  True False]
+    """
+    ids, epsilon = np.asarray(ids), max(map(_epsilon, (vectors, tasks)))
+    given = np.asarray(vectors, np.float64)
+    known = np.asarray(tasks, np.float64)[np.clip(ids, 0, len(tasks) - 1)]
+    near = np.abs(given - known) <= epsilon * np.abs(known)
+    return (ids >= 0) & ~near.all(axis=1)
+
+
+def check_own_tasks(demos: Demonstrations, tasks: Any, before: int = 0) -> None:
+    """Raises if a demonstration's task vector is not that of its task id; for hosts.
+
+    Args:
+      demos: with task ids from -1 to C - 1.
+      tasks: evaluation tasks `[C, D]`.
+      before: demonstrations that came before, for the message.
+
+    Raises:
+      DemonstrationError: naming the first of them.
+    """
+    alien = np.asarray(demos.demo_mask) & is_alien(demos.task_ids, demos.tasks, tasks)
+    if alien.any():
+        row = int(np.argmax(alien))
+        raise errors.DemonstrationError(
+            f"demonstration {before + row} has task id {int(demos.task_ids[row])} and"
+            f" the task vector {np.asarray(demos.tasks[row])}, which is not the"
+            " evaluation task's of that id; give the task's own vector, or the id -1"
         )
 
 
@@ -133,7 +176,7 @@ def check_delivery(
 
     Raises:
       DemonstrationError: malformed demonstrations, too many steps, another number of
-        them, or another task.
+        them, another task, or a task vector that is not the task's.
     """
     _check_fit(new, demos, tasks)
     steps, horizon = new.step_mask.shape[1], demos.step_mask.shape[1]
@@ -177,3 +220,10 @@ def _check_fit(given: Demonstrations, demos: Demonstrations, tasks: Array) -> No
         task_size=tasks.shape[1],
         num_tasks=tasks.shape[0],
     )
+    check_own_tasks(given, tasks)
+
+
+def _epsilon(values: Any) -> float:
+    """Of the floating type of some values; 0 for integers, which are not rounded."""
+    dtype = jnp.result_type(values)
+    return float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.floating) else 0.0

@@ -12,8 +12,6 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from amf_jax import errors
-
 
 class Candidates(NamedTuple):
     """Tasks under consideration.
@@ -34,11 +32,3 @@ Optimiser = Callable[[Key[Array, ""], Objective, Array], tuple[Candidates, Array
 def unlisted(tasks: Float[Array, "K D"]) -> Candidates:
     """Candidates that are none of the evaluation tasks."""
     return Candidates(jnp.full((tasks.shape[0],), -1, jnp.int32), tasks)
-
-
-def check_at_least(name: str, value: int, least: int) -> None:
-    """Raises `InvalidArgumentError` if a count is too small."""
-    if value < least:
-        raise errors.InvalidArgumentError(
-            f"{name} must be at least {least}, got {value}"
-        )

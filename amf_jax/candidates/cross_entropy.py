@@ -1,14 +1,13 @@
 """Cross-entropy search: a Gaussian that closes in on the best tasks so far."""
 
-import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from amf_jax import errors
-from amf_jax.candidates.base import Optimiser, check_at_least, unlisted
+from amf_jax import ranges
+from amf_jax.candidates.base import Optimiser, unlisted
 from amf_jax.candidates.space import TaskSpace, check_space, tasks_near, widths
 
 
@@ -54,16 +53,10 @@ def cross_entropy(
       Optimization. Methodology and Computing in Applied Probability, 1999.
     """
     check_space(space)
-    check_at_least("generations", generations, 2)
-    check_at_least("budget", budget, 2 * generations)
-    if not 0 < elite_share <= 1:
-        raise errors.InvalidArgumentError(
-            f"elite_share must be in (0, 1], got {elite_share}"
-        )
-    if not 0 <= least_deviation < math.inf:
-        raise errors.InvalidArgumentError(
-            f"least_deviation must be at least 0 and finite, got {least_deviation}"
-        )
+    ranges.check("generations", generations, ranges.at_least(2))
+    ranges.check("budget", budget, ranges.at_least(2 * generations))
+    ranges.check("elite_share", elite_share, ranges.SHARE_OF_SOME)
+    ranges.check("least_deviation", least_deviation, ranges.NOT_NEGATIVE)
     size = budget // generations
     first = budget - (generations - 1) * size
 

@@ -1,6 +1,5 @@
 """Gradient refinement: the best of some random tasks climb the objective."""
 
-import math
 from typing import NamedTuple
 
 import jax
@@ -8,8 +7,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from amf_jax import errors
-from amf_jax.candidates.base import Objective, Optimiser, check_at_least, unlisted
+from amf_jax import ranges
+from amf_jax.candidates.base import Objective, Optimiser, unlisted
 from amf_jax.candidates.space import TaskSpace, check_space, tasks_near, widths
 
 
@@ -61,14 +60,11 @@ def gradient_refinement(
         random candidates than are to climb.
     """
     width = check_space(space)
-    check_at_least("refined", refined, 1)
-    check_at_least("steps", steps, 1)
-    if not 0 < learning_rate < math.inf:
-        raise errors.InvalidArgumentError(
-            f"learning_rate must be positive and finite, got {learning_rate}"
-        )
+    ranges.check("refined", refined, ranges.COUNT)
+    ranges.check("steps", steps, ranges.COUNT)
+    ranges.check("learning_rate", learning_rate, ranges.POSITIVE)
     climbs = refined * (steps * (1 + width) + 1)
-    check_at_least("budget", budget, climbs + refined)
+    ranges.check("budget", budget, ranges.at_least(climbs + refined))
     ascent = optax.adam(optax.linear_schedule(learning_rate, 0.0, steps))
 
     def climb(objective: Objective, start, scores):

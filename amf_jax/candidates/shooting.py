@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from amf_jax.candidates.base import Optimiser, check_at_least, unlisted
+from amf_jax import ranges
+from amf_jax.candidates.base import Optimiser, unlisted
 
 
 def random_shooting(sample_tasks: Callable, budget: int = 100) -> Optimiser:
@@ -16,7 +17,7 @@ def random_shooting(sample_tasks: Callable, budget: int = 100) -> Optimiser:
     Raises:
       InvalidArgumentError: for a budget below 1.
     """
-    check_at_least("budget", budget, 1)
+    ranges.check("budget", budget, ranges.COUNT)
 
     def optimise(key, objective, tasks):
         candidates = unlisted(sample_tasks(key, budget).astype(tasks.dtype))

@@ -41,6 +41,10 @@ def check_space(space: TaskSpace) -> int:
         not in order.
     """
     lower, upper = np.asarray(space.lower), np.asarray(space.upper)
+    if not (lower.dtype.kind in "iuf" and upper.dtype.kind in "iuf"):
+        raise errors.InvalidArgumentError(
+            f"lower and upper must be numbers, got {space.lower!r} and {space.upper!r}"
+        )
     if lower.ndim != 1 or lower.size == 0 or lower.shape != upper.shape:
         raise errors.InvalidArgumentError(
             "lower and upper must be two vectors as wide as a task, [D]; got shapes"

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from amf_jax import ranges
 from amf_jax.demonstrations import Demonstrations
 
 Points = Any  # a pytree whose leaves lead with the axis of points
@@ -78,7 +79,7 @@ def embed_pairs(
         array.reshape(-1, array.shape[-1])
         for array in (demos.observations[rows], demos.actions[rows], repeated)
     ]
-    points = embedding.embed(params, key, *flat)
+    points = _embed(embedding, params, key, *flat)
     return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), points)
 
 
@@ -89,11 +90,27 @@ def embed_demonstration(
     observations, actions = demos.observations[row], demos.actions[row]
     task = demos.tasks[row]
     tasks = jnp.broadcast_to(task, (observations.shape[0], task.shape[0]))
-    return embedding.embed(params, key, observations, actions, tasks)
+    return _embed(embedding, params, key, observations, actions, tasks)
+
+
+def _embed(embedding: Embedding, params, key, observations, actions, tasks) -> Points:
+    """Points in the floating type of the tasks, whatever the policy computes in."""
+
+    def one(leaf):
+        floating = jnp.issubdtype(leaf.dtype, jnp.floating)
+        return leaf.astype(tasks.dtype) if floating else leaf
+
+    points = embedding.embed(params, key, observations, actions, tasks)
+    return jax.tree.map(one, points)
 
 
 def batched(function: Callable, examples: tuple, microbatch_size: int | None):
-    """`function` of each example, `microbatch_size` at a time; None is all at once."""
+    """`function` of each example, `microbatch_size` at a time; None is all at once.
+
+    Raises:
+      InvalidArgumentError: for a size that is no whole number of at least 1.
+    """
+    ranges.check("microbatch_size", microbatch_size, ranges.COUNT, optional=True)
     if microbatch_size is None:
         return jax.vmap(function)(examples)
     return jax.lax.map(function, examples, batch_size=microbatch_size)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from amf_jax import errors
+from amf_jax import ranges
 from amf_jax.embeddings.base import (
     Embedding,
     batched,
@@ -63,10 +63,8 @@ def projected_gradient(
         tracing, if the layers are not in factors.
     """
     checked = check_layer_gradients(layer_gradients)
-    if rank < 1:
-        raise errors.InvalidArgumentError(
-            f"projection rank must be at least 1, got {rank}"
-        )
+    ranges.check("projection rank", rank, ranges.COUNT)
+    ranges.check("seed", seed, ranges.SEED)
 
     def embed(params, key, observations, actions, tasks):
         examples = (observations, actions, tasks)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import jax
 
-from amf_jax import errors
+from amf_jax import errors, ranges
 from amf_jax.embeddings.base import (
     Embedding,
     batched,
@@ -56,14 +56,8 @@ def dropout(
         raise errors.InvalidArgumentError(
             "stochastic must be a function, got None: this policy has no dropout"
         )
-    if not 0.0 < rate < 1.0:
-        raise errors.InvalidArgumentError(
-            f"dropout rate must lie between 0 and 1, both excluded, got {rate}"
-        )
-    if passes < 2:
-        raise errors.InvalidArgumentError(
-            f"dropout passes must be at least 2 to have a variance, got {passes}"
-        )
+    ranges.check("dropout rate", rate, ranges.OPEN_SHARE)
+    ranges.check("dropout passes", passes, ranges.at_least(2))  # else no variance
 
     def embed(params, key, observations, actions, tasks):
         del actions

@@ -10,8 +10,10 @@ from amf_jax.selectors.base import (
     SelectorInfo,
     carry_over,
     check_choice,
+    pick,
 )
 from amf_jax.selectors.batch import select_batch, tasks_of
+from amf_jax.selectors.context import check_context
 from amf_jax.selectors.learning_progress import learning_progress
 from amf_jax.selectors.presets import amf_paper, prior_entropy
 from amf_jax.selectors.rebalancing import rebalancing
@@ -32,10 +34,12 @@ __all__ = [
     "amf_paper",
     "carry_over",
     "check_choice",
+    "check_context",
     "get",
     "learning_progress",
     "make",
     "pending",
+    "pick",
     "prior_entropy",
     "rebalancing",
     "round_robin",

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from amf_jax import cost, criteria, devices, errors, history, importance
 from amf_jax import demonstrations as demonstrations_lib
+from amf_jax import posterior as gp
 from amf_jax.candidates import Candidates, Optimiser, enumerate_tasks
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.embeddings import Embedding
@@ -128,6 +129,7 @@ def amf(
     )
     options.check_ranges(
         noise_variance,
+        likelihood_clip,
         trajectory_samples,
         weight_tolerance,
         blocks_at_a_time,
@@ -268,7 +270,7 @@ def amf(
                 context.pending, sample, weigh_pending(context.pending)
             )
             posterior = route.extend(posterior, params, embed_key, expected)
-        given, score, score_own = route.scorer(posterior, occupancy)
+        given, rounding, score, score_own = route.scorer(posterior, occupancy)
         posterior = state.posterior._replace(jitter=given.jitter)
         state = state._replace(posterior=posterior)
 
@@ -300,8 +302,15 @@ def amf(
             path=jnp.int32(cost.PATHS.index(planned.path)),
             multiply_adds=jnp.asarray(planned.multiply_adds, scores.dtype),
             bytes_peak=jnp.asarray(planned.bytes_peak, scores.dtype),
+            own_demonstrations=importance.task_counts(
+                demos.task_ids, demos.demo_mask, num_tasks
+            ),
+            weighting=jnp.int32(importance.MODES.index(weights)),
+            rounding=jnp.maximum(
+                rounding, gp.underflow(state.posterior.scale, planned.buffers.width)
+            ),
         )
-        return pick(scores, candidates.task_ids, candidates.tasks), state, info
+        return pick(key, scores, candidates.task_ids, candidates.tasks), state, info
 
     def init_everywhere(context: Context, history_demos: Demonstrations | None = None):
         return devices.replicate(mesh, init(context, history_demos))

@@ -1,15 +1,49 @@
 """The selector contract: a pair of pure functions, and what passes between them."""
 
+import functools
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
-from amf_jax import errors
-from amf_jax.demonstrations import Demonstrations
+from amf_jax import errors, importance
+from amf_jax.selectors.context import (
+    Context,
+    Pending,
+    check_context,
+    check_sizes,
+    is_concrete,
+    prepare,
+    prepare_demonstrations,
+)
+from amf_jax.selectors.derivatives import forwards_only
+
+__all__ = [
+    "Choice",
+    "Context",
+    "Pending",
+    "Selector",
+    "SelectorInfo",
+    "carry_over",
+    "check_choice",
+    "empty_info",
+    "pick",
+]
+
+
+#: What a selector did not compute: no finite number, and no NaN, which would stop every
+#: run under `jax_debug_nans`.
+UNKNOWN = -np.inf
+
+#: Above this share of the noise, `check_choice` warns of rounding.
+MOST_ROUNDING = 0.1
+
+# Selections split their key in three: this child is none of those.
+_TIES = 3
 
 
 class Choice(NamedTuple):
@@ -24,62 +58,28 @@ class Choice(NamedTuple):
     task: Float[Array, " D"]
 
 
-class Pending(NamedTuple):
-    """Demonstrations that were asked for but are not yet delivered; see `pending`.
-
-    Attributes:
-      task_ids: index of each task among the evaluation tasks; -1 if it is none of them.
-      tasks: their vectors; whatever where a slot is not in use.
-      mask: which of the Q slots are in use, so that no shape changes with their number.
-    """
-
-    task_ids: Int[Array, " Q"]
-    tasks: Float[Array, "Q D"]
-    mask: Bool[Array, " Q"]
-
-
-class Context(NamedTuple):
-    """What a selector may look at in one round.
-
-    Attributes:
-      demos: demonstrations collected so far, in a buffer of fixed capacity N.
-      tasks: evaluation tasks.
-      task_weights: their probabilities mu_C.
-      params: parameters of the current, fine-tuned policy.
-      embedding_params: parameters that the embeddings are taken at.
-      evaluations: success of each task after each round so far, NaN where it was not
-        evaluated and in the rounds to come; the first row is before any fine-tuning.
-        Rollouts are information that active fine-tuning does without; None where there
-        are none.
-      pending: demonstrations asked for but not yet delivered, where several experts
-        demonstrate in parallel; None is none.
-    """
-
-    demos: Demonstrations
-    tasks: Float[Array, "C D"]
-    task_weights: Float[Array, " C"]
-    params: Any
-    embedding_params: Any
-    evaluations: Float[Array, "R C"] | None = None
-    pending: Pending | None = None
-
-
 class SelectorInfo(NamedTuple):
     """Diagnostics of one selection; nothing in here is needed by the next one.
 
-    Fields that a selector does not compute hold NaN.
+    Fields that a selector does not compute hold -inf, or -1 if they are integers.
 
     Attributes:
       scores: value of each of K candidates, higher is better.
-      candidates: the candidates' task vectors. NaN in an invalid choice says that there
-        was nothing to score them by.
-      effective_sample_size: per evaluation task, in demonstrations.
+      candidates: the candidates' task vectors; -inf in an invalid choice says that
+        there was no evaluation to score them by.
+      effective_sample_size: per evaluation task, in demonstrations; those of other
+        tasks count as far as they carry weight.
       importance_weights: `W[c, i]` of demonstration i for evaluation task c.
       jitter: largest diagonal term that conditioning on the history needed.
       pruned_weight: importance weight of each evaluation task that was skipped.
       path: index in `cost.PATHS` of how the sums were computed; -1 if there are none.
       multiply_adds: predicted cost of that path.
       bytes_peak: predicted memory of the selection at its peak, see `amf_jax.memory`.
+      own_demonstrations: at hand of each evaluation task itself, beside
+        `effective_sample_size`, which may be borrowed from others.
+      weighting: index in `importance.MODES` of the weights; -1 if there are none.
+      rounding: what rounding did to the posterior, relative to `noise_variance`: the
+        residual of a solve. Above 0.1 choices may be arbitrary.
     """
 
     scores: Float[Array, " K"]
@@ -91,12 +91,29 @@ class SelectorInfo(NamedTuple):
     path: Int[Array, ""]
     multiply_adds: Float[Array, ""]
     bytes_peak: Float[Array, ""]
+    own_demonstrations: Int[Array, " C"]
+    weighting: Int[Array, ""]
+    rounding: Float[Array, ""]
 
 
-class Selector(NamedTuple):
+class _Rule(NamedTuple):
+    """The fields of a selector."""
+
+    init: Callable[..., Any]
+    select: Callable[..., tuple[Choice, Any, SelectorInfo]]
+
+
+class Selector(_Rule):
     """A rule that decides which task to demonstrate next.
 
-    Both functions are pure and can be jitted, vmapped and scanned.
+    Both functions are pure and can be jitted, vmapped and scanned. Whatever the rule,
+    it is given a context of JAX arrays in one floating type (`prepare`); NumPy arrays,
+    lists, integer tasks and mixed precisions will do. Called where nothing is traced,
+    both check the context (`check_context`), and `select` is compiled once for its
+    shapes; a rule itself may assume to be traced.
+
+    Scores are differentiated forwards (`jax.jvp`, `jax.jacfwd`): the loops inside are
+    as long as there are demonstrations, which has no reverse derivative.
 
     Attributes:
       init: `(context, history=None) -> state`. `history` holds demonstrations that the
@@ -105,8 +122,44 @@ class Selector(NamedTuple):
       select: `(key, state, context) -> (Choice, state, SelectorInfo)`.
     """
 
-    init: Callable[..., Any]
-    select: Callable[..., tuple[Choice, Any, SelectorInfo]]
+    __slots__ = ()
+
+    def __new__(cls, init, select):
+        return super().__new__(cls, _prepared_init(init), _prepared_select(select))
+
+
+def _prepared_init(init: Callable) -> Callable:
+    @functools.wraps(init)
+    def prepared(context: Context, history=None):
+        given = _prepared(context, history)
+        if history is not None:
+            history = prepare_demonstrations(history, given.tasks.dtype)
+        return init(given, history)
+
+    return prepared
+
+
+def _prepared_select(select: Callable) -> Callable:
+    compiled = jax.jit(select)
+
+    @functools.wraps(select)
+    def prepared(key, state, context: Context):
+        given = _prepared(context, key, state)
+        if is_concrete((key, state, given)):
+            return compiled(key, state, given)
+        choice, state, info = select(key, state, given)
+        choice, info = forwards_only((choice, info))
+        return choice, state, info
+
+    return prepared
+
+
+def _prepared(context: Context, *others: Any) -> Context:
+    """The context for a rule to look at, checked as far as it has values."""
+    check_sizes(context)
+    if is_concrete((context, others)):
+        check_context(context)
+    return prepare(context)
 
 
 def carry_over(state: Any, larger: Any) -> Any:
@@ -138,27 +191,34 @@ def check_choice(
 ) -> None:
     """Raises if a selection failed; call it on the host, outside jit.
 
+    Warns where it did not, but rounding may have decided it.
+
     Raises:
-      UndemonstratedTaskError: a task without a demonstration got no weight.
-      SelectionError: there was no evaluation to choose by, or the scores are not
-        finite for another reason.
+      UndemonstratedTaskError: deterministic weights of a task without a demonstration.
+      SelectionError: there was no evaluation to choose by, or a weight, a candidate or
+        a score is not finite.
     """
     if bool(np.isfinite(np.asarray(choice.task)).all()):
+        if info.rounding > MOST_ROUNDING:
+            warnings.warn(
+                f"rounding changed the posterior by {float(info.rounding):.2g} times"
+                " the noise, so that the choice may be arbitrary; raise noise_variance,"
+                " rescale embeddings whose squares underflow, or enable 64-bit floats",
+                stacklevel=2,
+            )
         return
-    sizes = np.asarray(info.effective_sample_size)
-    missing = np.flatnonzero(sizes == 0)
-    if 0 < missing.size < sizes.size:
-        names = [task_names[i] if task_names else str(i) for i in missing]
-        raise errors.UndemonstratedTaskError(
-            f"no demonstration at hand carries weight for task {', '.join(names)};"
-            " deterministic weights cannot score a task before its first demonstration:"
-            " warm-start with one demonstration per task or use"
-            " weights='self_normalised'"
-        )
-    if np.isnan(np.asarray(info.candidates)).all():
+    _check_weighting(info, task_names)
+    candidates = np.asarray(info.candidates)
+    if np.isneginf(candidates).all():
         raise errors.SelectionError(
             "evaluations hold no success to choose by: evaluate must return 'success',"
             " one finite number per task, in at least one round"
+        )
+    broken = ~np.isfinite(candidates).all(axis=1)
+    if broken.any():
+        raise errors.SelectionError(
+            f"{broken.sum()} of {broken.size} candidate tasks hold NaN or inf; check"
+            " what the optimiser's sample_tasks draws and its space projects to"
         )
     raise errors.SelectionError(
         f"scores are not finite: {np.asarray(info.scores)} (jitter"
@@ -168,11 +228,47 @@ def check_choice(
     )
 
 
+def _check_weighting(info: SelectorInfo, task_names: tuple[str, ...] | None) -> None:
+    """Raises if a failed selection had no weights for a task."""
+    lacking = ~np.isfinite(np.asarray(info.importance_weights)).all(axis=1)
+    mode = None if info.weighting < 0 else importance.MODES[int(info.weighting)]
+    missing = [task_names[i] if task_names else str(i) for i in lacking.nonzero()[0]]
+    if mode == "deterministic" and lacking.any() and not lacking.all():
+        raise errors.UndemonstratedTaskError(
+            f"no demonstration at hand carries weight for task {', '.join(missing)};"
+            " deterministic weights cannot score a task before its first demonstration:"
+            " warm-start with one demonstration per task or use"
+            " weights='self_normalised'"
+        )
+    if mode in importance.ESTIMATORS and lacking.any():
+        where = "any task" if lacking.all() else f"task {', '.join(missing)}"
+        raise errors.SelectionError(
+            f"no demonstration at hand can be weighed for {where}: the policy's"
+            " log_likelihood is -inf for each of them, or NaN for one. Check that there"
+            " is a demonstration, and the policy's parameters for NaN; then bound what"
+            " is unlikely by likelihood_clip, such as (-12.0, 0.0)"
+        )
+
+
 def pick(
-    scores: Float[Array, " K"], task_ids: Int[Array, " K"], tasks: Float[Array, "K D"]
+    key: Key[Array, ""],
+    scores: Float[Array, " K"],
+    task_ids: Int[Array, " K"],
+    tasks: Float[Array, "K D"],
 ) -> Choice:
-    """The best-scoring candidate; an invalid choice if any score is not finite."""
-    best = jnp.argmax(scores)
+    """The best-scoring candidate; an invalid choice if any score is not finite.
+
+    Of candidates that score exactly the same, one is drawn at random.
+
+    Args:
+      key: of the selection; its first three children by `jax.random.split` may be used
+        elsewhere.
+      scores: of K candidates.
+      task_ids: of the candidates.
+      tasks: their vectors.
+    """
+    draws = jax.random.uniform(jax.random.fold_in(key, _TIES), scores.shape)
+    best = jnp.argmax(jnp.where(scores == scores.max(), draws, -1.0))
     valid = jnp.isfinite(scores).all()
     return Choice(
         task_id=jnp.where(valid, task_ids[best], -1).astype(jnp.int32),
@@ -181,18 +277,21 @@ def pick(
 
 
 def empty_info(context: Context, num_candidates: int) -> SelectorInfo:
-    """Diagnostics of a selector that computes none: NaN throughout."""
-    dtype = context.tasks.dtype
+    """Diagnostics of a selector that computes next to none."""
+    dtype, demos = context.tasks.dtype, context.demos
     num_tasks, task_size = context.tasks.shape
-    capacity = context.demos.demo_mask.shape[0]
+    own = importance.task_counts(demos.task_ids, demos.demo_mask, num_tasks)
     return SelectorInfo(
-        scores=jnp.full((num_candidates,), jnp.nan, dtype),
-        candidates=jnp.full((num_candidates, task_size), jnp.nan, dtype),
-        effective_sample_size=jnp.full((num_tasks,), jnp.nan, dtype),
-        importance_weights=jnp.full((num_tasks, capacity), jnp.nan, dtype),
+        scores=jnp.full((num_candidates,), UNKNOWN, dtype),
+        candidates=jnp.full((num_candidates, task_size), UNKNOWN, dtype),
+        effective_sample_size=jnp.full((num_tasks,), UNKNOWN, dtype),
+        importance_weights=jnp.full((num_tasks, demos.demo_mask.size), UNKNOWN, dtype),
         jitter=jnp.zeros((), dtype),
-        pruned_weight=jnp.full((num_tasks,), jnp.nan, dtype),
+        pruned_weight=jnp.full((num_tasks,), UNKNOWN, dtype),
         path=jnp.int32(-1),
-        multiply_adds=jnp.full((), jnp.nan, dtype),
-        bytes_peak=jnp.full((), jnp.nan, dtype),
+        multiply_adds=jnp.full((), UNKNOWN, dtype),
+        bytes_peak=jnp.full((), UNKNOWN, dtype),
+        own_demonstrations=own,
+        weighting=jnp.int32(-1),
+        rounding=jnp.full((), UNKNOWN, dtype),
     )

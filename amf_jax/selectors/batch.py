@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from amf_jax import errors
+from amf_jax import ranges
 from amf_jax.selectors import pending as pending_lib
 from amf_jax.selectors.base import (
     Choice,
@@ -17,6 +17,7 @@ from amf_jax.selectors.base import (
     SelectorInfo,
     check_choice,
 )
+from amf_jax.selectors.context import check_context, is_concrete, prepare
 
 
 def select_batch(
@@ -42,12 +43,22 @@ def select_batch(
     Raises:
       InvalidArgumentError: for a size below 1.
     """
-    if size < 1:
-        raise errors.InvalidArgumentError(f"size must be at least 1, got {size}")
+    ranges.check("size", size, ranges.COUNT)
     if size == 1:
         choice, state, info = selector.select(key, state, context)
         choice, info = jax.tree.map(lambda leaf: leaf[None], (choice, info))
         return choice, state, info
+    concrete = is_concrete((key, state, context))
+    if concrete:
+        check_context(context)
+    choose = _compiled if concrete else _one_by_one
+    return choose(selector, key, state, prepare(context), size)
+
+
+def _one_by_one(
+    selector: Selector, key: Key[Array, ""], state: Any, context: Context, size: int
+) -> tuple[Choice, Any, SelectorInfo]:
+    """A batch of two or more."""
     held = 0 if context.pending is None else context.pending.mask.shape[0]
 
     def choose(carry, index):
@@ -63,6 +74,9 @@ def select_batch(
     start = state, pending
     (state, _), (choices, infos) = jax.lax.scan(choose, start, jnp.arange(size))
     return choices, state, infos
+
+
+_compiled = jax.jit(_one_by_one, static_argnames=("selector", "size"))
 
 
 def tasks_of(

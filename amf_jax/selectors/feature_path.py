@@ -112,7 +112,7 @@ def feature_path(embedding: Embedding, blocks_at_a_time: int | None) -> Path:
             count = pairs.order.size if pairs.num_kept is None else pairs.num_kept
             return jnp.where(jnp.arange(values.size) < count, values, 0.0)
 
-        return posterior, score, score
+        return posterior, features.rounding(whitener, posterior), score, score
 
     return Path(
         empty, absorb, extend, lambda pairs: pairs, occupancy, mean_diagonal, scorer

@@ -97,7 +97,7 @@ def gram_path(
 
         score = functools.partial(score_by, criterion.score)
         score_own = functools.partial(score_by, criterion.score_own or criterion.score)
-        return posterior, score, score_own
+        return posterior, gp.rounding(embedding.kernel, posterior), score, score_own
 
     return Path(empty, absorb, extend, view, occupancy, mean_diagonal, scorer)
 

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from amf_jax import errors
-from amf_jax.selectors.base import Choice, Context, Selector, empty_info
+from amf_jax import errors, ranges
+from amf_jax.selectors.base import UNKNOWN, Choice, Context, Selector, empty_info
 
 
 def learning_progress(exploration: float = 0.1, window: int = 5) -> Selector:
@@ -48,14 +48,8 @@ def learning_progress(exploration: float = 0.1, window: int = 5) -> Selector:
       Parameterized Environments, arXiv:1910.07224: draws in proportion to absolute
       progress, with a share of random ones.
     """
-    if not 0.0 <= exploration <= 1.0:
-        raise errors.InvalidArgumentError(
-            f"exploration must be between 0 and 1, got {exploration}"
-        )
-    if window < 2:
-        raise errors.InvalidArgumentError(
-            f"window must be at least 2, which a slope needs, got {window}"
-        )
+    ranges.check("exploration", exploration, ranges.SHARE)
+    ranges.check("window", window, ranges.at_least(2))  # a slope needs two
 
     def init(context: Context, history=None):
         del history
@@ -70,8 +64,8 @@ def learning_progress(exploration: float = 0.1, window: int = 5) -> Selector:
     def select(key, state, context: Context):
         assert context.evaluations is not None  # checked by init
         num_tasks = context.tasks.shape[0]
-        success = context.evaluations.astype(context.tasks.dtype)
-        progress = context.task_weights * jnp.abs(recent_slope(success, window))
+        slope = recent_slope(context.evaluations, window)
+        progress = context.task_weights * jnp.abs(slope)
         total = progress.sum()
         greedy = jnp.where(total > 0, progress / total, 1.0 / num_tasks)
         probabilities = exploration / num_tasks + (1.0 - exploration) * greedy
@@ -82,7 +76,7 @@ def learning_progress(exploration: float = 0.1, window: int = 5) -> Selector:
             task=jnp.where(known, context.tasks[task_id], jnp.nan),
         )
         info = empty_info(context, num_tasks)._replace(
-            scores=progress, candidates=jnp.where(known, context.tasks, jnp.nan)
+            scores=progress, candidates=jnp.where(known, context.tasks, UNKNOWN)
         )
         return choice, state, info
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from amf_jax import cost, criteria, errors, importance
+from amf_jax import cost, criteria, errors, importance, ranges
 from amf_jax.embeddings import Embedding
 
 
@@ -67,30 +67,21 @@ def check_path(path: str | None, embedding: Embedding, criterion: str) -> None:
 
 def check_ranges(
     noise_variance: float,
+    likelihood_clip: tuple[float, float] | None,
     trajectory_samples: int | None,
     weight_tolerance: float | None,
     blocks_at_a_time: int | None,
     memory_limit: int | None,
 ) -> None:
     """Raises if a number is outside its range."""
-    if not noise_variance > 0:
-        raise errors.InvalidArgumentError(
-            f"noise_variance must be positive, got {noise_variance}"
-        )
-    if trajectory_samples is not None and trajectory_samples < 1:
-        raise errors.InvalidArgumentError(
-            f"trajectory_samples must be at least 1 or None, got {trajectory_samples}"
-        )
-    if weight_tolerance is not None and not 0 <= weight_tolerance < 1:
-        raise errors.InvalidArgumentError(
-            "weight_tolerance must be in [0, 1), a share of the largest weight, or"
-            f" None, got {weight_tolerance}"
-        )
-    if blocks_at_a_time is not None and blocks_at_a_time < 1:
-        raise errors.InvalidArgumentError(
-            f"blocks_at_a_time must be at least 1 or None, got {blocks_at_a_time}"
-        )
-    if memory_limit is not None and memory_limit < 1:
-        raise errors.InvalidArgumentError(
-            f"memory_limit must be at least 1 byte or None, got {memory_limit}"
-        )
+    ranges.check("noise_variance", noise_variance, ranges.POSITIVE)
+    ranges.check_interval("likelihood_clip", likelihood_clip)
+    counts = dict(
+        trajectory_samples=trajectory_samples, blocks_at_a_time=blocks_at_a_time
+    )
+    for name, value in counts.items():
+        ranges.check(name, value, ranges.COUNT, optional=True)
+    ranges.check(
+        "weight_tolerance", weight_tolerance, ranges.PROPER_SHARE, optional=True
+    )
+    ranges.check("memory_limit", memory_limit, ranges.POSITIVE, optional=True)

@@ -17,10 +17,10 @@ class Path(NamedTuple):
       view: `(pairs) -> view` of pairs of a task and a demonstration.
       occupancy: `(view, mass [P]) -> occupancy` of the pairs of the evaluation tasks.
       mean_diagonal: `(occupancy) -> scalar`, weighted mean of `k(x, x)`.
-      scorer: `(posterior, occupancy) -> (posterior, score, score_own)`, where
-        `score(view)` is the criterion of every pair as a candidate block, and 0 for
-        those that are skipped. `score_own(view)` is the same for the view that the
-        occupancy was made of, and may take less.
+      scorer: `(posterior, occupancy) -> (posterior, rounding, score, score_own)`, where
+        `rounding` is as in `SelectorInfo`, and `score(view)` is the criterion of every
+        pair as a candidate block, and 0 for those that are skipped. `score_own(view)`
+        is the same for the view that the occupancy was made of, and may take less.
     """
 
     empty: Callable[..., Any]
@@ -29,4 +29,4 @@ class Path(NamedTuple):
     view: Callable[..., Any]
     occupancy: Callable[..., Any]
     mean_diagonal: Callable[..., Any]
-    scorer: Callable[..., tuple[Any, Callable[..., Any], Callable[..., Any]]]
+    scorer: Callable[..., tuple[Any, Any, Callable[..., Any], Callable[..., Any]]]

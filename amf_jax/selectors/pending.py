@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from amf_jax import errors
+from amf_jax import ranges
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.selectors.base import Choice, Pending
 
@@ -22,8 +22,7 @@ def none(slots: int, tasks: Float[Array, "C D"]) -> Pending:
       >>> print(pending.task_ids, pending.mask, release(pending, 1).mask)
       [-1  2] [False  True] [False False]
     """
-    if slots < 1:
-        raise errors.InvalidArgumentError(f"slots must be at least 1, got {slots}")
+    ranges.check("slots", slots, ranges.COUNT)
     return Pending(
         task_ids=jnp.full((slots,), -1, jnp.int32),
         tasks=jnp.zeros((slots, tasks.shape[1]), tasks.dtype),

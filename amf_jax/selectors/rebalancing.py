@@ -37,10 +37,11 @@ def rebalancing(pretraining_counts: Sequence | np.ndarray | None = None) -> Sele
             " information that nothing else here can tell"
         )
     known = np.asarray(pretraining_counts)
-    if known.ndim != 1 or known.dtype.kind not in "iu" or (known < 0).any():
+    whole = known.ndim == 1 and known.dtype.kind in "iu"
+    if not whole or (known < 0).any() or (known >= 2**30).any():
         raise errors.InvalidArgumentError(
-            "pretraining_counts must be integers that are not negative, one per task;"
-            f" got {pretraining_counts}"
+            "pretraining_counts must be integers that are not negative, one per task,"
+            f" and below 2^30, so that sums fit 32 bits; got {pretraining_counts}"
         )
 
     def init(context: Context, history=None):

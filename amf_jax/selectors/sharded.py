@@ -84,12 +84,12 @@ def _split_scorer(mesh: Mesh, path: Path, mine: Callable, number: Callable) -> C
 
     def scorer(posterior, occupancy):
         # A device's own pairs are not those of the whole occupancy.
-        posterior, score, _ = path.scorer(posterior, occupancy)
+        posterior, rounding, score, _ = path.scorer(posterior, occupancy)
 
         def split(view) -> Float[Array, " P"]:
             return devices.gathered(mesh, score(mine(view)), number(view))
 
-        return posterior, split, split
+        return posterior, rounding, split, split
 
     return scorer
 

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from amf_jax import errors
+from amf_jax import ranges
 from amf_jax.selectors import pending
-from amf_jax.selectors.base import Choice, Context, Selector
+from amf_jax.selectors.base import UNKNOWN, Choice, Context, Selector
 from amf_jax.selectors.round_robin import turn
 
 
@@ -34,9 +34,7 @@ def warm_start(selector: Selector, rounds: int, sample_tasks=None) -> Selector:
       sample_tasks: `(key, count) -> [count, D]` for continuous task spaces, which are
         drawn from at random; None goes through the evaluation tasks.
     """
-    if rounds < 0:
-        raise errors.InvalidArgumentError(f"rounds must be at least 0, got {rounds}")
-
+    ranges.check("rounds", rounds, ranges.COUNT_OR_NONE)
     active = jax.jit(selector.select)  # traced once, for its shapes and for its turn
 
     def init(context: Context, history=None) -> WarmStartState:
@@ -63,6 +61,6 @@ def warm_start(selector: Selector, rounds: int, sample_tasks=None) -> Selector:
 
 
 def _missing(leaf):
-    """NaN where a float would be, -1 elsewhere: diagnostics of no selection."""
-    fill = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.floating) else -1
+    """-inf where a float would be, -1 elsewhere: diagnostics of no selection."""
+    fill = UNKNOWN if jnp.issubdtype(leaf.dtype, jnp.floating) else -1
     return jnp.full(leaf.shape, fill, leaf.dtype)

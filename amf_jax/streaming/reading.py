@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors
+from amf_jax import errors, problem
 from amf_jax.demonstrations import Demonstrations
 
 #: `() -> iterator` over demonstrations, as many at a time as it likes and always the
@@ -168,10 +169,17 @@ def _joined(parts: list[Microbatch], tasks: np.ndarray, size: int) -> Microbatch
 
 
 def _batches(pool: Pool, dtype: np.dtype) -> Iterator[Demonstrations]:
-    """As NumPy arrays of the types that all microbatches have."""
-    kinds: tuple[Any, ...] = (dtype, dtype, bool, dtype, np.int32, bool)
+    """Those that are not empty, as NumPy arrays with one floating type.
+
+    Observations that are no floats, such as images, stay as they are.
+    """
+    kinds: tuple[Any, ...] = (None, dtype, bool, dtype, np.int32, bool)
     for batch in pool():
-        yield Demonstrations._make(map(np.asarray, batch, kinds))
+        batch = Demonstrations._make(map(np.asarray, batch, kinds))
+        if jnp.issubdtype(batch.observations.dtype, jnp.floating):
+            batch = batch._replace(observations=batch.observations.astype(dtype))
+        if len(batch.demo_mask):
+            yield batch
 
 
 def _real(batch: Demonstrations) -> Demonstrations:
@@ -190,15 +198,13 @@ def _check(batch: Demonstrations, tasks: np.ndarray, before: int, sizes):
             f"demonstration {before} has (steps, state, action) sizes {found}; those"
             f" before it have {sizes}, and all of a pool must have the same"
         )
-    known = tasks[np.maximum(batch.task_ids, 0)]
-    alien = (batch.task_ids < 0) | (batch.tasks != known).any(axis=1)
-    if (alien & batch.demo_mask).any():
-        row = int(np.argmax(alien & batch.demo_mask))
+    unlisted = batch.demo_mask & (batch.task_ids < 0)
+    if unlisted.any():
         raise errors.DemonstrationError(
-            f"demonstration {before + row} has task id {int(batch.task_ids[row])} and a"
-            " task vector that is not the evaluation task's of that id; every"
+            f"demonstration {before + int(np.argmax(unlisted))} has task id -1; every"
             " demonstration of a pool must be of one of the evaluation tasks"
         )
+    problem.check_own_tasks(batch, tasks, before)
     return found
 
 

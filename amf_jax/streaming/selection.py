@@ -17,15 +17,23 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Key
 
-from amf_jax import cost, errors, importance, memory, problem
+from amf_jax import cost, errors, importance, memory, posterior, problem, ranges
 from amf_jax.demonstrations import Demonstrations
+from amf_jax.dtypes import compute_dtype
 from amf_jax.embeddings import Embedding
 from amf_jax.selectors import memory_budget, options, plans
-from amf_jax.selectors.base import Choice, SelectorInfo, check_choice, pick
+from amf_jax.selectors.base import (
+    UNKNOWN,
+    Choice,
+    SelectorInfo,
+    check_choice,
+    pick,
+)
 from amf_jax.selectors.feature_path import STEPS_AT_A_TIME
 from amf_jax.selectors.pairs import is_skipped
 from amf_jax.streaming import passes, steps
@@ -42,6 +50,7 @@ def select(
     params: Any,
     embedding_params: Any,
     task_weights: Any | None = None,
+    key: Key[Array, ""] | None = None,
     weights: str = "self_normalised",
     condition_on_history: bool = True,
     normalise_kernel: bool = True,
@@ -68,6 +77,7 @@ def select(
       params: of the current policy, for the importance weights.
       embedding_params: parameters that the embeddings are taken at.
       task_weights: probabilities of the tasks; None is uniform.
+      key: draws among tasks that score exactly the same; None is `jax.random.key(0)`.
       weights: as in `selectors.amf`.
       condition_on_history: as in `selectors.amf`; the history is the pool.
       normalise_kernel: as in `selectors.amf`.
@@ -97,12 +107,15 @@ def select(
         log_likelihood,
         weights,
         noise_variance,
+        likelihood_clip,
         weight_tolerance,
         microbatch_size,
         memory_limit,
     )
     tasks = problem.check_tasks(tasks, None)
+    tasks = tasks.astype(compute_dtype(tasks, params, embedding_params))
     shares = problem.check_weights(task_weights, tasks)
+    key = jax.random.key(0) if key is None else key
     if not callable(pool):
         raise errors.InvalidArgumentError(
             "pool must be a function that returns an iterator anew at each call, got"
@@ -131,9 +144,9 @@ def select(
     first = itertools.chain([head], first)
     table, ledger = passes.weigh(request, first, weights, likelihood_clip)
     predicted = _bytes_peak(request, batch, table.shape[1], width, memory_limit)
-    info = _unscored(tasks, table)
+    info = _unscored(tasks, table, weights, ledger.task_ids)
     if not np.isfinite(table).all():  # nor would the scores be
-        check_choice(_best(info), info)
+        check_choice(_best(key, info), info)
     if weight_tolerance is not None:
         skipped = is_skipped(jnp.asarray(table), weight_tolerance)
         table = np.where(np.asarray(skipped), 0.0, table)
@@ -155,8 +168,9 @@ def select(
         pruned_weight=info.importance_weights.sum(axis=1) - table.sum(axis=1),
         multiply_adds=jnp.asarray(cost.multiply_adds("feature", sizes), table.dtype),
         bytes_peak=jnp.asarray(predicted, table.dtype),
+        rounding=jnp.maximum(given.rounding, posterior.underflow(given.scale, width)),
     )
-    choice = _best(info)
+    choice = _best(key, info)
     check_choice(choice, info)
     return choice, info
 
@@ -166,20 +180,22 @@ def _check(
     log_likelihood: Callable | None,
     weights: str,
     noise_variance: float,
+    likelihood_clip: tuple[float, float] | None,
     weight_tolerance: float | None,
     microbatch_size: int | None,
     memory_limit: int | None,
 ) -> None:
     """Raises for options that are out of range or contradict each other."""
     options.check_choices("variance", weights, log_likelihood, True, None)
-    options.check_ranges(noise_variance, None, weight_tolerance, None, memory_limit)
+    options.check_ranges(
+        noise_variance, likelihood_clip, None, weight_tolerance, None, memory_limit
+    )
     if embedding.features is None:
         raise errors.InvalidArgumentError(
             "embedding.features is None, but a pool is summed up in the space of"
             " explicit embeddings; use projected_gradient instead of network_gradient"
         )
-    if microbatch_size is not None:
-        problem.check_positive({"microbatch_size": microbatch_size})
+    ranges.check("microbatch_size", microbatch_size, ranges.COUNT, optional=True)
 
 
 def _bytes_peak(
@@ -217,23 +233,30 @@ def _bytes_peak(
     return size
 
 
-def _unscored(tasks: Array, table: np.ndarray) -> SelectorInfo:
+def _unscored(
+    tasks: Array, table: np.ndarray, mode: str, task_ids: np.ndarray
+) -> SelectorInfo:
     """Diagnostics before there are scores."""
-    count, nothing = len(tasks), jnp.full((), jnp.nan, tasks.dtype)
+    count, nothing = len(tasks), jnp.full((), UNKNOWN, tasks.dtype)
     weights = jnp.asarray(table)
     return SelectorInfo(
-        scores=jnp.full((count,), jnp.nan, tasks.dtype),
+        scores=jnp.full((count,), UNKNOWN, tasks.dtype),
         candidates=tasks,
         effective_sample_size=importance.effective_sample_size(weights),
         importance_weights=weights,
         jitter=nothing,
-        pruned_weight=jnp.full((count,), jnp.nan, tasks.dtype),
+        pruned_weight=jnp.full((count,), UNKNOWN, tasks.dtype),
         path=jnp.int32(cost.PATHS.index("feature")),
         multiply_adds=nothing,
         bytes_peak=nothing,
+        own_demonstrations=jnp.asarray(
+            np.bincount(task_ids, minlength=count), jnp.int32
+        ),
+        weighting=jnp.int32(importance.MODES.index(mode)),
+        rounding=nothing,
     )
 
 
-def _best(info: SelectorInfo) -> Choice:
+def _best(key, info: SelectorInfo) -> Choice:
     ids = jnp.arange(len(info.candidates), dtype=jnp.int32)
-    return pick(info.scores, ids, info.candidates)
+    return pick(key, info.scores, ids, info.candidates)

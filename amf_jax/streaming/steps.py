@@ -54,13 +54,17 @@ class Whitened(NamedTuple):
       whitener: of the history.
       half_moment: `features.half` of `S`, whitened.
       noise_variance: in units of the scaled kernel.
+      scale: what the kernel is divided by.
       jitter: diagonal term that the factor needed.
+      rounding: as in `features.rounding`.
     """
 
     whitener: Whitener
     half_moment: Float[Array, "P P"]
     noise_variance: Float[Array, ""]
+    scale: Float[Array, ""]
     jitter: Float[Array, ""]
+    rounding: Float[Array, ""]
 
 
 def add(held: Sum, more: Array) -> Sum:
@@ -203,6 +207,13 @@ def whiten(
         posterior = FeaturePosterior(history, noise, scale, jitter=0 * one)
         whitener, posterior = _factor(posterior)
         half = features.half(_whiten_moment(whitener, occupancy))
-        found = Whitened(whitener, half, posterior.noise_variance, posterior.jitter)
+        found = Whitened(
+            whitener,
+            half,
+            posterior.noise_variance,
+            posterior.scale,
+            posterior.jitter,
+            features.rounding(whitener, posterior),
+        )
         found = jax.tree.map(np.asarray, found)
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), found)

@@ -86,10 +86,13 @@ def test_what_cannot_be_shared_out_goes_to_the_first_generation():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(generations=1), "generations must be at least 2, got 1"),
-        (dict(budget=7, generations=4), "budget must be at least 8, got 7"),
-        (dict(elite_share=0.0), "elite_share must be in"),
-        (dict(elite_share=1.5), "elite_share must be in"),
+        (dict(generations=1), "generations must be a whole number, at least 2, got 1"),
+        (
+            dict(budget=7, generations=4),
+            "budget must be a whole number, at least 8, got 7",
+        ),
+        (dict(elite_share=0.0), "elite_share must be above 0 and at most 1"),
+        (dict(elite_share=1.5), "elite_share must be above 0 and at most 1"),
         (dict(least_deviation=-0.1), "least_deviation must be at least 0"),
         (dict(least_deviation=float("inf")), "least_deviation must be at least 0"),
     ],

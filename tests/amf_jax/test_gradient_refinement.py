@@ -111,12 +111,15 @@ def test_values_that_are_not_numbers_are_never_better():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(refined=0), "refined must be at least 1, got 0"),
-        (dict(steps=0), "steps must be at least 1, got 0"),
+        (dict(refined=0), "refined must be a whole number, at least 1, got 0"),
+        (dict(steps=0), "steps must be a whole number, at least 1, got 0"),
         (dict(learning_rate=0.0), "learning_rate must be positive"),
         (dict(learning_rate=float("nan")), "learning_rate must be positive"),
         # two climbs of 4 steps in 2 dimensions are 26 evaluations, and two starts
-        (dict(refined=2, budget=27), "budget must be at least 28, got 27"),
+        (
+            dict(refined=2, budget=27),
+            "budget must be a whole number, at least 28, got 27",
+        ),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):

@@ -120,7 +120,7 @@ def test_without_any_evaluation_nothing_is_chosen(evaluations):
         (dict(exploration=-0.1), "exploration must be between 0 and 1, got -0.1"),
         (dict(exploration=1.1), "exploration"),
         (dict(exploration=float("nan")), "exploration"),
-        (dict(window=1), "window must be at least 2"),
+        (dict(window=1), "window must be a whole number, at least 2"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):

@@ -254,7 +254,7 @@ def test_an_iterator_in_place_of_a_pool_is_refused():
 @pytest.mark.parametrize(
     ("demos", "message"),
     [
-        (rows(0, 0), "every demonstration is masked"),
+        (rows(7, 8), "every demonstration is masked"),
         (
             rows(0, 3)._replace(task_ids=np.array([0, -1, 0])),
             "demonstration 1 has task",
@@ -282,7 +282,8 @@ def test_an_empty_pool_is_refused():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(microbatch_size=0), "microbatch_size must be at least 1"),
+        (dict(microbatch_size=0), "microbatch_size must be a whole number, at least"),
+        (dict(likelihood_clip=(0.0, -12.0)), "likelihood_clip must be two numbers"),
         (dict(noise_variance=0.0), "noise_variance must be positive"),
         (dict(embedding=EMBEDDING._replace(features=None)), "projected_gradient"),
     ],

@@ -1,0 +1,169 @@
+"""What a selector may look at: the context of a round, prepared and checked."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from amf_jax import demonstrations as demonstrations_lib
+from amf_jax import errors, problem
+from amf_jax.demonstrations import Demonstrations
+from amf_jax.dtypes import compute_dtype
+
+
+class Pending(NamedTuple):
+    """Demonstrations that were asked for but are not yet delivered; see `pending`.
+
+    Attributes:
+      task_ids: index of each task among the evaluation tasks; -1 if it is none of them.
+      tasks: their vectors; whatever where a slot is not in use.
+      mask: which of the Q slots are in use, so that no shape changes with their number.
+    """
+
+    task_ids: Int[Array, " Q"]
+    tasks: Float[Array, "Q D"]
+    mask: Bool[Array, " Q"]
+
+
+class Context(NamedTuple):
+    """What a selector may look at in one round.
+
+    Attributes:
+      demos: demonstrations collected so far, in a buffer of fixed capacity N.
+      tasks: evaluation tasks.
+      task_weights: their probabilities mu_C.
+      params: parameters of the current, fine-tuned policy.
+      embedding_params: parameters that the embeddings are taken at.
+      evaluations: success of each task after each round so far, NaN where it was not
+        evaluated and in the rounds to come; the first row is before any fine-tuning.
+        Rollouts are information that active fine-tuning does without; None where there
+        are none.
+      pending: demonstrations asked for but not yet delivered, where several experts
+        demonstrate in parallel; None is none.
+    """
+
+    demos: Demonstrations
+    tasks: Float[Array, "C D"]
+    task_weights: Float[Array, " C"]
+    params: Any
+    embedding_params: Any
+    evaluations: Float[Array, "R C"] | None = None
+    pending: Pending | None = None
+
+
+def prepare(context: Context) -> Context:
+    """The same context as JAX arrays with one floating type for all that is real.
+
+    That type is the widest of the tasks, their weights, the demonstrations and the
+    parameters, and at least float32 (`dtypes.compute_dtype`): one-hot tasks in integers
+    are real numbers. Observations that are no floats, such as images, stay as they are,
+    and so do the parameters, whose precision is the policy's affair.
+    """
+    demos, params = context.demos, (context.params, context.embedding_params)
+    dtype = compute_dtype(demos, context.tasks, context.task_weights, params)
+    params, embedding_params = jax.tree.map(_array, params)
+    pending, evaluations = context.pending, context.evaluations
+    if pending is not None:
+        pending = Pending(
+            task_ids=jnp.asarray(pending.task_ids, jnp.int32),
+            tasks=jnp.asarray(pending.tasks, dtype),
+            mask=jnp.asarray(pending.mask, bool),
+        )
+    return Context(
+        demos=prepare_demonstrations(demos, dtype),
+        tasks=jnp.asarray(context.tasks, dtype),
+        task_weights=jnp.asarray(context.task_weights, dtype),
+        params=params,
+        embedding_params=embedding_params,
+        evaluations=None if evaluations is None else jnp.asarray(evaluations, dtype),
+        pending=pending,
+    )
+
+
+def prepare_demonstrations(demos: Demonstrations, dtype: Any) -> Demonstrations:
+    """The same demonstrations with real numbers of that floating type."""
+    observations = jnp.asarray(demos.observations)
+    if jnp.issubdtype(observations.dtype, jnp.floating):
+        observations = observations.astype(dtype)
+    return Demonstrations(
+        observations=observations,
+        actions=jnp.asarray(demos.actions, dtype),
+        step_mask=jnp.asarray(demos.step_mask, bool),
+        tasks=jnp.asarray(demos.tasks, dtype),
+        task_ids=jnp.asarray(demos.task_ids, jnp.int32),
+        demo_mask=jnp.asarray(demos.demo_mask, bool),
+    )
+
+
+def check_context(context: Context) -> None:
+    """Raises if a context contradicts itself; for hosts, where arrays have values.
+
+    `Selector.init` and `Selector.select` call it where nothing is traced. What is
+    traced has no values to look at: call it once on what enters your own `jit`.
+
+    Raises:
+      InvalidArgumentError: no task, tasks that are not finite, weights that are
+        negative or do not sum to 1, evaluations or pending demonstrations that do not
+        fit the tasks.
+      DemonstrationError: as `demonstrations.check_form`; also a task vector that is
+        not the one of its task id.
+    """
+    problem.check_tasks(context.tasks, None)
+    tasks = np.asarray(context.tasks)
+    problem.check_weights(context.task_weights, tasks)
+    count, width = tasks.shape
+    demonstrations_lib.check_form(context.demos, task_size=width, num_tasks=count)
+    problem.check_own_tasks(context.demos, tasks)
+    if context.evaluations is not None:
+        shape = np.shape(context.evaluations)
+        if len(shape) != 2 or shape[1] != count:
+            raise errors.InvalidArgumentError(
+                f"evaluations must hold the success of {count} tasks, as [R, {count}];"
+                f" got shape {shape}"
+            )
+    if context.pending is not None:
+        _check_pending(context.pending, tasks)
+
+
+def check_sizes(context: Context) -> None:
+    """The part of `check_context` that shapes alone tell, also while tracing."""
+    shape = np.shape(context.tasks)
+    if len(shape) != 2 or shape[0] == 0:
+        raise errors.InvalidArgumentError(
+            f"context.tasks must hold at least one task, as [C, D]; got shape {shape}"
+        )
+    if np.shape(context.task_weights) != shape[:1]:
+        raise errors.InvalidArgumentError(
+            f"context.task_weights must be {shape[0]} numbers, one per task; got shape"
+            f" {np.shape(context.task_weights)}"
+        )
+
+
+def is_concrete(tree: Any) -> bool:
+    """Whether every array has values that the host can look at."""
+    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+
+
+def _check_pending(pending: Pending, tasks: np.ndarray) -> None:
+    ids, vectors, used = map(np.asarray, pending)
+    slots = ids.shape[0]
+    if vectors.shape != (slots, tasks.shape[1]) or used.shape != (slots,):
+        raise errors.InvalidArgumentError(
+            f"pending.tasks and pending.mask must have shapes {(slots, tasks.shape[1])}"
+            f" and {(slots,)}, got {vectors.shape} and {used.shape}"
+        )
+    problem.check_task_ids(ids[used], len(tasks), least=-1, name="pending.task_ids")
+    alien = used & problem.is_alien(ids, vectors, tasks)
+    if alien.any():
+        slot = int(np.argmax(alien))
+        raise errors.InvalidArgumentError(
+            f"pending slot {slot} has task id {ids[slot]} and a task vector that is not"
+            " the evaluation task's of that id"
+        )
+
+
+def _array(leaf: Any) -> Any:
+    """A NumPy array as one of JAX, which can be indexed by traced numbers."""
+    return jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf

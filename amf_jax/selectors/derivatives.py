@@ -1,0 +1,56 @@
+"""Derivatives of a selection: forwards alone, and an error that says so."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from amf_jax import errors
+
+
+@jax.custom_jvp
+def forwards_only(tree: Any) -> Any:
+    """The same arrays, which have no reverse derivative.
+
+    The loops of a selection are as long as there are demonstrations. JAX would say that
+    they are loops; this says what to do instead.
+
+    Example:
+      >>> print(jax.jvp(forwards_only, (1.0,), (2.0,))[1])
+      2.0
+      >>> jax.grad(forwards_only)(1.0)
+      Traceback (most recent call last):
+      amf_jax.errors.InvalidArgumentError: a selection has no reverse derivative ...
+    """
+    return tree
+
+
+@forwards_only.defjvp
+def _along(primals, tangents):
+    def one(tangent):
+        floating = jnp.issubdtype(tangent.dtype, jnp.floating)
+        return _LINEAR.bind(tangent) if floating else tangent
+
+    return primals[0], jax.tree.map(one, tangents[0])
+
+
+def _refuse(*_):
+    raise errors.InvalidArgumentError(
+        "a selection has no reverse derivative (jax.grad, jax.vjp, jax.jacrev), since"
+        " its loops are as long as there are demonstrations; differentiate its scores"
+        " forwards instead: jax.jvp, jax.jacfwd, or candidates.value_and_slope for many"
+        " points at once"
+    )
+
+
+_LINEAR = Primitive("forwards_only")  # the identity; only its transpose is looked at
+_LINEAR.def_impl(lambda tangent: tangent)
+_LINEAR.def_abstract_eval(lambda tangent: tangent)
+mlir.register_lowering(_LINEAR, lambda _, tangent: [tangent])
+ad.deflinear2(_LINEAR, _refuse)
+batching.primitive_batchers[_LINEAR] = lambda tangents, axes: (
+    _LINEAR.bind(*tangents),
+    axes[0],
+)
