@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from amf_jax import demonstrations as demonstrations_lib
@@ -282,7 +281,8 @@ class ActiveFineTuner:
         if self._evaluate is not None:
             shape = self._given.rounds, self.tasks.shape[0]
             success = success_by_round(self.records, *shape)
-            evaluations = jnp.asarray(success, self.tasks.dtype)
+            # Of NumPy: `jax_debug_nans` would take what is unknown for an accident.
+            evaluations = success.astype(self.tasks.dtype)
         return Context(
             demos=self.demos,
             tasks=self.tasks,

@@ -49,7 +49,7 @@ AT_LEAST_ZERO = Range("at least 0", lambda value: value >= 0)
 NOT_NEGATIVE = Range("at least 0 and finite", lambda value: 0 <= value < math.inf)
 SHARE = Range("between 0 and 1", lambda value: 0 <= value <= 1)
 SHARE_OF_SOME = Range("above 0 and at most 1", lambda value: 0 < value <= 1)
-OPEN_SHARE = Range("above 0 and below 1", lambda value: 0 < value < 1)
+OPEN_SHARE = Range("between 0 and 1, both excluded", lambda value: 0 < value < 1)
 PROPER_SHARE = Range("at least 0 and below 1", lambda value: 0 <= value < 1)
 #: Larger seeds are other ones in 32 bits: 7 and 7 + 2^32 would be the same run.
 SEED = Range(

@@ -17,6 +17,7 @@ from amf_jax.selectors.context import (
     check_context,
     check_sizes,
     is_concrete,
+    on_device,
     prepare,
     prepare_demonstrations,
 )
@@ -107,8 +108,8 @@ class Selector(_Rule):
     """A rule that decides which task to demonstrate next.
 
     Both functions are pure and can be jitted, vmapped and scanned. Whatever the rule,
-    it is given a context of JAX arrays in one floating type (`prepare`); NumPy arrays,
-    lists, integer tasks and mixed precisions will do. Called where nothing is traced,
+    it is given a context in one floating type (`context.prepare`); NumPy arrays, lists,
+    integer tasks and mixed precisions will do. Called where nothing is traced,
     both check the context (`check_context`), and `select` is compiled once for its
     shapes; a rule itself may assume to be traced.
 
@@ -134,7 +135,9 @@ def _prepared_init(init: Callable) -> Callable:
         given = _prepared(context, history)
         if history is not None:
             history = prepare_demonstrations(history, given.tasks.dtype)
-        return init(given, history)
+        evaluations = given.evaluations  # of no interest but for their shape
+        given = on_device(given._replace(evaluations=None))
+        return init(given._replace(evaluations=evaluations), on_device(history))
 
     return prepared
 
@@ -147,7 +150,7 @@ def _prepared_select(select: Callable) -> Callable:
         given = _prepared(context, key, state)
         if is_concrete((key, state, given)):
             return compiled(key, state, given)
-        choice, state, info = select(key, state, given)
+        choice, state, info = select(key, state, on_device(given))
         choice, info = forwards_only((choice, info))
         return choice, state, info
 

@@ -49,51 +49,51 @@ class Context(NamedTuple):
     task_weights: Float[Array, " C"]
     params: Any
     embedding_params: Any
-    evaluations: Float[Array, "R C"] | None = None
+    evaluations: Float[Array | np.ndarray, "R C"] | None = None
     pending: Pending | None = None
 
 
 def prepare(context: Context) -> Context:
-    """The same context as JAX arrays with one floating type for all that is real.
+    """The same context as arrays with one floating type for all that is real.
 
     That type is the widest of the tasks, their weights, the demonstrations and the
     parameters, and at least float32 (`dtypes.compute_dtype`): one-hot tasks in integers
     are real numbers. Observations that are no floats, such as images, stay as they are,
     and so do the parameters, whose precision is the policy's affair.
+
+    What is of the host is cast there and stays: under `jax_debug_nans` JAX takes the
+    NaN of padding, or of what was not evaluated, for an accident.
     """
     demos, params = context.demos, (context.params, context.embedding_params)
     dtype = compute_dtype(demos, context.tasks, context.task_weights, params)
-    params, embedding_params = jax.tree.map(_array, params)
     pending, evaluations = context.pending, context.evaluations
     if pending is not None:
         pending = Pending(
-            task_ids=jnp.asarray(pending.task_ids, jnp.int32),
-            tasks=jnp.asarray(pending.tasks, dtype),
-            mask=jnp.asarray(pending.mask, bool),
+            task_ids=_array(pending.task_ids, jnp.int32),
+            tasks=_array(pending.tasks, dtype),
+            mask=_array(pending.mask, bool),
         )
     return Context(
         demos=prepare_demonstrations(demos, dtype),
-        tasks=jnp.asarray(context.tasks, dtype),
-        task_weights=jnp.asarray(context.task_weights, dtype),
-        params=params,
-        embedding_params=embedding_params,
-        evaluations=None if evaluations is None else jnp.asarray(evaluations, dtype),
+        tasks=_array(context.tasks, dtype),
+        task_weights=_array(context.task_weights, dtype),
+        params=context.params,
+        embedding_params=context.embedding_params,
+        evaluations=None if evaluations is None else _array(evaluations, dtype),
         pending=pending,
     )
 
 
 def prepare_demonstrations(demos: Demonstrations, dtype: Any) -> Demonstrations:
     """The same demonstrations with real numbers of that floating type."""
-    observations = jnp.asarray(demos.observations)
-    if jnp.issubdtype(observations.dtype, jnp.floating):
-        observations = observations.astype(dtype)
+    floating = jnp.issubdtype(jnp.result_type(demos.observations), jnp.floating)
     return Demonstrations(
-        observations=observations,
-        actions=jnp.asarray(demos.actions, dtype),
-        step_mask=jnp.asarray(demos.step_mask, bool),
-        tasks=jnp.asarray(demos.tasks, dtype),
-        task_ids=jnp.asarray(demos.task_ids, jnp.int32),
-        demo_mask=jnp.asarray(demos.demo_mask, bool),
+        observations=_array(demos.observations, dtype if floating else None),
+        actions=_array(demos.actions, dtype),
+        step_mask=_array(demos.step_mask, bool),
+        tasks=_array(demos.tasks, dtype),
+        task_ids=_array(demos.task_ids, jnp.int32),
+        demo_mask=_array(demos.demo_mask, bool),
     )
 
 
@@ -164,6 +164,16 @@ def _check_pending(pending: Pending, tasks: np.ndarray) -> None:
         )
 
 
-def _array(leaf: Any) -> Any:
-    """A NumPy array as one of JAX, which can be indexed by traced numbers."""
-    return jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
+def on_device(tree: Any) -> Any:
+    """The same tree with arrays of JAX for those of NumPy.
+
+    Traced numbers can index them.
+    """
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, tree
+    )
+
+
+def _array(values: Any, dtype: Any = None) -> Any:
+    on_host = not isinstance(values, jax.Array)
+    return np.asarray(values, dtype) if on_host else jnp.asarray(values, dtype)

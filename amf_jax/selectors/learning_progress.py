@@ -64,7 +64,7 @@ def learning_progress(exploration: float = 0.1, window: int = 5) -> Selector:
     def select(key, state, context: Context):
         assert context.evaluations is not None  # checked by init
         num_tasks = context.tasks.shape[0]
-        slope = recent_slope(context.evaluations, window)
+        slope = recent_slope(jnp.asarray(context.evaluations), window)
         progress = context.task_weights * jnp.abs(slope)
         total = progress.sum()
         greedy = jnp.where(total > 0, progress / total, 1.0 / num_tasks)

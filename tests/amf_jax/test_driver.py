@@ -721,3 +721,12 @@ def test_a_stochastic_policy_acts_with_a_new_key_every_time():
     observations = np.zeros((2, 3), np.float32)
     seen.extend(tuner.act(observations, np.array([0, 1])) for _ in range(2))
     assert len(np.unique(np.stack(seen)[:, 0, 0])) == 2 * (ROUNDS + 1) + 2
+
+
+@pytest.mark.usefixtures("quick_compile")
+def test_a_whole_run_passes_where_nan_is_an_error():
+    tuner = make("amf")
+    with jax.debug_nans(True):
+        tuner.run()
+    assert [record["scores"] is None for record in tuner.records[1:3]] == [True, True]
+    assert len(tuner.records[-1]["scores"]) == 3
