@@ -161,16 +161,17 @@ def factor(posterior: FeaturePosterior) -> tuple[Whitener, FeaturePosterior]:
 
 
 def rounding(whitener: Whitener, posterior: FeaturePosterior) -> Float[Array, ""]:
-    """What rounding and jitter did to `noise I + G / scale`, relative to the noise.
+    """How far the history is from white, in the coordinates of the whitener.
 
-    The residual of one solve, as `posterior.rounding`.
+    The residual of `W' (noise I + G / scale) W (scale / noise) = I` for a vector that
+    alternates in sign; compare `posterior.rounding`.
     """
-    moment, transform = posterior.second_moment, whitener.transform
-    noise, width = posterior.noise_variance, moment.shape[0]
-    right = 1.0 - 2.0 * (jnp.arange(width, dtype=moment.dtype) % 2)
-    solution = transform @ (right @ transform) * (posterior.scale / noise)
-    residual = moment @ (solution / posterior.scale) + noise * solution - right
-    return jnp.linalg.norm(residual) / (noise * jnp.linalg.norm(solution))
+    transform, scale = whitener.transform, posterior.scale
+    width, noise = transform.shape[0], posterior.noise_variance
+    signs = 1.0 - 2.0 * (jnp.arange(width, dtype=transform.dtype) % 2)
+    turned = transform @ signs
+    moment = posterior.second_moment @ (turned / noise) + turned * scale
+    return jnp.linalg.norm(moment @ transform - signs) / jnp.linalg.norm(signs)
 
 
 def whiten(whitener: Whitener, features: Float[Array, "n P"]) -> Float[Array, "n P"]:

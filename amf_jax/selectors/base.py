@@ -40,8 +40,8 @@ __all__ = [
 #: run under `jax_debug_nans`.
 UNKNOWN = -np.inf
 
-#: Above this share of the noise, `check_choice` warns of rounding.
-MOST_ROUNDING = 0.1
+#: Of `SelectorInfo.rounding`, above which `check_choice` warns.
+MOST_ROUNDING = 0.03
 
 # Selections split their key in three: this child is none of those.
 _TIES = 3

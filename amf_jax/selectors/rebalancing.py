@@ -40,8 +40,8 @@ def rebalancing(pretraining_counts: Sequence | np.ndarray | None = None) -> Sele
     whole = known.ndim == 1 and known.dtype.kind in "iu"
     if not whole or (known < 0).any() or (known >= 2**30).any():
         raise errors.InvalidArgumentError(
-            "pretraining_counts must be integers that are not negative, one per task,"
-            f" and below 2^30, so that sums fit 32 bits; got {pretraining_counts}"
+            "pretraining_counts must be integers below 2^30 that are not negative, one"
+            f" per task; got {pretraining_counts}"
         )
 
     def init(context: Context, history=None):

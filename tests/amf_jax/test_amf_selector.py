@@ -274,6 +274,83 @@ def test_deterministic_weights_need_a_demonstration_of_every_task():
         selectors.check_choice(choice, info)
 
 
+def impossible(params, observations, actions, tasks):
+    """The likelihood of a policy that never acts as anyone did, under task 2."""
+    found = POLICY.log_likelihood(params, observations, actions, tasks)
+    strange = (tasks == problems.tiny_tasks()[2]).all(axis=-1)
+    return jnp.where(strange, -jnp.inf, found)
+
+
+def test_an_impossible_task_is_blamed_on_its_likelihood():
+    context = problems.tiny_context(task_ids=(0, 1))
+
+    def select(**options):
+        selector = selectors.amf(EMBEDDING, impossible, **options)
+        return selector.select(jax.random.key(0), selector.init(context), context)
+
+    choice, _, info = select()
+    with pytest.raises(errors.SelectionError, match="for task pull: .* -inf") as raised:
+        selectors.check_choice(choice, info, ("reach", "push", "pull"))
+    assert raised.type is errors.SelectionError
+    assert "self_normalised" not in str(raised.value)
+    assert "likelihood_clip" in str(raised.value)
+    choice, _, info = select(likelihood_clip=(-12.0, 0.0))
+    selectors.check_choice(choice, info)
+
+
+def test_candidates_that_are_no_numbers_are_blamed_on_the_search():
+    optimiser = candidates.random_shooting(
+        lambda _, count: jnp.full((count, 2), np.nan)
+    )
+    selector = selectors.amf(EMBEDDING, POLICY.log_likelihood, optimiser=optimiser)
+    context = problems.tiny_context()
+    state = selector.init(context)
+    choice, _, info = selector.select(jax.random.key(0), state, context)
+    with pytest.raises(errors.SelectionError, match="100 of 100 candidate .* NaN"):
+        selectors.check_choice(choice, info)
+
+
+def smaller(factor):
+    """The embedding, as of a policy with smaller errors."""
+
+    def last_layer(*example):
+        features, error = POLICY.last_layer(*example)
+        return features, factor * error
+
+    return embeddings.last_layer_gradient(last_layer)
+
+
+def duplicates():
+    context = problems.tiny_context(task_ids=(0, 1, 2, 0, 1, 2))
+    demos = context.demos
+    again = demos.observations.at[3:].set(demos.observations[:3] + 1e-4)
+    return context._replace(demos=demos._replace(observations=again))
+
+
+@pytest.mark.parametrize(
+    ("embedding", "options", "sound"),
+    [
+        (EMBEDDING, dict(), True),
+        (EMBEDDING, dict(noise_variance=1e-7), False),
+        (smaller(1e-12), dict(), True),
+        (smaller(1e-19), dict(), False),
+        (smaller(1e-19), dict(path="feature"), False),
+    ],
+)
+def test_what_rounding_may_have_decided_is_warned_of(embedding, options, sound):
+    selector = selectors.amf(
+        embedding, POLICY.log_likelihood, **(dict(path="gram") | options)
+    )
+    context = duplicates()
+    state = selector.init(context)
+    choice, _, info = selector.select(jax.random.key(0), state, context)
+    if sound:
+        selectors.check_choice(choice, info)
+    else:
+        with pytest.warns(UserWarning, match="rounding"):
+            selectors.check_choice(choice, info)
+
+
 def test_deterministic_weights_need_no_likelihood():
     context = problems.tiny_context()
     selector = selectors.amf(EMBEDDING, None, weights="deterministic")

@@ -426,6 +426,26 @@ def test_masked_steps_of_a_block_change_nothing(name):
 
 
 @pytest.mark.parametrize("name", criteria.CRITERIA)
+def test_masked_points_far_away_change_no_bit(name):
+    rng = np.random.default_rng(2)
+    near = jnp.asarray(rng.normal(size=(2, 3, 3)), jnp.float32)
+    near = near.at[:, 1:].set(near[:, :1])  # next to nothing of a variance is left
+    mask = jnp.ones((2, 3), bool).at[:, 2].set(False)
+    rule = criteria.CRITERIA[name]
+
+    def scores(blocks):
+        occupancy = criteria.Occupancy(
+            blocks.reshape(6, 3), jnp.where(mask, 0.25, 0.0).ravel()
+        )
+        held = posterior.empty(near[0], 1, 1e-9)
+        given = TASK_POINTS, held, blocks, mask, occupancy
+        return [score(*given) for score in (rule.score, rule.score_own) if score]
+
+    run = jax.jit(scores)
+    np.testing.assert_array_equal(run(near.at[:, 2].set(1e6)), run(near))
+
+
+@pytest.mark.parametrize("name", criteria.CRITERIA)
 def test_degenerate_embeddings_give_finite_scores(name):
     """Duplicate states, then zero gradients, in single precision."""
     context = problems.tiny_context(task_ids=(0, 0, 0, 0), num_tasks=2)

@@ -177,8 +177,8 @@ def test_variances_that_are_not_finite_are_never_ranked():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(count=13), "between 1 and the 12 points"),
-        (dict(count=0), "between 1 and the 12 points .* got 0"),
+        (dict(count=13), "count must be at most 12"),
+        (dict(count=0), "count must be a whole number, .* got 0"),
         (dict(weights=jnp.ones(6)), "each of the 7 targets, got shape \\(6,\\)"),
         (dict(weights=-jnp.ones(7)), "must not be negative, got -1"),
     ],

@@ -276,6 +276,34 @@ def test_safe_cholesky_treats_each_matrix_of_a_batch_by_itself():
     assert np.isnan(factor[2]).any()
 
 
+def test_safe_cholesky_does_not_replace_infinity():
+    factor, _ = safe_cholesky(jnp.diag(jnp.array([jnp.inf, 1.0])))
+    assert np.isnan(factor).all()
+
+
+@pytest.mark.parametrize("noise_variance", [1.0, 1e-3, 1e-6])
+def test_rounding_is_what_the_factor_lacks_of_the_noise(noise_variance):
+    """Against the same residual in double precision, of rows in two of three places."""
+    known, mask = points(0, 12), jnp.arange(12) % 3 != 1
+    known = jax.tree.map(lambda x: x.at[6:].set(x[:6] + 1e-3), known)
+    held = condition(posterior.empty(known, 12, noise_variance), known, mask, 0)
+    used = np.flatnonzero(mask)
+    kernel = np.asarray(rbf(known, known), float)[np.ix_(used, used)]
+    factor = np.asarray(held.cholesky, float)[np.ix_(used, used)]
+    signs = (-1.0) ** (1 + np.arange(used.size))
+    solution = np.linalg.solve(factor @ factor.T, signs)
+    noisy = kernel + noise_variance * np.eye(used.size)
+    size = noise_variance * np.sqrt(np.mean(solution**2))
+    expected = np.sqrt(np.mean((noisy @ solution - signs) ** 2)) / size
+    found = float(posterior.rounding(rbf, held))
+    assert found < 1e-7 / noise_variance * 20
+    assert found == pytest.approx(expected, abs=3e-7 / noise_variance)
+
+
+def test_nothing_is_rounded_where_nothing_is_known():
+    assert posterior.rounding(rbf, posterior.empty(points(0, 1), 4, 1e-9)) == 0
+
+
 def test_safe_cholesky_does_not_hide_an_indefinite_matrix():
     factor, _ = safe_cholesky(jnp.array([[1.0, 2.0], [2.0, 1.0]]))
     assert np.isnan(factor).any()
