@@ -1,14 +1,20 @@
 """The readers of files that are fuzzed; a new one gets a line in `READERS`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from amf_jax.checkpoint import RunState
+from amf_jax.specification import specify
+from experiments import results, runs, tables
 from experiments.demos import collect, robomimic
 from experiments.encoders import table
 from tests import fuzzing
-from tests.experiments import cart_world
+from tests.amf_jax import test_checkpoint
+from tests.experiments import cart_world, result_files
 from tests.experiments.demonstration_files import hand_made
 from tests.fuzzing import Damage, Reader
 
@@ -23,6 +29,7 @@ def _own_demonstrations(folder: Path) -> Path:
 
 
 def _demonstrations_of_others(folder: Path) -> Path:
+    folder.mkdir()
     return hand_made(folder / "other.hdf5", [2, 3, 2], ["demo_0", "demo_1"])
 
 
@@ -43,6 +50,7 @@ def _are_demonstrations(data: list, whole: list) -> bool:
 
 
 def _embeddings(folder: Path) -> Path:
+    folder.mkdir()
     path = folder / "prompts.json"
     rows = np.eye(3, _WIDTH) + np.linspace(0.1, 0.3, _WIDTH)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
@@ -67,6 +75,104 @@ def _are_embeddings(data: dict, whole: dict) -> bool:
 def _are_some_of_the_embeddings(data: dict, whole: dict) -> bool:
     """Under whatever sentence: a lost line cannot be told from one never written."""
     return all(row in whole.values() for row in data.values())
+
+
+_CELL = "metaworld", "8-8-0-0", "amf"
+_FIELDS = "mean_success", "return", "success", "mixing", "ess", "entropy"
+
+
+def _results(folder: Path) -> Path:
+    """Two seeds of three rounds, with all that a record has and something more."""
+    for seed in range(2):
+        header = result_files.header(
+            seed, task_names=["left", "right"], allocation=[8, 0], demos_per_round=1
+        )
+        header["method"] = {"selector": "amf", "weights": "self_normalised"}
+        records = [
+            {
+                "round": number,
+                "task": number % 2 if number else None,
+                "success": [0.5, number / 8],
+                "mean_success": 0.25 + number / 16,
+                "return": None,
+                "entropy": 0.125 * number,
+                "demos_per_task": [number, 0],
+                "mixing": [0.75, seed / 2],
+                "scores": [-1.0, -2.5] if number else None,
+                "ess": [1.0, 2.5],
+                "importance_weights": [[0.25, 0.75], [1.0, 0.0]],
+                "seconds": {"select": 0.5, "finetune": 2.0},
+                "something": {"more": [1, "two", None]},
+            }
+            for number in range(3)
+        ]
+        results.write(results.path(folder, *_CELL, seed), header, records)
+    return folder
+
+
+def _read_results(folder: Path) -> dict:
+    """Numbers by seed and field, None where there is a gap."""
+    found = runs.collect(folder, *_CELL)
+    tables.to_text(tables.compare({"amf": found}))
+    tables.to_text(tables.leaderboard(tables.rank({"amf": found})))
+    columns = {}
+    for run in found:
+        columns[run.seed, "task"] = runs.asked(run)
+        for field in _FIELDS:
+            numbers = runs.values([run], field)[0]
+            columns[run.seed, field] = np.where(
+                np.isnan(numbers), None, numbers
+            ).tolist()
+    return columns
+
+
+def _are_results(data: dict, whole: dict) -> bool:
+    return all(number is None or np.isfinite(number) for number in _numbers(data))
+
+
+def _numbers(data: dict) -> Iterator[float | None]:
+    for column in data.values():
+        for row in column:
+            yield from row if isinstance(row, list) else [row]
+
+
+def _are_the_first_rounds(data: dict, whole: dict) -> bool:
+    """A last line that is cut off is left out, with a note."""
+    return data.keys() == whole.keys() and all(
+        column == whole[name][: len(column)] for name, column in data.items()
+    )
+
+
+def _are_results_with_gaps(data: dict, whole: dict) -> bool:
+    """Null is a gap, and a negative number is a number."""
+    strange = {None, -1.5}
+    return all(
+        {*_numbers({name: column})} <= {*_numbers({name: whole[name]})} | strange
+        for name, column in data.items()
+    )
+
+
+def _read_checkpoint(folder: Path) -> list | None:
+    restored = test_checkpoint.restore(folder)
+    return None if restored is None else _plain(*restored)
+
+
+def _plain(state: RunState, records: list, sessions: list) -> list:
+    keys = jax.tree.map(_bits, state)
+    return [[leaf.tolist() for leaf in jax.tree.leaves(keys)], records, sessions]
+
+
+def _bits(leaf: jax.Array) -> np.ndarray:
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    return np.asarray(leaf)
+
+
+def _is_the_round_before(data: list | None, whole: list) -> bool:
+    """The latest round is damaged, which is said, and there is that before it."""
+    given = specify(**test_checkpoint.GIVEN)
+    before = test_checkpoint.state_of(given, 1)
+    return data == _plain(before, test_checkpoint.records_of(2), whole[2])
 
 
 READERS: Mapping[str, Reader] = {
@@ -94,5 +200,20 @@ READERS: Mapping[str, Reader] = {
             "lines": Damage(fuzzing.damaged_lines, _are_some_of_the_embeddings),
             "JSON": Damage(fuzzing.damaged_json, _are_some_of_the_embeddings),
         },
+    ),
+    "results": Reader(
+        _results,
+        _read_results,
+        {
+            "bytes": Damage(fuzzing.damaged_bytes, _are_results),
+            "lines": Damage(fuzzing.damaged_lines, _are_the_first_rounds),
+            "JSON": Damage(fuzzing.damaged_json_lines, _are_results_with_gaps),
+        },
+    ),
+    "checkpoints": Reader(
+        test_checkpoint.write,
+        _read_checkpoint,
+        {"bytes": Damage(fuzzing.damaged_bytes, _is_the_round_before)},
+        cost=5,
     ),
 }
