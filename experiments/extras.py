@@ -7,6 +7,7 @@ from amf_jax import errors
 
 #: Extra by package.
 EXTRAS = {
+    "PIL": "experiments",  # with matplotlib
     "matplotlib": "experiments",
     "threadpoolctl": "experiments",
     "av": "demos",

@@ -1,16 +1,14 @@
 """Files of demonstrations: episodes of a simulated suite's experts, and pictures."""
 
-import importlib
 import re
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import NamedTuple
 
 from amf_jax import errors
 from experiments.suites import kitchen, metaworld
 from experiments.suites.recording import World
 
-__all__ = ["WORLDS", "Entry", "extra", "file_stem", "task_ids"]
+__all__ = ["WORLDS", "Entry", "file_stem", "task_ids"]
 
 
 class Entry(NamedTuple):
@@ -60,18 +58,3 @@ def task_ids(suite: str, task: str | None) -> tuple[int, ...]:
 def file_stem(task_name: str) -> str:
     """A task's name in file names: `knob on` is `knob_on`."""
     return task_name.replace(" ", "_")
-
-
-def extra(package: str) -> ModuleType:
-    """Imports a package of the extra `demos`.
-
-    Raises:
-      MissingDependencyError: it is not installed.
-    """
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise errors.MissingDependencyError(
-            f"files of demonstrations need the package {package}; install it:"
-            " pip install 'amf_jax[demos]'"
-        ) from error

@@ -9,13 +9,16 @@ from pathlib import Path
 import rich.progress
 from rich.console import Console
 
-from amf_jax import errors
-from experiments import command, demos, output, progress
-from experiments.demos import collect, pictures, robomimic
+from amf_jax import errors, files, ranges
+from experiments import command, demos, extras, output, progress
+from experiments.demos import collect, robomimic
 from experiments.demos.collect import Attempt
 from experiments.demos.rendering import Painter
 from experiments.suites.recording import World
 from experiments.tables.table import to_rich
+
+#: Rows of a contact sheet, or episodes of a film, where a single task is shown.
+_SHOWN = 5
 
 _EXAMPLES = """\
 examples:
@@ -65,49 +68,46 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--output",
-        type=Path,
         default="demos",
         help="folder of the files <suite>/<task>.hdf5; those that are there already are"
         " replaced (default: %(default)s)",
     )
     parser.add_argument(
         "--render",
-        type=Path,
         metavar="FILE",
         help="draw the first written episode of every task, or the first"
-        f" {pictures.EPISODES} of a single task: .png is a sheet of pictures, .mp4 a"
+        f" {_SHOWN} of a single task: .png is a sheet of pictures, .mp4 a"
         " film",
     )
     return parser
 
 
 def _run(options: argparse.Namespace, console: Console) -> None:
-    for name, least in (("episodes", 1), ("seed", 0)):
-        value = getattr(options, name)
-        if value < least:
-            raise errors.InvalidArgumentError(
-                f"{name} must be at least {least}, got {value}"
-            )
+    ranges.check("episodes", options.episodes, ranges.COUNT)
+    ranges.check("seed", options.seed, ranges.SEED)
     tasks = demos.task_ids(options.suite, options.task)
-    folder = options.output / options.suite
-    demos.extra("h5py")
-    if options.render:
-        pictures.check(options.render)
+    folder = files.local_path("output", options.output) / options.suite
+    extras.load("h5py")
+    picture = None
+    if options.render is not None:
+        picture = files.local_path("render", options.render)
+        pictures = extras.load("experiments.demos.pictures")
+        pictures.check(picture)
     output.check_folder(folder)
     world = demos.WORLDS[options.suite].world()
     with contextlib.ExitStack() as stack:
         # Opened first, so that a missing library is found out before the work.
-        painter = stack.enter_context(Painter(world)) if options.render else None
+        painter = stack.enter_context(Painter(world)) if picture else None
         written = _record(options, world, tasks, folder, console)
         shown = [
             attempt
             for attempts in written
-            for attempt in attempts[: pictures.EPISODES if len(tasks) == 1 else 1]
+            for attempt in attempts[: _SHOWN if len(tasks) == 1 else 1]
         ]
         if painter and shown:
-            with _status(console, f"drawing {options.render}"):
-                pictures.write(options.render, world, shown, painter.paint)
-            progress.say(console, f"picture: {options.render}")
+            with _status(console, f"drawing {picture}"):
+                pictures.write(picture, world, shown, painter.paint)
+            progress.say(console, f"picture: {picture}")
     missing = [
         world.task_names[task]
         for task, attempts in zip(tasks, written, strict=True)

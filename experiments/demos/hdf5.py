@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from amf_jax import errors, files
-from experiments.demos import extra
+from experiments import extras
 
 #: Filters that come with HDF5 or h5py; any other is a plugin.
 _FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 32000: "lzf"}
@@ -87,7 +87,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
         written to by another process.
       MissingDependencyError: h5py is not installed.
     """
-    h5py = extra("h5py")
+    h5py = extras.load("h5py")
     try:
         with files.open_regular(path):
             pass  # HDF5 would wait at a pipe
@@ -122,7 +122,7 @@ def group(parent: Any, name: str) -> Any:
       DemonstrationError: there is none, or it is a link to somewhere else.
     """
     found = _get(member := Member(parent, name))
-    if not isinstance(found, extra("h5py").Group):
+    if not isinstance(found, extras.load("h5py").Group):
         raise member.error("is not a group")
     return found
 
@@ -141,7 +141,7 @@ def texts(parent: Any, name: str, most: int) -> list[str]:
     """
     dataset = _dataset(member := Member(parent, name))
     with member.reading():
-        info = extra("h5py").check_string_dtype(dataset.dtype)
+        info = extras.load("h5py").check_string_dtype(dataset.dtype)
         shape = dataset.shape
     if info is None or shape is None or len(shape) != 1:
         raise member.error("is not a list of strings")
@@ -182,7 +182,7 @@ def matrix(parent: Any, name: str, most_bytes: float) -> Matrix:
 
 def _get(member: Member) -> Any:
     """What is there, if it is in this file."""
-    h5py = extra("h5py")
+    h5py = extras.load("h5py")
     parent, name = member
     with member.reading():
         # h5py's `in` would follow a link.
@@ -203,7 +203,7 @@ def _get(member: Member) -> Any:
 def _dataset(member: Member) -> Any:
     """A dataset that can be read from this file with nothing but h5py."""
     found = _get(member)
-    if not isinstance(found, extra("h5py").Dataset):
+    if not isinstance(found, extras.load("h5py").Dataset):
         raise member.error("is not a dataset")
     with member.reading():
         # Before its shape, for which a virtual one looks into its sources.

@@ -9,16 +9,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from amf_jax import errors
-from experiments import output
-from experiments.demos import extra
+from experiments import extras, output
 from experiments.demos.collect import Attempt
 from experiments.suites.recording import World
 
 #: `paint(state [N]) -> [height, width, 3]` uint8.
 Paint = Callable[[np.ndarray], np.ndarray]
 
-#: Rows of a contact sheet, or episodes of a film, where a single task is shown.
-EPISODES = 5
 COLUMNS = 6
 
 # Pixels.
@@ -55,7 +52,7 @@ def check(path: Path) -> None:
             f"render must be a file that ends in {' or '.join(WRITERS)}, got {path}"
         )
     if path.suffix == ".mp4":
-        extra("av")
+        extras.load("av")
     output.check_folder(path.parent)
 
 
@@ -115,7 +112,7 @@ def _write_sheet(
 def _write_film(
     path: Path, world: World, attempts: Sequence[Attempt], paint: Paint
 ) -> None:
-    av = extra("av")
+    av = extras.load("av")
     rate = fractions.Fraction(min(1 / world.control_seconds, _FASTEST))
     images = _frames(world, attempts, paint)
     first = next(images)

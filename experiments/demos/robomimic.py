@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 
 from amf_jax import demonstrations, errors, ranges
 from amf_jax.demonstrations import Demonstrations
-from experiments import output
-from experiments.demos import extra, hdf5
+from experiments import extras, output
+from experiments.demos import hdf5
 from experiments.demos.collect import Attempt
 from experiments.demos.hdf5 import Matrix
 from experiments.suites.recording import World
@@ -45,7 +45,7 @@ def write(path: Path, world: World, attempts: Sequence[Attempt]) -> None:
       ResultsError: the file cannot be written.
       MissingDependencyError: h5py is not installed.
     """
-    h5py = extra("h5py")
+    h5py = extras.load("h5py")
     task = attempts[0].task
     environment = {
         "env_name": world.name,

@@ -24,7 +24,7 @@ _WIDTH = 4
 def _own_demonstrations(folder: Path) -> Path:
     path = folder / "own.hdf5"
     world = cart_world.WORLD
-    robomimic.write(path, world, list(collect.attempts(world, 1, 8, seed=0)))
+    robomimic.write(path, world, list(collect.attempts(world, 1, 12, seed=0)))
     return path
 
 
