@@ -187,15 +187,18 @@ def seconds_per_round(
             with contextlib.suppress(errors.ResultsError):
                 run = reading.read(path)
                 if run.config.get("preset") == preset:
-                    seconds += [_seconds(record) for record in run.records[1:]]
+                    seconds += [
+                        _seconds(record)
+                        for record in run.records[1:]
+                        if record.get("seconds")
+                    ]
         if seconds:
             return sum(seconds) / len(seconds)
     return None
 
 
 def _seconds(record: dict[str, Any]) -> float:
-    seconds = record.get("seconds")
-    return sum(value or 0.0 for value in seconds.values()) if seconds else 0.0
+    return sum(value or 0.0 for value in record["seconds"].values())
 
 
 def describe(entry: Planned) -> str:

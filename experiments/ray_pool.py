@@ -59,7 +59,10 @@ def run(
     stop = cache.absolute() / f"stop-{uuid.uuid4().hex}"
     try:
         count = cells[0].config.threads  # of all of them
-        _connect(workers * count, worker.environment(count, cache))
+        environment = worker.environment(count, cache)
+        if path := os.environ.get("PYTHONPATH"):  # other nodes have their own
+            environment["PYTHONPATH"] = path
+        _connect(workers * count, environment)
         with count_interrupts() as interrupts:
             _run(run_cell, queue, workers, count, observer, interrupts, stop)
     except KeyboardInterrupt:  # before it was connected

@@ -117,6 +117,8 @@ def work_on(
       InvalidArgumentError: this machine has fewer cores than the cell has threads.
     """
     os.chdir(folder)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # as `python -m` does there
     threads.check(cell.config.threads)
     yield "started", ""
     try:

@@ -55,7 +55,9 @@ def projected_gradient(
       layer_gradients: as in `Policy.layer_gradients`, for one example.
       rank: numbers per point; at least 1.
       seed: of the projection. It is the same for all points and in every round, since
-        it depends on this seed and on nothing else.
+        it depends on this seed and on nothing else. It is part of the method, as the
+        network's shape is: experiments leave it at 0 whatever the seed of the run, so
+        that the spread over runs does not tell how much a projection matters.
       microbatch_size: examples embedded at a time; None is all at once.
 
     Raises:

@@ -1,6 +1,5 @@
 """Evaluating a policy on the Metaworld scene: 50 attempts at each of four tasks."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -12,7 +11,7 @@ import mujoco
 import numpy as np
 
 from amf_jax.policies import mlp
-from benchmarks import peers
+from benchmarks import machine, peers
 from benchmarks.jobs.base import Bench, close, compare
 from benchmarks.rows import Row
 from experiments.suites import metaworld, simulation
@@ -81,7 +80,7 @@ def _physics(world: World, act: Act, attempts: int) -> float:
             suite.evaluate(act, _ENTROPY, attempts)
     finally:
         suite.close()
-    return seconds / len(os.sched_getaffinity(0))
+    return seconds / machine.cores()
 
 
 def _policy(world: World) -> Act:

@@ -331,8 +331,9 @@ def _find(file: str) -> Path:
     known = config_files()
     if file in known:
         return known[file]
-    if os.path.isfile(file) and file.endswith(".py"):
-        return Path(file)
+    path = files.local_path("config file", file)
+    if os.path.isfile(path) and path.suffix == ".py":
+        return path
     if not file.endswith(".py"):
         raise errors.UnknownNameError("config", file, known)
     names = [_display(path) for path in known.values()]

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from amf_jax import provenance
-from amf_jax.errors import InvalidArgumentError, UnknownNameError
+from amf_jax.errors import UnknownNameError
 from experiments import results
-from experiments.configs import loading
+from experiments.configs import fields, loading
 from experiments.studies import bound, finetuning, landscape, search
 
 Record = dict[str, Any]
@@ -109,8 +109,7 @@ def run(name: str, results_dir: str | Path, seeds: int | None = None) -> list[Pa
         raise UnknownNameError("study", name, STUDIES)
     study = STUDIES[name]
     count = study.seeds if seeds is None else seeds
-    if count < 1:
-        raise InvalidArgumentError(f"seeds must be at least 1, got {count}")
+    fields.SWEEP["seeds"].check("seeds", count)
     config = study.config()
     plain = results.plain_config(config) | {"results_dir": str(results_dir)}
     targets: dict[Path, Record] = {}

@@ -73,6 +73,14 @@ def run(config: ConfigDict) -> None:
     write(config, config.rounds)
 
 
+def run_of_known_method(config: ConfigDict) -> None:
+    """Finishes if the process knows the cell's method."""
+    from experiments import methods
+
+    methods.get(config.method)
+    run(config)
+
+
 def crash_once(config: ConfigDict) -> None:
     """Seed 1 raises when it is run for the first time."""
     mark = Path(config.results_dir) / "crashed"

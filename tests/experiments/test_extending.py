@@ -1,16 +1,20 @@
 """The examples of docs/extending.md, run as they are printed."""
 
+import io
 import re
+import sys
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 
 from amf_jax import candidates, errors, selectors
 from amf_jax.selectors.registry import Entry
-from experiments import build, cell, figures, methods, reading, results
+from experiments import build, cell, figures, methods, plugins, reading, results, sweep
+from experiments import run as command_run
 from experiments.builders import neural
 from experiments.comparisons import Comparison
 from experiments.configs import loading
@@ -19,7 +23,7 @@ from experiments.figures.estimates import MEAN
 from experiments.runs import ResultsWarning
 from experiments.suites import integrator
 from tests import problems
-from tests.experiments import figure_results
+from tests.experiments import fake_cells, figure_results
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
@@ -147,6 +151,61 @@ def test_the_selector_of_the_page_is_run_and_drawn_by_one_registry_line(
     colours = [line.get_color() for line in axes.get_lines()]
     assert colours[2] not in {look.colour for look in style.METHODS.values()}
     assert len(set(colours)) == 3
+
+
+@pytest.fixture
+def forgets_less(monkeypatch, tmp_path):
+    """The plugin of the page as a file; returns the argument that names it."""
+    (tmp_path / "forgets_less.py").write_text(example("Forgets less"))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "forgets_less", raising=False)
+    monkeypatch.delitem(methods.METHODS, "uniform_l2", raising=False)
+    return "--plugin=forgets_less"
+
+
+def test_the_plugin_of_the_page_brings_a_method(forgets_less, capsys):
+    ran = []
+    argv = ["run", "--config=metaworld:8-8-0-0", "--config.method=uniform_l2"]
+    console = Console(file=io.StringIO())
+
+    def run_cell(config, on_round):
+        ran.append(methods.get(config.method))
+
+    assert command_run.main(argv, run_cell, console) == 2
+    assert "Did you mean 'uniform'?" in capsys.readouterr().err
+    assert command_run.main([*argv, forgets_less], run_cell, console) == 0
+    assert ran == [methods.Method("uniform", forgetting="l2", strength=0.3)]
+
+
+def test_workers_of_a_sweep_import_plugins(forgets_less, tmp_path):
+    argv = [
+        "sweep",
+        "--config=sweeps:main",
+        "--config.methods=uniform_l2",
+        "--config.seeds=1",
+        "--config.figures=()",
+        f"--config.results_dir={tmp_path}",
+        forgets_less,
+    ]
+    console = Console(file=io.StringIO())
+    assert sweep.main(argv, fake_cells.run_of_known_method, console) == 0
+    assert list(tmp_path.glob("metaworld/8-8-0-0/uniform_l2/seed0.jsonl"))
+
+
+@pytest.mark.parametrize(
+    "source", ["import nothing_of_this_name", "raise ZeroDivisionError"]
+)
+def test_a_plugin_that_fails_says_so_itself(source, monkeypatch, tmp_path):
+    (tmp_path / "broken_plugin.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises((ZeroDivisionError, ModuleNotFoundError)):
+        plugins.load(["broken_plugin"])
+
+
+def test_a_plugin_that_there_is_not_is_refused(capsys):
+    argv = ["run", "--config=metaworld:8-8-0-0", "--plugin=forgets_les.s"]
+    assert command_run.main(argv) == 2
+    assert "plugin 'forgets_les.s' is no module" in capsys.readouterr().err
 
 
 def test_an_unlisted_selector_is_suggested_for_a_typo(worst_first):

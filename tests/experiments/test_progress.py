@@ -98,6 +98,33 @@ def test_plain_display_writes_a_line_per_round(config):
     assert lines[3].endswith("ETA 1:10")  # 14 rounds of 5 s
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("file", "environment", "animated"),
+    [
+        (Terminal(), {"TERM": "xterm"}, True),
+        (Terminal(), {"TERM": "dumb"}, False),
+        (io.StringIO(), {"TERM": "xterm", "FORCE_COLOR": "1"}, False),
+        (io.StringIO(), {"TERM": "xterm", "TTY_COMPATIBLE": "1"}, False),
+    ],
+    ids=["terminal", "dumb terminal", "forced colours", "forced terminal"],
+)
+def test_lines_come_round_by_round_where_nothing_can_be_drawn_over(
+    config, file, environment, animated
+):
+    console = Console(file=file, width=100, _environ=environment)
+    assert progress.can_animate(console) == animated
+    if not animated:
+        with progress.RunDisplay(config, console) as display:
+            display.on_round(fake_cells.record(0))
+            assert "round 0/16" in file.getvalue()
+        assert "\x1b[" not in file.getvalue().replace("\x1b[0m", "")
+
+
 def test_live_display_shows_each_task(config):
     console, clock = Console(width=120, record=True, file=io.StringIO()), Clock()
     run = progress.RunProgress(config)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -16,6 +17,12 @@ from experiments import launchers, sweep, worker
 from experiments.configs import loading
 from tests.experiments import fake_cells
 
+PLUGIN = """
+import os
+from pathlib import Path
+
+Path(__file__).with_suffix(f".{os.getpid()}").touch()
+"""
 CELL = worker.Cell(ConfigDict({"threads": 1}), Path("results"), Path("log"))
 
 
@@ -36,6 +43,9 @@ def test_a_killed_worker_is_replaced_and_its_cell_run_again(
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "fake.py").write_text(fake_cells.CONFIG_FILE)
+    (tmp_path / "a_plugin.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     console = Console(file=io.StringIO(), width=160)
     argv = [
         "sweep",
@@ -47,6 +57,7 @@ def test_a_killed_worker_is_replaced_and_its_cell_run_again(
         f"--config.results_dir={tmp_path}",
         "--config.figures=()",
         "--launcher=ray",
+        "--plugin=a_plugin",
     ]
     assert sweep.main(argv, fake_cells.killed_once, console) == 0
     output = console.file.getvalue()
@@ -56,6 +67,8 @@ def test_a_killed_worker_is_replaced_and_its_cell_run_again(
     diary = [json.loads(line) for line in lines]
     assert sorted(entry["seed"] for entry in diary) == [0, 1, 2]
     assert {entry["threads"] for entry in diary} == {"1"}
+    imported = {int(path.suffix[1:]) for path in tmp_path.glob("a_plugin.[0-9]*")}
+    assert imported > {entry["process"] for entry in diary}
     assert output.count("finished metaworld") == 3
     assert "0.400 [0.40, 0.40]" in output  # a row of the table
     assert not list(tmp_path.rglob("*.log"))

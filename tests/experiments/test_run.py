@@ -34,6 +34,13 @@ def _run(*arguments, run_cell=None):
         ([METAWORLD, "--config.method=unifrom"], "Did you mean 'uniform'?"),
         ([METAWORLD, "--config.seed=one"], "--config.seed=one: invalid literal"),
         ([METAWORLD, "--config.preset=paper"], "preset cannot be overridden"),
+        (
+            [METAWORLD, "--config.method=uniform", "--config.selection.weights=off"],
+            "does not go with method='uniform'",
+        ),
+        ([METAWORLD, "--config.attempts=-1"], "attempts must be a whole number from"),
+        ([METAWORLD, "--config.threads=1000"], "threads must be at most"),
+        (["--config=metawrld:8-8-0-0", "--help"], "Did you mean 'metaworld'?"),
         ([METAWORLD, "--sed=1"], "Unknown command line flag 'sed'"),
         ([METAWORLD, "8"], "unexpected argument '8'"),
         (["--config=experiments/configs/sweeps.py:main"], "-m experiments.sweep"),

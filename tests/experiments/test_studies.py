@@ -144,7 +144,10 @@ def test_records_of_another_config_are_kept(tmp_path, capsys):
 def test_bad_command_lines_are_named(tmp_path, capsys):
     with pytest.raises(UnknownNameError, match="Did you mean 'figure21'"):
         studies.run("figure_21", tmp_path)
-    with pytest.raises(InvalidArgumentError, match="seeds must be at least 1, got 0"):
+    with pytest.raises(
+        InvalidArgumentError,
+        match="seeds must be a whole number from 1 to 100000, got 0",
+    ):
         studies.run("figure21", tmp_path, seeds=0)
     for arguments in (["figure_21"], ["figure21", "--seeds=0"]):
         with pytest.raises(SystemExit) as caught:

@@ -16,6 +16,8 @@ from experiments import figures, planning, sweep, threads, worker
 from experiments.configs import loading, sweeps
 from tests.experiments import fake_cells
 
+FIGURES = "experiments.figures"
+
 
 @pytest.fixture
 def run_sweep(tmp_path, monkeypatch):
@@ -159,6 +161,68 @@ def test_workers_share_the_cores_without_fighting(run_sweep, diary):
     for entry in diary():
         assert entry["cores"] in shares
         assert entry["threads"] == "1"
+
+
+def test_one_worker_left_computes_on_as_many_threads(run_sweep, diary):
+    run_sweep(fake_cells.run, workers=1)
+    assert {entry["threads"] for entry in diary()} == {"1"}
+
+
+def test_cells_are_listed_with_commas_as_their_options_are(run_sweep, tmp_path):
+    file = tmp_path / "fake.py"
+    code, output = run_sweep(
+        fake_cells.run,
+        f"--config.cells={file}:8-8-0-0,{file}:4-4-4-4,paper",
+        "--config.seeds=1",
+        "--dry-run=true",
+    )
+    assert code == 0
+    assert output.splitlines()[1:] == [
+        "  metaworld 8-8-0-0 amf seed 0: to run",
+        "  metaworld 4-4-4-4 amf seed 0: to run",
+    ]
+
+
+def test_figures_that_cannot_be_drawn_are_found_before_anything_runs(
+    run_sweep, monkeypatch, diary, capsys
+):
+    for name in [name for name in sys.modules if name.startswith("matplotlib")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.startswith(FIGURES)]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, output = run_sweep(fake_cells.run, figures="main")
+    assert code == 2
+    assert "pip install 'amf_jax[experiments]'" in capsys.readouterr().err
+    assert output == "" and diary() == []
+    assert run_sweep(fake_cells.run, "--dry-run=true", figures="()")[0] == 0
+
+
+def test_results_without_times_are_no_reason_to_stop(run_sweep, tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.planning.EVIDENCE", tmp_path / "none")
+    config = _config(tmp_path, seed=0)
+    fake_cells.write(config, 2)
+    path = fake_cells.folder(config) / "seed0.jsonl"
+    header, *records = map(json.loads, path.read_text().splitlines())
+    for record in records:
+        del record["seconds"]
+    lines = [json.dumps(line) for line in (header, *records)]
+    path.write_text("".join(f"{line}\n" for line in lines))
+    assert planning.seconds_per_round([tmp_path], "metaworld", "fast", "amf") is None
+
+
+def test_a_sweep_has_one_number_of_threads(run_sweep, tmp_path, capsys):
+    source = (tmp_path / "fake.py").read_text()
+    other = source.replace("config.rounds = 2", "config.rounds = config.threads = 2")
+    (tmp_path / "other.py").write_text(other)
+    code, _ = run_sweep(
+        fake_cells.run,
+        f"--config.cells={tmp_path}/fake.py:8-8-0-0,{tmp_path}/other.py:4-4-4-4",
+    )
+    assert code == 2
+    assert "threads must be the same for all runs of a sweep, got 1, 2" in (
+        capsys.readouterr().err
+    )
 
 
 def test_ctrl_c_lets_the_round_finish_and_starts_nothing_new(run_sweep, tmp_path):
