@@ -1,6 +1,7 @@
 """Demonstrations in the HDF5 layout of robomimic: one task per file."""
 
 import collections
+import io
 import json
 import math
 import os
@@ -52,10 +53,9 @@ def write(path: Path, world: World, attempts: Sequence[Attempt]) -> None:
         "type": ENVIRONMENT_TYPE,
         "env_kwargs": {"task": world.task_names[task]},
     }
-    with (
-        output.replacing(path) as scratch,
-        h5py.File(scratch, "w", libver=_VERSION) as file,
-    ):
+    # In memory: HDF5's library crashes where a disk is full.
+    image = io.BytesIO()
+    with h5py.File(image, "w", libver=_VERSION) as file:
         data = file.create_group("data")
         data.attrs["total"] = sum(len(a.recording.actions) for a in attempts)
         data.attrs["env_args"] = json.dumps(environment)
@@ -67,6 +67,8 @@ def write(path: Path, world: World, attempts: Sequence[Attempt]) -> None:
             outcomes.setdefault(outcome, []).append(name)
         for outcome, names in outcomes.items():
             _store(file, f"mask/{outcome}", np.array(names, "S"))
+    with output.replacing(path) as scratch:
+        scratch.write_bytes(image.getbuffer())
 
 
 def _write_demonstration(group: Any, world: World, attempt: Attempt) -> None:

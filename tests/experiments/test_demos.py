@@ -2,6 +2,7 @@
 
 import io
 import json
+import resource
 import sys
 
 import h5py
@@ -123,6 +124,21 @@ def test_the_same_seed_gives_the_same_file_to_the_bit(tmp_path, tried):
     for name, attempts in (("a", tried), ("b", again)):
         robomimic.write(tmp_path / name, WORLD, attempts)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("room", [0, 100, 4096, 20_000])
+def test_a_full_disk_leaves_the_old_file(tmp_path, tried, room):
+    path = tmp_path / "cart.hdf5"
+    path.write_text("old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(errors.ResultsError, match=f"cannot write {path}: File too"):
+            robomimic.write(path, WORLD, tried)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_written_file_serves_as_demonstrations(tmp_path, tried):
