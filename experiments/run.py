@@ -43,22 +43,9 @@ from experiments.configs import loading
 RunCell = Callable[[ConfigDict, Callable[[progress.Record], None]], Path]
 
 
-def run_alone(config: ConfigDict, on_round: Callable[[progress.Record], None]) -> Path:
-    """Runs a cell in this process, which does nothing else, on the cell's threads.
-
-    Returns:
-      The results file.
-
-    Raises:
-      AmfError: as `cell.run_cell`.
-    """
-    threads.limit(config.threads)
-    return cell.run_cell(config, on_round)
-
-
 def main(
     argv: Sequence[str],
-    run_cell: RunCell = run_alone,
+    run_cell: RunCell = cell.run_cell,
     console: Console | None = None,
 ) -> int:
     """Runs the cell that a command line names.
@@ -80,9 +67,10 @@ def main(
             print(loading.help_text(f"{__doc__}\n{names}\n", argv))
             return 0
         config = loading.parse(argv, flag_values, "run")
+        threads.check(config.threads)
+        threads.limit(config.threads)  # before anything is computed, to be checked too
         plugins.load(modules.value)
         build.check(config)
-        threads.check(config.threads)
     except errors.AmfError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -13,22 +13,23 @@ import experiments
 from experiments import command
 
 FOLDER = Path(experiments.__file__).parent
-COMMANDS = sorted(
-    path.parent.name if path.stem == "__main__" else path.stem
-    for path in (*FOLDER.glob("*.py"), *FOLDER.glob("*/__main__.py"))
+COMMANDS = {
+    ".".join(path.relative_to(FOLDER).with_suffix("").parts): path
+    for path in sorted(FOLDER.rglob("*.py"))
     if "\nif __name__ ==" in path.read_text("utf-8")
-)
+}
 
 
 def test_the_commands_are_known():
-    assert COMMANDS == [
-        "demos",
-        "figures",
-        "report",
+    assert list(COMMANDS) == [
+        "demos.__main__",
+        "encoders.minilm",
+        "figures.__main__",
+        "report.__main__",
         "run",
-        "studies",
+        "studies.__main__",
         "sweep",
-        "tables",
+        "tables.__main__",
     ]
 
 
@@ -38,7 +39,7 @@ def test_ctrl_c_while_a_command_is_imported_ends_it_without_a_word(name, tmp_pat
         "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-m", f"experiments.{name}"],
+        [sys.executable, "-m", f"experiments.{name}".removesuffix(".__main__")],
         env={**os.environ, "PYTHONPATH": f"{tmp_path}:{FOLDER.parent}"},
         capture_output=True,
         text=True,
@@ -47,11 +48,9 @@ def test_ctrl_c_while_a_command_is_imported_ends_it_without_a_word(name, tmp_pat
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_starts_in_one_place(name):
-    file = FOLDER / f"{name}.py"
-    text = (file if file.exists() else FOLDER / name / "__main__.py").read_text("utf-8")
-    assert "command.start(" in text.rpartition("\nif __name__")[2]
+@pytest.mark.parametrize("path", COMMANDS.values(), ids=COMMANDS)
+def test_every_command_starts_in_one_place(path):
+    assert "command.start(" in path.read_text("utf-8").rpartition("\nif __name__")[2]
 
 
 def test_a_reader_that_leaves_and_a_narrow_encoding_end_nothing_with_a_traceback():

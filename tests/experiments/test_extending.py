@@ -13,7 +13,17 @@ from rich.console import Console
 
 from amf_jax import candidates, errors, selectors
 from amf_jax.selectors.registry import Entry
-from experiments import build, cell, figures, methods, plugins, reading, results, sweep
+from experiments import (
+    build,
+    cell,
+    figures,
+    methods,
+    plugins,
+    reading,
+    results,
+    sweep,
+    threads,
+)
 from experiments import run as command_run
 from experiments.builders import neural
 from experiments.comparisons import Comparison
@@ -160,6 +170,7 @@ def forgets_less(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "forgets_less", raising=False)
     monkeypatch.delitem(methods.METHODS, "uniform_l2", raising=False)
+    monkeypatch.setattr(threads, "limit", lambda count: None)
     return "--plugin=forgets_less"
 
 
@@ -202,7 +213,8 @@ def test_a_plugin_that_fails_says_so_itself(source, monkeypatch, tmp_path):
         plugins.load(["broken_plugin"])
 
 
-def test_a_plugin_that_there_is_not_is_refused(capsys):
+def test_a_plugin_that_there_is_not_is_refused(capsys, monkeypatch):
+    monkeypatch.setattr(threads, "limit", lambda count: None)
     argv = ["run", "--config=metaworld:8-8-0-0", "--plugin=forgets_les.s"]
     assert command_run.main(argv) == 2
     assert "plugin 'forgets_les.s' is no module" in capsys.readouterr().err

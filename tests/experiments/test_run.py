@@ -8,10 +8,18 @@ import pytest
 from rich.console import Console
 
 from amf_jax import errors
-from experiments import methods, run
+from experiments import methods, run, threads
 from tests.experiments import fake_cells
 
 METAWORLD = "--config=experiments/configs/metaworld.py:8-8-0-0"
+
+
+@pytest.fixture(autouse=True)
+def limits(monkeypatch):
+    """The numbers of threads that were asked for; this process keeps its own."""
+    counts = []
+    monkeypatch.setattr(threads, "limit", counts.append)
+    return counts
 
 
 def _run(*arguments, run_cell=None):
@@ -55,7 +63,7 @@ def test_mistakes_are_one_line_and_exit_code_2(capsys, arguments, message):
     assert error.startswith("error: ") and error.count("\n") == 1
 
 
-def test_overrides_reach_the_cell_with_their_types():
+def test_overrides_reach_the_cell_with_their_types(limits):
     seen = []
 
     def run_cell(config, on_round):
@@ -73,6 +81,7 @@ def test_overrides_reach_the_cell_with_their_types():
     )
     assert code == 0
     (config,) = seen
+    assert limits == [config.threads] == [1]
     assert config.is_locked
     assert (config.seed, config.method) == (3, "amf_no_prior")
     assert config.selection.weights == "plain"
