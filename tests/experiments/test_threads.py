@@ -23,10 +23,11 @@ from threadpoolctl import threadpool_info
 
 def compute(config, on_round):
     assert {pool["num_threads"] for pool in threadpool_info()} == {1}
-    x = jax.random.normal(jax.random.key(0), (1024, 400))
-    w = jax.random.normal(jax.random.key(1), (400, 300))
+    x = jax.random.normal(jax.random.key(0), (1024, 700))
+    w = jax.random.normal(jax.random.key(1), (700, 512))
     step = jax.jit(jax.grad(lambda w, x: jnp.mean(jnp.tanh(x @ w) ** 2)))
-    factor = jax.jit(lambda x: jnp.linalg.cholesky(x.T @ x / 1024 + jnp.eye(400)))
+    factor = jax.jit(lambda x: jnp.linalg.cholesky(x.T @ x / 1024 + jnp.eye(700)))
+    print(step.lower(w, x).compile().as_text())  # has sums cut up for threads
     for value in (step(w, x), factor(x)):
         print(hashlib.sha1(np.asarray(value).tobytes()).hexdigest())
 
