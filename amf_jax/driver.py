@@ -146,8 +146,8 @@ class ActiveFineTuner:
           The records of all rounds, including those of a resumed run's earlier part.
 
         Raises:
-          SelectionError: the selector could not rank the candidates, or mixing weights
-            are not finite.
+          SelectionError: the selector could not rank the candidates.
+          TrainingError: mixing weights are not finite.
           DemonstrationError: if the expert's demonstrations are malformed.
           CheckpointError: the checkpoint is damaged, another run's, of a larger budget,
             or cannot be written.

@@ -119,12 +119,13 @@ def finetune(
 
     Raises:
       InvalidArgumentError: if a minibatch cannot be divided evenly among the devices,
-        or holds nothing, for a negative number of steps, and for an optimiser that
-        would ascend.
+        or holds nothing, for a negative number of steps, for an optimiser that would
+        ascend, and for a state that is not of what is trained.
     """
     ranges.check("steps", steps, ranges.COUNT_OR_NONE)
     _check_batch(batch_size, mesh)
     check_direction(optimizer, params)
+    _check_state(optimizer, params, opt_state)
 
     def train(key, params, opt_state, demos: Demonstrations, steps) -> FineTuned:
         demos = as_arrays(demos)
@@ -223,6 +224,20 @@ def check_direction(optimizer: optax.GradientTransformation, params: Any) -> Non
                     " finetune.adamw_direction(), and the rate as schedule, such as"
                     " finetune.cosine(1e-3)"
                 )
+
+
+def _check_state(optimizer, params: Any, opt_state: Any) -> None:
+    """Raises for the state of all parameters where not all are trained."""
+    trained = trainable(params)
+    if len(jax.tree.leaves(trained)) == len(jax.tree.leaves(params)):
+        return
+    expected: Any = jax.tree.structure(jax.eval_shape(optimizer.init, trained))
+    if expected != jax.tree.structure(opt_state):
+        raise errors.InvalidArgumentError(
+            "opt_state must be that of the floating parameters alone, since params hold"
+            " others, such as random keys: pass"
+            " optimizer.init(parameters.trainable(params))"
+        )
 
 
 def draw_steps(

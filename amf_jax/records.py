@@ -9,6 +9,7 @@ import numpy as np
 
 from amf_jax import errors
 from amf_jax.demonstrations import Demonstrations
+from amf_jax.mixing import check_alpha
 from amf_jax.selectors.base import SelectorInfo
 
 Record = dict[str, Any]
@@ -41,10 +42,10 @@ def round_record(
       seconds: spent on selecting, fine-tuning and evaluating.
 
     Raises:
-      SelectionError: a mixing weight is not finite.
+      TrainingError: a mixing weight is not finite.
       InvalidArgumentError: a metric has the name of another field, or no JSON form.
     """
-    _check_mixing(mixing)
+    check_alpha(mixing)
     held = np.asarray(demos.demo_mask)
     ids = np.asarray(demos.task_ids)[held]
     # Cut on the host: on the device every width would be another compilation.
@@ -117,16 +118,6 @@ def success_by_round(
         if record["success"] is not None:
             success[record["round"]] = np.asarray(record["success"], float)
     return success
-
-
-def _check_mixing(mixing: Any | None) -> None:
-    wrong = np.flatnonzero(~np.isfinite(0.0 if mixing is None else mixing))
-    if wrong.size:
-        raise errors.SelectionError(
-            f"mixing weights of tasks {wrong.tolist()} are not finite after"
-            " fine-tuning: look for NaN in what the policy returns for the recorded"
-            " steps, and for training that diverges"
-        )
 
 
 def _plain(values: Any | None) -> list | None:

@@ -518,13 +518,19 @@ def test_metrics_that_a_record_cannot_hold_are_refused(metrics, message):
     assert tuner.records == []
 
 
+@pytest.mark.parametrize("demos", [None, demonstrations_lib.empty(4, 3, 3, 2, 2)])
+def test_a_budget_beyond_all_memory_is_refused_before_it_is_allocated(demos):
+    with pytest.raises(errors.CapacityError, match="1000000000"):
+        make("uniform", rounds=10**9, demos=demos)
+
+
 def test_mixing_weights_that_are_not_finite_are_an_error():
     def update(key, state, demos):
         return state._replace(mixing=state.mixing.at[1].set(jnp.nan)), {}
 
     learner = problems.tiny_parts()[0]._replace(update=update)
     tuner = make("uniform", learner=learner, evaluate=None)
-    with pytest.raises(errors.SelectionError, match=r"weights of tasks \[1\] are not"):
+    with pytest.raises(errors.TrainingError, match="weight of task 1 is not finite"):
         tuner.run()
     assert len(tuner.records) == 1
     assert int(demonstrations_lib.count(tuner.demos)) == 0

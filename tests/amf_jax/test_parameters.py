@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from amf_jax import embeddings, finetune, learners, mixing, parameters, regularisers
+from amf_jax import (
+    embeddings,
+    errors,
+    finetune,
+    learners,
+    mixing,
+    parameters,
+    regularisers,
+)
 from amf_jax.policies.base import Policy
 from tests import problems
 
@@ -96,6 +104,22 @@ def test_learners_train_the_weights_and_carry_the_rest(regulariser):
     assert_close(weights(state.params), expected.params)
     assert_close(state.mixing, expected.mixing)
     jax.tree.map(np.testing.assert_array_equal, carried(state.params), carried(START))
+
+
+def test_the_state_of_all_parameters_is_refused():
+    optimizer = finetune.adamw_direction()
+    counted = {"kernel": jnp.ones(2), "count": jnp.uint32(1)}
+    with pytest.raises(errors.InvalidArgumentError, match=r"trainable\(params\)"):
+        finetune.finetune(
+            lambda params, *example: 0.0,
+            optimizer,
+            finetune.constant(0.1),
+            jax.random.key(0),
+            counted,
+            optimizer.init(counted),
+            problems.tiny_demos(),
+            1,
+        )
 
 
 def test_loss_gradients_are_those_of_the_weights():
