@@ -108,7 +108,7 @@ def _is_still_at(path: Path, descriptor: int) -> bool:
 def _who(path: Path, run: str) -> str:
     holder = "another process"
     try:
-        held = json.loads(files.read_text(path, most_bytes=1000))
+        held = files.parse_json(files.read_text(path, most_bytes=1000))
         pid, host, since = held["pid"], held["host"], held["since"]
     except (OSError, ValueError, KeyError, TypeError):  # it is just being written
         pass

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from amf_jax.errors import ResultsError
 from benchmarks import plots, rows, table
 from benchmarks.rows import Row
 from experiments.tables.table import to_markdown
@@ -43,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         machine, measured = rows.read(options.file)
         page = options.output.read_text(encoding="utf-8")
-    except OSError as error:
-        parser.error(f"{error.filename}: {error.strerror}; run make bench first")
+    except (OSError, ResultsError) as error:
+        parser.error(str(error))
     figure = options.output.with_name("growth.png")
     drawn = plots.growth(measured, figure)
     body = section(machine, measured, figure.name if drawn else None)

@@ -3,9 +3,17 @@
 import dataclasses
 import json
 import os
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from amf_jax import files
+from amf_jax.errors import ResultsError
+
+#: What is known of a machine, and those fields of a row that are text.
+_MACHINE = {"device", "backend", "processor", "cores", "load", "versions", "date"}
+_TEXTS = {"job", "case", "peer", "unit", "note", "error"}
 
 _FIRST = (
     "job",
@@ -95,18 +103,55 @@ def write(path: Path, machine: Mapping[str, Any], rows: Sequence[Row]) -> None:
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[Row]]:
-    """The machine and the rows of a file."""
-    record = json.loads(path.read_text(encoding="utf-8"))
-    return record["machine"], [from_json(entry) for entry in record["rows"]]
+    """The machine and the rows of a file.
+
+    Raises:
+      ResultsError: it cannot be read, or holds anything else than `write` writes.
+    """
+    try:
+        record = files.parse_json(files.read_text(path))
+        machine, measured = record["machine"], list(map(from_json, record["rows"]))
+        if not machine.keys() >= _MACHINE or "jax" not in machine["versions"]:
+            raise ValueError("the machine is not described")
+        if machine["load"] is not None and not _is_number(machine["load"]):
+            raise ValueError(f"load is {machine['load']!r}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ResultsError(
+            f"cannot read the measurements in {path} ({error}); make bench writes them"
+        ) from error
+    return machine, measured
 
 
 def from_json(entry: Mapping[str, Any]) -> Row:
-    """The row that `to_json` wrote."""
-    names = {field.name for field in dataclasses.fields(Row)}
-    fields = {name: entry[name] for name in entry if name in names}
+    """The row that `to_json` wrote.
+
+    Raises:
+      ValueError: a field holds what it cannot.
+    """
+    names = [field.name for field in dataclasses.fields(Row)]
+    fields = {name: entry[name] for name in names if name in entry}
+    for name, value in fields.items():
+        if not _fits(name, value):
+            raise ValueError(f"{name} is {reprlib.repr(value)}")
     if fields["spread"] is not None:
         fields["spread"] = tuple(fields["spread"])
     return Row(**fields)
+
+
+def _fits(name: str, value: Any) -> bool:
+    if value is None:
+        return name != "job"
+    if name in _TEXTS:
+        return isinstance(value, str)
+    if name == "spread":
+        return (
+            isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
+        )
+    return _is_number(value)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
 
 
 def _quotient(above: float | None, below: float | None) -> float | None:

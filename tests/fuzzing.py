@@ -29,8 +29,8 @@ class Damage(NamedTuple):
 
     Attributes:
       edits: of a file with some content.
-      allows: `(data, whole) -> bool`, which data may be read instead of the whole. None
-        where a reader can tell; but in a digit without a checksum nobody can.
+      allows: `(data, whole) -> bool`, whether data may be read instead of the whole.
+        Nothing may where a reader can tell; of a digit without a checksum it cannot.
     """
 
     edits: Callable[[bytes], st.SearchStrategy[Edit]]
@@ -54,10 +54,19 @@ class Reader(NamedTuple):
     cost: int = 1
 
 
+def budget(examples: int) -> settings:
+    """So many examples, the same ones every time: a test that passes passes again."""
+    return settings(
+        max_examples=examples,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
 def fuzz(reader: Reader, damage: Damage, folder: Path, examples: int) -> None:
     """Damages one file at a time, and reads.
-
-    The examples are the same ones every time, so that a test that passes passes again.
 
     Args:
       reader: of the files.
@@ -75,13 +84,7 @@ def fuzz(reader: Reader, damage: Damage, folder: Path, examples: int) -> None:
     shutil.copytree(made, work)
     whole = reader.read(path)
 
-    @settings(
-        max_examples=examples // reader.cost,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @budget(examples // reader.cost)
     @given(st.data())
     def check(data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(list(contents)))

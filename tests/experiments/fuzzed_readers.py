@@ -1,5 +1,6 @@
 """The readers of files that are fuzzed; a new one gets a line in `READERS`."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import numpy as np
 
 from amf_jax.checkpoint import RunState
 from amf_jax.specification import specify
+from benchmarks import readme, rows
 from experiments import results, runs, tables
 from experiments.demos import collect, robomimic
 from experiments.encoders import table
 from tests import fuzzing
 from tests.amf_jax import test_checkpoint
+from tests.benchmarks import test_rows_and_tables
 from tests.experiments import cart_world, result_files
 from tests.experiments.demonstration_files import hand_made
 from tests.fuzzing import Damage, Reader
@@ -175,6 +178,24 @@ def _is_the_round_before(data: list | None, whole: list) -> bool:
     return data == _plain(before, test_checkpoint.records_of(2), whole[2])
 
 
+def _measurements(folder: Path) -> Path:
+    path = folder / "latest.json"
+    rows.write(path, test_rows_and_tables.MACHINE, test_rows_and_tables.ROWS)
+    return path
+
+
+def _read_measurements(path: Path) -> list:
+    """Numbers by row, None where there is none."""
+    machine, measured = rows.read(path)
+    assert readme.section(machine, measured, None)
+    return [dataclasses.astuple(row) for row in measured]
+
+
+def _are_measurements(data: list, whole: list) -> bool:
+    numbers = [n for row in data for n in row if not isinstance(n, str | tuple)]
+    return all(number is None or np.isfinite(number) for number in numbers)
+
+
 READERS: Mapping[str, Reader] = {
     "demonstrations": Reader(
         _own_demonstrations,
@@ -215,5 +236,13 @@ READERS: Mapping[str, Reader] = {
         _read_checkpoint,
         {"bytes": Damage(fuzzing.damaged_bytes, _is_the_round_before)},
         cost=5,
+    ),
+    "measurements": Reader(
+        _measurements,
+        _read_measurements,
+        {
+            "bytes": Damage(fuzzing.damaged_bytes, _are_measurements),
+            "JSON": Damage(fuzzing.damaged_json, _are_measurements),
+        },
     ),
 }

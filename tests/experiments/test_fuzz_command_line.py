@@ -4,12 +4,13 @@ import functools
 
 import pytest
 from absl import flags
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amf_jax import errors
 from experiments import build, planning
 from experiments.configs import fields, loading
+from tests.fuzzing import budget
 
 SPECS = {
     "run": ["integrator:6", "metaworld:8-8-0-0", "kitchen:3-3-3-3-3,paper"],
@@ -39,7 +40,7 @@ def names(command):
     return list(fields.RUN if command == "run" else fields.SWEEP)
 
 
-@pytest.mark.parametrize("examples", [100, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [50, pytest.param(3000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("command", SPECS)
 def test_a_command_line_gives_a_config_or_a_named_error(
     command, examples, tmp_path, monkeypatch
@@ -47,13 +48,7 @@ def test_a_command_line_gives_a_config_or_a_named_error(
     monkeypatch.chdir(tmp_path)  # where there are no results
     overrides = st.lists(st.tuples(words(names(command)), TEXTS), max_size=3)
 
-    @settings(
-        max_examples=examples,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @budget(examples)
     @given(words(SPECS[command]), overrides)
     def check(spec, given):
         line = [f"--config={spec}"]
