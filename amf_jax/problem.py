@@ -225,5 +225,5 @@ def _check_fit(given: Demonstrations, demos: Demonstrations, tasks: Array) -> No
 
 def _epsilon(values: Any) -> float:
     """Of the floating type of some values; 0 for integers, which are not rounded."""
-    dtype = jnp.result_type(values)
+    dtype = np.asarray(values).dtype
     return float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.floating) else 0.0

@@ -18,9 +18,10 @@ def forwards_only(tree: Any) -> Any:
     they are loops; this says what to do instead.
 
     Example:
-      >>> print(jax.jvp(forwards_only, (1.0,), (2.0,))[1])
+      >>> one = jnp.float32(1.0)
+      >>> print(jax.jvp(forwards_only, (one,), (2.0 * one,))[1])
       2.0
-      >>> jax.grad(forwards_only)(1.0)
+      >>> jax.grad(forwards_only)(one)
       Traceback (most recent call last):
       amf_jax.errors.InvalidArgumentError: a selection has no reverse derivative ...
     """
