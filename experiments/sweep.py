@@ -67,7 +67,7 @@ from rich.console import Console
 from amf_jax import errors
 from experiments import (
     command,
-    extras,
+    figures,
     launchers,
     planning,
     plugins,
@@ -82,9 +82,6 @@ from experiments import (
 from experiments.cell import run_cell
 from experiments.configs import loading, sweeps
 from experiments.runs import ResultsWarning
-
-#: Imported where there is something to draw: it needs matplotlib.
-_FIGURES = "experiments.figures"
 
 
 def report(
@@ -111,8 +108,7 @@ def report(
         if any(len(by_method) > tables.MAX_COLUMNS for by_method in runs.values()):
             console.print(tables.LEGEND)
         drawn = [
-            extras.load(_FIGURES).draw(name, folder, folder / "figures")
-            for name in sweep.figures
+            figures.draw(name, folder, folder / "figures") for name in sweep.figures
         ]
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         progress.say(console, f"note: {message}")
@@ -193,10 +189,11 @@ def _check_figures(names: Sequence[str]) -> None:
       MissingDependencyError: matplotlib is not installed.
       UnknownNameError: there is no such figure; names the nearest one.
     """
-    known = extras.load(_FIGURES).FIGURES if names else {}
+    if names:
+        figures.require_matplotlib()
     for name in names:
-        if name not in known:
-            raise errors.UnknownNameError("figure", name, known)
+        if name not in figures.FIGURES:
+            raise errors.UnknownNameError("figure", name, figures.FIGURES)
 
 
 def _cells_at_a_time(planned: Sequence[planning.Planned]) -> int:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from amf_jax.errors import MissingDependencyError, ResultsError, UnknownNameError
-from experiments import comparisons, output
+from amf_jax.errors import ResultsError, UnknownNameError
+from experiments import comparisons, extras, output
 from experiments.figures import style
 from experiments.figures.data import Source
 from experiments.figures.estimates import MEAN, Estimate
@@ -266,13 +266,7 @@ def require_matplotlib() -> None:
     Raises:
       MissingDependencyError: matplotlib is not installed; with how to install it.
     """
-    try:
-        import matplotlib  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            "figures are drawn with matplotlib, which is not installed; run"
-            " pip install 'amf_jax[experiments]'"
-        ) from error
+    extras.load("matplotlib")
 
 
 def _picture(figure: Figure) -> Image.Image:

@@ -241,7 +241,7 @@ def test_without_matplotlib_the_extra_is_named(folder, tmp_path, capsys, monkeyp
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     options = [f"--results_dir={folder}", f"--output={tmp_path}"]
     assert command.main(["figure4_metaworld", *options]) == 1
-    assert "error: figures are drawn with matplotlib" in capsys.readouterr().err
+    assert "error: the package matplotlib is needed" in capsys.readouterr().err
     assert study_command.main(["all", f"--results_dir={tmp_path}"]) == 1
     assert "pip install 'amf_jax[experiments]'" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())  # no study was computed in vain
