@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +19,7 @@ from experiments.figures import style
 from experiments.figures.data import Source
 from experiments.figures.estimates import MEAN, Estimate
 from experiments.figures.suites import INTEGRATOR, KITCHEN, METAWORLD
+from experiments.folders import Folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -232,13 +233,16 @@ FIGURES = {
 
 
 def make(
-    name: str, results_dir: str | os.PathLike[str], estimate: Estimate = MEAN
+    name: str,
+    results_dir: str | os.PathLike[str] | Sequence[Folder],
+    estimate: Estimate = MEAN,
 ) -> Figure:
     """Draws a figure in memory.
 
     Args:
       name: a key of `FIGURES`.
-      results_dir: folder that holds result files.
+      results_dir: folder that holds result files, or several (`folders.parse`) whose
+        curves are drawn side by side.
       estimate: what its curves show of the seeds.
 
     Returns:
@@ -256,8 +260,10 @@ def make(
     require_matplotlib()
     import matplotlib
 
+    if isinstance(results_dir, str | os.PathLike):
+        results_dir = [Folder("", Path(results_dir))]
     with matplotlib.rc_context(style.RC):
-        return entry.draw(Source(Path(results_dir), entry.command, estimate))
+        return entry.draw(Source(results_dir, entry.command, estimate))
 
 
 def require_matplotlib() -> None:
@@ -283,7 +289,7 @@ def _picture(figure: Figure) -> Image.Image:
 
 def draw(
     name: str,
-    results_dir: str | os.PathLike[str],
+    results_dir: str | os.PathLike[str] | Sequence[Folder],
     output_dir: str | os.PathLike[str],
     estimate: Estimate = MEAN,
 ) -> Path:

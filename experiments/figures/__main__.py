@@ -4,7 +4,7 @@ import argparse
 import warnings
 from collections.abc import Sequence
 
-from experiments import command, figures
+from experiments import command, figures, folders
 from experiments.figures.data import NoResultsError
 from experiments.figures.estimates import IQM, MEAN
 from experiments.runs import ResultsWarning
@@ -24,8 +24,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("name", help="one of the figures below, or all")
     parser.add_argument(
         "--results_dir",
-        default="results",
-        help="folder of results (default: %(default)s)",
+        action="append",
+        help=f"{folders.HELP}; given once for each, curves have a line per folder",
     )
     parser.add_argument(
         "--output", default="figures", help="folder for the PNG (default: %(default)s)"
@@ -44,7 +44,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _draw(options: argparse.Namespace) -> None:
     """Draws one figure, or all those that have results, and prints the paths."""
-    where = (options.results_dir, options.output, options.estimate)
+    found = folders.parse(options.results_dir or ["results"])
+    where = (found, options.output, options.estimate)
     if options.name != "all":
         print(figures.draw(options.name, *where))
         return
@@ -56,7 +57,8 @@ def _draw(options: argparse.Namespace) -> None:
         except NoResultsError as error:
             warnings.warn(f"{name}: {error}", ResultsWarning, stacklevel=2)
     if not drawn:
-        raise NoResultsError(f"no figure has any results in {options.results_dir}")
+        listed = " or ".join(str(folder.path) for folder in found)
+        raise NoResultsError(f"no figure has any results in {listed}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from experiments.comparisons import Comparison
 from experiments.figures import curves, data, style
@@ -47,8 +48,8 @@ def draw(source: Source, suite: Suite, comparison: Comparison) -> Figure:
     first = style.method_name(methods[0])
     style.caption(
         figure,
-        f"Bottom: area under the curve of {first} minus that of each other method, seed"
-        f" by seed; right of 0, {first} is ahead.\n"
+        f"Bottom: area under the curve of {first} minus that of each of the others,"
+        f" seed by seed; right of 0, {first} is ahead.\n"
         f"{data.describe(panels.values(), source.estimate)}",
     )
     return figure
@@ -75,8 +76,9 @@ def leads(
         if lead.interval is not None:
             axes.hlines(place, *lead.interval, color=look.colour, linewidth=1.7)
     axes.set_yticks(range(len(others)), [style.method_name(m) for m in others])
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_ylim(max(len(others), 1) - 0.5, -0.5)
     axes.set_xlabel(
-        f"Area, {style.method_name(first)} minus the method (same seeds)\n"
+        f"Lead of {style.method_name(first)} in area\n"
         f"({measure.label.lower()}, per round)"
     )

@@ -12,6 +12,7 @@ from experiments.comparisons import Comparison
 from experiments.figures import style
 from experiments.figures.estimates import MEAN, Estimate
 from experiments.figures.suites import Suite
+from experiments.folders import Folder, named
 from experiments.reading import Run
 from experiments.runs import (
     ResultsWarning,
@@ -34,20 +35,40 @@ class Source(NamedTuple):
     """What a figure is drawn from.
 
     Attributes:
-      results_dir: folder of result files.
+      results_dir: folder of result files, or several to be compared.
       command: makes the results of this figure.
       estimate: what curves show of the seeds.
     """
 
-    results_dir: Path
+    results_dir: Path | Sequence[Folder]
     command: str
     estimate: Estimate = MEAN
 
+    @property
+    def folders(self) -> Sequence[Folder]:
+        """The folder, or those to be compared."""
+        if isinstance(self.results_dir, Path):
+            return [Folder("", self.results_dir)]
+        return self.results_dir
+
+    def alone(self) -> "Source":
+        """The same, for a figure that has no room for more than one folder.
+
+        Raises:
+          NoResultsError: there are several.
+        """
+        if len(self.folders) > 1:
+            labels = ", ".join(folder.label for folder in self.folders)
+            raise NoResultsError(
+                f"this figure shows one folder of results; give one of {labels}"
+            )
+        return self
+
     def missing(self, what: str) -> NoResultsError:
         """The error for a figure without any results."""
+        where = " or ".join(str(folder.path) for folder in self.folders)
         return NoResultsError(
-            f"no results of {what} in {self.results_dir}. Produce them with: "
-            f"{self.command}"
+            f"no results of {what} in {where}. Produce them with: {self.command}"
         )
 
 
@@ -58,9 +79,11 @@ def notice(text: str) -> None:
 
 def first_present(source: Source, suite: Suite, settings: Sequence[str]) -> str:
     """The first setting with results of any method, else the first."""
-    folder = Path(source.results_dir) / suite.name
-    present = (s for s in settings if any((folder / s).glob("*/seed*.jsonl")))
-    return next(present, settings[0])
+    for setting in settings:
+        for folder in source.folders:
+            if any((folder.path / suite.name / setting).glob("*/seed*.jsonl")):
+                return setting
+    return settings[0]
 
 
 def contrast(source: Source, suite: Suite) -> tuple[str, str]:
@@ -87,9 +110,10 @@ def load(
     loaded: dict[str, dict[str, list[Run]]] = {}
     for setting in settings:
         for method in ordered:
-            found = collect(source.results_dir, suite.name, setting, method)
-            if begun := finished(found):
-                loaded.setdefault(setting, {})[method] = begun
+            for name, folder in named(source.folders, method):
+                found = collect(folder, suite.name, setting, method)
+                if begun := finished(found):
+                    loaded.setdefault(setting, {})[name] = begun
     if not loaded:
         raise source.missing(
             f"{suite.name} {' or '.join(settings)} (any of {', '.join(ordered)})"
@@ -111,7 +135,12 @@ def _notice_missing(
     settings_lacking: dict[str, list[str]] = {}
     for setting in settings:
         runs = loaded.get(setting, {})
-        lacking = [method for method in comparison.methods if method not in runs]
+        lacking = [
+            name
+            for method in comparison.methods
+            for name, _ in named(source.folders, method)
+            if name not in runs
+        ]
         if lacking:
             methods = f" ({', '.join(lacking)})" if runs else ""
             settings_lacking.setdefault(methods, []).append(setting)
@@ -129,11 +158,10 @@ def load_study(source: Source, name: str) -> list[Run]:
     Raises:
       NoResultsError: if there is none.
     """
-    folders = sorted(Path(source.results_dir).glob(f"integrator/*/study_{name}"))
+    results_dir = source.alone().folders[0].path
+    folders = sorted(results_dir.glob(f"integrator/*/study_{name}"))
     for folder in folders:
-        found = collect(
-            source.results_dir, "integrator", folder.parent.name, folder.name
-        )
+        found = collect(results_dir, "integrator", folder.parent.name, folder.name)
         runs = [run for run in found if run.records]
         if runs:
             if folder != folders[-1]:

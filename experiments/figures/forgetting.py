@@ -8,6 +8,7 @@ from experiments.comparisons import Comparison
 from experiments.figures import curves, data, style
 from experiments.figures.data import Source
 from experiments.figures.suites import SUCCESS, Suite
+from experiments.folders import method_of
 
 
 def draw(source: Source, suite: Suite) -> Figure:
@@ -37,7 +38,7 @@ def _draw(source: Source, suite: Suite, rows: tuple[Comparison, ...]) -> Figure:
     for row, comparison in zip(grid, rows, strict=True):
         for axes, (setting, _, tasks) in zip(row, columns, strict=True):
             runs = panels[setting]
-            shown = {m: runs[m] for m in comparison.methods if m in runs}
+            shown = {m: runs[m] for m in runs if method_of(m) in comparison.methods}
             curves.method_curves(axes, shown, SUCCESS, source.estimate, tasks)
             axes.set_ylabel("")
         row[0].set_ylabel(f"Success rate\n{comparison.title}")

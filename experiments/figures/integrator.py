@@ -1,5 +1,6 @@
 """Figures 2 and 7: returns and entropies of Gaussian-process policies."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from experiments.figures import curves, data, style
 from experiments.figures.data import Panels, Runs, Source
 from experiments.figures.estimates import Estimate
 from experiments.figures.suites import ENTROPY, INTEGRATOR, RETURN
+from experiments.folders import Labelled, beside, method_of
 from experiments.runs import matched, values
 
 
@@ -73,12 +75,16 @@ def _draw_gain(axes: Axes, panels: Panels, estimate: Estimate) -> None:
         ("Rounds 1–10, mean", slice(1, 11), dict(marker="o"), -0.1),
         ("Last round", slice(-1, None), dict(marker="s", linestyle="--"), 0.1),
     )
-    for label, rounds, look, shift in periods:
-        paired = {int(k): _paired_gain(runs, rounds) for k, runs in panels.items()}
+    names = dict.fromkeys(
+        name for runs in panels.values() for name in runs if method_of(name) == "amf"
+    )
+    for name, (label, rounds, look, shift) in itertools.product(names, periods):
+        paired = {int(k): _paired_gain(r, name, rounds) for k, r in panels.items()}
         gains = {k: estimate.summarise(v[:, None]) for k, v in paired.items() if v.size}
         colour = style.METHODS["amf"].colour if shift < 0 else "0.45"
         means = [gain.mean[0] for gain in gains.values()]
-        axes.plot(list(gains), means, color=colour, label=label, **look)
+        whose = f" ({name.label})" if isinstance(name, Labelled) else ""
+        axes.plot(list(gains), means, color=colour, label=label + whose, **look)
         for k, gain in gains.items():
             if gain.interval is not None:
                 axes.vlines(k + shift, *gain.interval, color=colour)
@@ -89,11 +95,12 @@ def _draw_gain(axes: Axes, panels: Panels, estimate: Estimate) -> None:
     axes.set_title("Improvement over uniform")
 
 
-def _paired_gain(runs: Runs, rounds: slice) -> np.ndarray:
-    """AMF minus uniform, averaged over some rounds, for every seed that both have."""
-    if len(runs) < len(GAUSSIAN_PROCESS.methods):
+def _paired_gain(runs: Runs, name: str, rounds: slice) -> np.ndarray:
+    """AMF minus uniform of its folder, averaged over some rounds, by common seeds."""
+    names = [beside(name, method) for method in GAUSSIAN_PROCESS.methods]
+    if not all(method in runs for method in names):
         return np.array([])
-    pair = matched(*(runs[method] for method in GAUSSIAN_PROCESS.methods))
+    pair = matched(*(runs[method] for method in names))
     if not all(pair):
         return np.array([])
     ours, theirs = (

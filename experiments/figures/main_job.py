@@ -23,7 +23,9 @@ MIXING_METHODS = ("amf", "uniform_adaptive_prior")
 def draw(source: Source) -> Figure:
     """Success curves, demonstrations per task and mixing weights of the main job."""
     setting = METAWORLD.mismatch[0]
-    runs = data.load(source, METAWORLD, (setting,), comparisons.MAIN_JOB)[setting]
+    runs = data.load(source.alone(), METAWORLD, (setting,), comparisons.MAIN_JOB)[
+        setting
+    ]
     names = task_names(runs, setting)
     allocation = METAWORLD.setting_title(setting).lower()
     figure = style.new_figure(13.0, 4.4)

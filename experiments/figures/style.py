@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from experiments.folders import Labelled, method_of
+
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.figure import Figure
@@ -59,6 +61,8 @@ METHODS = {
     "uniform_adaptive_prior": Look("Uniform + adaptive prior", "#e8790c", "s", "-."),
     "uniform": Look("Uniform", "#666666", "D", ":"),
 }
+#: Of the lines of each folder, where several are compared.
+_FOLDERS: tuple[Dashes, ...] = ("-", "--", "-.", ":")
 #: Of a method that has no line above; at the end of legends.
 UNLISTED = Look("", "#000000", "H", "-")
 
@@ -88,7 +92,14 @@ RC: dict[Any, Any] = {
 
 
 def look(method: str) -> Look:
-    """The look of a method; one that is not listed is black and named by its key."""
+    """The look of a method; one that is not listed is black and named by its key.
+
+    Of one in several folders, the dashes tell the folder.
+    """
+    if isinstance(method, Labelled):
+        alone = look(method.method)
+        name = f"{alone.name} ({method.label})"
+        return alone._replace(name=name, dashes=_FOLDERS[method.place])
     if method in METHODS:
         return METHODS[method]
     return UNLISTED._replace(name=method.replace("_", " ").capitalize())
@@ -102,7 +113,7 @@ def ordered(methods: Iterable[str]) -> list[str]:
       ['amf', 'uniform', 'my_own_rule']
     """
     places = {method: place for place, method in enumerate(METHODS)}
-    return sorted(methods, key=lambda method: places.get(method, len(places)))
+    return sorted(methods, key=lambda name: places.get(method_of(name), len(places)))
 
 
 def method_name(method: str) -> str:
@@ -136,18 +147,32 @@ def heading(
 ) -> None:
     """The title of a figure above one legend for all panels.
 
-    Handles of equal label share an entry. The title is the legend's: matplotlib draws a
-    suptitle on top of an outside legend.
+    Handles of equal label share an entry. Columns are fewer where they have no room.
+    The title is the legend's: matplotlib draws a suptitle on top of an outside legend.
     """
     distinct = {str(handle.get_label()): handle for handle in handles}
+    columns = min(columns, len(distinct))
+    while columns > 1 and _width([*distinct], columns) > figure.get_figwidth():
+        columns -= 1
     figure.legend(
         handles=list(distinct.values()),
         loc="outside upper center",
-        ncols=min(columns, len(distinct)),
+        ncols=columns,
         handlelength=3.2,
         title=title,
         title_fontproperties={"weight": "bold", "size": RC["figure.titlesize"]},
     )
+
+
+def _width(labels: list[str], columns: int) -> float:
+    """About how wide a legend is, in inches; it is filled column by column."""
+    rows = -(-len(labels) // columns)
+    widest = [
+        max(map(len, labels[first : first + rows]))
+        for first in range(0, len(labels), rows)
+    ]
+    em = RC["font.size"] / 72
+    return em * sum(0.53 * letters + 6.0 for letters in widest)
 
 
 def caption(figure: Figure, text: str) -> None:

@@ -73,7 +73,7 @@ def draw_mixing(source: Source, suite: Suite) -> Figure:
     """Success and mixing weight of each task after skewed pre-training, for AMF."""
     setting = suite.mismatch[0]
     only_amf = Comparison("mixing weights", ("amf",))
-    runs = data.load(source, suite, (setting,), only_amf)[setting]
+    runs = data.load(source.alone(), suite, (setting,), only_amf)[setting]
     names = task_names(runs, setting)
     before = data.pretraining_counts(setting)
     success, mixing = (

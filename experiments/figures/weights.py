@@ -24,7 +24,7 @@ def draw(source: Source, suite: Suite) -> Figure:
     """
     setting = suite.mismatch[0]
     only_amf = Comparison("importance weights", ("amf",))
-    by_method = data.load(source, suite, (setting,), only_amf)[setting]
+    by_method = data.load(source.alone(), suite, (setting,), only_amf)[setting]
     runs = by_method["amf"]
     active = set.intersection(*(set(_active_rounds(run)) for run in runs))
     if not active:

@@ -4,8 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from amf_jax.errors import ResultsError
-from experiments import command, tables
-from experiments.runs import collect_all
+from experiments import command, folders, tables
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -17,10 +16,18 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "results_dir",
-        nargs="?",
-        default="results",
-        help="folder of results (default: %(default)s)",
+        "folders",
+        metavar="results_dir",
+        nargs="*",
+        default=[],
+        help=f"{folders.HELP}; tables have a column that tells the folder, within which"
+        " P(better) compares",
+    )
+    parser.add_argument(
+        "--results_dir",
+        action="append",
+        default=[],
+        help="the same, once for each folder, as in other commands",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="tables in Markdown")
@@ -31,9 +38,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _print(options: argparse.Namespace) -> None:
-    found = collect_all(options.results_dir)
+    given = folders.parse([*options.folders, *options.results_dir] or ["results"])
+    found = folders.collect_side_by_side(given)
     if not found:
-        raise ResultsError(f"no finished runs in {options.results_dir}")
+        listed = " or ".join(str(folder.path) for folder in given)
+        raise ResultsError(f"no finished runs in {listed}")
     boards = [tables.rank(by_method) for by_method in found.values()]
     if options.csv:
         print(tables.to_csv(boards), end="")

@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments import statistics
 from experiments.figures import style
+from experiments.folders import Labelled, beside, method_of
 from experiments.reading import Run
 from experiments.runs import side_by_side, values
 from experiments.statistics import Summary
@@ -90,7 +91,7 @@ def rank(runs: Mapping[str, Sequence[Run]]) -> Leaderboard:
     start = np.mean([curve[:, 0].mean() for curve in whole]) if whole else np.nan
     best = max((curve[:, -1].mean() for curve in whole), default=np.nan)
     threshold = float(start + THRESHOLD * (best - start))
-    baseline = next((method for method in BASELINES if method in groups), None)
+    baseline = next((b for b in BASELINES if b in map(method_of, groups)), None)
 
     standings = []
     for method, group in groups.items():
@@ -99,6 +100,7 @@ def rank(runs: Mapping[str, Sequence[Run]]) -> Leaderboard:
         demos = np.arange(curve.shape[1]) * per_round
         needed = statistics.demos_to_threshold(curve, demos, threshold)
         per_task = values(group, "success")
+        reference = baseline and beside(method, baseline)
         standings.append(
             Standing(
                 method,
@@ -109,8 +111,8 @@ def rank(runs: Mapping[str, Sequence[Run]]) -> Leaderboard:
                 else None,
                 statistics.summarise(areas[method]),
                 float(np.median(needed)),
-                statistics.probability_of_improvement(areas[method], areas[baseline])
-                if baseline not in (None, method)
+                statistics.probability_of_improvement(areas[method], areas[reference])
+                if reference in groups and reference != method
                 else None,
             )
         )
@@ -130,24 +132,29 @@ def rank(runs: Mapping[str, Sequence[Run]]) -> Leaderboard:
 def leaderboard(board: Leaderboard) -> Table:
     """The ranking as text; `LEGEND` says what the columns are."""
     iqm = any(standing.iqm for standing in board.standings)
-    headings = ["Method", "Seeds", f"{board.quantity.capitalize()}"]
+    several = any(isinstance(s.method, Labelled) for s in board.standings)
+    headings = ["Method"] + ["Folder"] * several
+    headings += ["Seeds", f"{board.quantity.capitalize()}"]
     headings += ["IQM"] * iqm + ["Area", f"Demos to {board.threshold:.2f}"]
     if board.baseline:
         headings.append(f"P(better than {style.method_name(board.baseline)})")
     marks = dict(
         zip(
-            [s.method for s in board.standings if s.method in MORE_INFORMATION],
+            dict.fromkeys(
+                method_of(s.method)
+                for s in board.standings
+                if method_of(s.method) in MORE_INFORMATION
+            ),
             "†‡",
             strict=False,
         )
     )
     rows = []
     for standing in board.standings:
-        row = [
-            f"{style.method_name(standing.method)} {marks.get(standing.method, '')}",
-            str(standing.seeds),
-            cell(standing.last),
-        ]
+        method = method_of(standing.method)
+        row = [f"{style.method_name(method)} {marks.get(method, '')}"]
+        row += [getattr(standing.method, "label", "")] * several
+        row += [str(standing.seeds), cell(standing.last)]
         row += [cell(standing.iqm)] * iqm
         row += [cell(standing.area), _count(standing.demos)]
         row += [cell(standing.improvement)] * (board.baseline is not None)
@@ -167,12 +174,16 @@ def leaderboard(board: Leaderboard) -> Table:
 def to_csv(boards: Iterable[Leaderboard]) -> str:
     """All rankings as one table of plain numbers; empty where undefined.
 
-    The last column says of each method whether it is among `MORE_INFORMATION`.
+    A column `folder` is there where several are compared. The last column says of each
+    method whether it is among `MORE_INFORMATION`.
     """
+    boards = list(boards)
+    several = any(isinstance(s.method, Labelled) for b in boards for s in b.standings)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     summaries = ("last", "iqm", "area", "improvement")
-    names = ["suite", "setting", "quantity", "rounds", "method", "seeds"]
+    names = ["suite", "setting", "quantity", "rounds"]
+    names += [*["folder"] * several, "method", "seeds"]
     for name in summaries:
         names += [name, f"{name}_low", f"{name}_high"]
     names += ["threshold", "demos_to_threshold", "baseline", "told_more"]
@@ -180,11 +191,13 @@ def to_csv(boards: Iterable[Leaderboard]) -> str:
     for board in boards:
         for standing in board.standings:
             row = [board.suite, board.setting, board.quantity, board.rounds]
-            row += [standing.method, standing.seeds]
+            method = method_of(standing.method)
+            row += [getattr(standing.method, "label", "")] * several
+            row += [method, standing.seeds]
             for name in summaries:
                 row += _numbers(getattr(standing, name))
             row += [f"{board.threshold:.6g}", standing.demos, board.baseline]
-            row.append("yes" if standing.method in MORE_INFORMATION else "no")
+            row.append("yes" if method in MORE_INFORMATION else "no")
             writer.writerow(row)
     return text.getvalue()
 
