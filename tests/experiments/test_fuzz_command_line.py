@@ -40,7 +40,7 @@ def names(command):
     return list(fields.RUN if command == "run" else fields.SWEEP)
 
 
-@pytest.mark.parametrize("examples", [50, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [50, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("command", SPECS)
 def test_a_command_line_gives_a_config_or_a_named_error(
     command, examples, tmp_path, monkeypatch

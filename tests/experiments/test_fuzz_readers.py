@@ -12,7 +12,7 @@ from tests.fuzzing import fuzz
 CASES = [(name, kind) for name, reader in READERS.items() for kind in reader.damages]
 
 
-@pytest.mark.parametrize("examples", [50, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [50, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_damage_gives_the_same_data_or_a_named_error(tmp_path, name, kind, examples):
     reader = READERS[name]
