@@ -166,6 +166,13 @@ def test_one_worker_left_computes_on_as_many_threads(run_sweep, diary):
     assert {entry["threads"] for entry in diary()} == {"1"}
 
 
+def test_as_many_cells_at_a_time_as_there_are_cores_for(run_sweep, monkeypatch):
+    monkeypatch.setattr(threads, "available_cores", lambda: [0, 1, 2, 3, 4])
+    arguments = ["--config.overrides.threads=2", "--config.seeds=8", "--dry-run=true"]
+    _, output = run_sweep(fake_cells.run, *arguments, workers=0)
+    assert "8 to run on 2 processes" in output
+
+
 def test_cells_are_listed_with_commas_as_their_options_are(run_sweep, tmp_path):
     file = tmp_path / "fake.py"
     code, output = run_sweep(
