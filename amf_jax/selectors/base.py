@@ -15,6 +15,7 @@ from amf_jax.selectors.context import (
     Context,
     Pending,
     check_context,
+    check_history,
     check_sizes,
     is_concrete,
     on_device,
@@ -134,6 +135,8 @@ def _prepared_init(init: Callable) -> Callable:
     def prepared(context: Context, history=None):
         given = _prepared(context, history)
         if history is not None:
+            if is_concrete(history):
+                check_history(history, given)
             history = prepare_demonstrations(history, given.tasks.dtype)
         evaluations = given.evaluations  # of no interest but for their shape
         given = on_device(given._replace(evaluations=None))

@@ -127,6 +127,22 @@ def check_context(context: Context) -> None:
         _check_pending(context.pending, tasks)
 
 
+def check_history(history: Demonstrations, context: Context) -> None:
+    """Raises if pre-training demonstrations do not fit those at hand; for hosts.
+
+    They need not be of the evaluation tasks.
+
+    Raises:
+      DemonstrationError: as `demonstrations.check_form`.
+    """
+    demonstrations_lib.check_form(
+        history,
+        observation_size=np.shape(context.demos.observations)[2],
+        action_size=np.shape(context.demos.actions)[2],
+        task_size=np.shape(context.tasks)[1],
+    )
+
+
 def check_sizes(context: Context) -> None:
     """The part of `check_context` that shapes alone tell, also while tracing."""
     shape = np.shape(context.tasks)

@@ -243,6 +243,15 @@ def test_a_context_that_contradicts_itself_is_refused(context, message):
             call()
 
 
+@pytest.mark.parametrize("name", ["amf", "uniform"])
+def test_a_history_that_does_not_fit_is_refused(name):
+    history = plain().demos._replace(task_ids=np.full(6, 9, np.int32))
+    build(name).init(plain(), history)
+    wide = history._replace(observations=np.zeros((6, 3, 4), np.float32))
+    with pytest.raises(errors.DemonstrationError, match="observations has shape"):
+        build(name).init(plain(), wide)
+
+
 @pytest.mark.parametrize(
     "context",
     [
