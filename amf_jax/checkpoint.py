@@ -71,6 +71,7 @@ class Checkpointer:
         self, directory: str | os.PathLike[str], given: Specification, identity: Any
     ):
         self._given = fingerprint.of_arguments(given, identity)
+        self._blank = given.blank
         self.directory = files.local_path("checkpoint_dir", directory).resolve()
         options = ocp.CheckpointManagerOptions(
             max_to_keep=_GENERATIONS,
@@ -122,14 +123,14 @@ class Checkpointer:
         """The latest round that was committed; None if there is none."""
         return self._manager.latest_step()
 
-    def restore(self, initial: Callable[[], RunState]) -> Restored | None:
+    def restore(self, initial: Callable[[Demonstrations], RunState]) -> Restored | None:
         """The latest round that is not damaged; None if there is no round.
 
         A run that was begun with a smaller budget is carried over into the buffers of
         this one. Damaged rounds are set aside, with all that they hold.
 
         Args:
-          initial: the state before the first round, as a function that can be traced.
+          initial: `(empty buffer) -> state before the first round`, to be traced.
 
         Raises:
           CheckpointError: it is another run's, or every round is damaged.
@@ -139,21 +140,17 @@ class Checkpointer:
         """
         if self.latest_round() is None:
             return None
-        template = jax.eval_shape(initial)
-        here = self._fingerprint(template)
         damaged: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 run, checksum = self._run(step)
-                there = run["fingerprint"]
-                fingerprint.check_same(there, here, self.directory)
-                shapes = fingerprint.shapes(there, template)
-                held = self._state(step, RunState(*shapes), checksum)
+                template = self._template(run["fingerprint"], initial)
+                held = self._state(step, template, checksum)
             except _Damage as damage:
                 damaged[step] = str(damage)
                 continue
             self._set_aside(damaged, step)
-            state = _grown(held, template, initial)
+            state = _grown(held, self._blank, initial)
             return Restored(state, run["records"], run["sessions"])
         raise errors.CheckpointError(
             f"{self.directory} is damaged: {_listed(damaged)}. Nothing of it was"
@@ -168,6 +165,20 @@ class Checkpointer:
 
     def _fingerprint(self, state: RunState) -> dict[str, Any]:
         return self._given | fingerprint.of_states(state.learner, state.selector)
+
+    def _template(
+        self, there: Mapping[str, Any], initial: Callable[[Demonstrations], RunState]
+    ) -> RunState:
+        """What was saved, as shapes, if it is of this run."""
+        rows = there["capacity"]
+        before = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype),
+            self._blank,
+        )
+        demos, *states = jax.eval_shape(initial, before)
+        here = self._given | fingerprint.of_states(*states)
+        fingerprint.check_same(there, here, self.directory)
+        return RunState(demos, *fingerprint.sized_as(there, *states))
 
     def _run(self, step: int) -> tuple[dict[str, Any], str]:
         """A run and the checksum of its state."""
@@ -231,23 +242,25 @@ class _Damage(Exception):
 
 
 def _grown(
-    held: RunState, wanted: RunState, initial: Callable[[], RunState]
+    held: RunState, blank: Demonstrations, initial: Callable[[Demonstrations], RunState]
 ) -> RunState:
-    """The state in arrays of the wanted sizes, which are fresh behind what it holds."""
-    leaves, treedef = jax.tree.flatten(held)
-    sizes = [leaf.shape for leaf in jax.tree.leaves(wanted)]
-    small = [i for i, leaf in enumerate(leaves) if leaf.shape != sizes[i]]
-    if not small:
+    """The state for a buffer like `blank`, fresh behind what it holds."""
+    wanted = jax.eval_shape(initial, blank)
+    small = [_sizes(old) != _sizes(new) for old, new in zip(held, wanted, strict=True)]
+    if not any(small):
         return held
 
-    @jax.jit  # which leaves out what the others need, such as training
+    @jax.jit  # which leaves out what only the other parts need, such as training
     def fresh():
-        larger = jax.tree.leaves(initial())
-        return [larger[i] for i in small]
+        pairs = zip(initial(blank), small, strict=True)
+        return [part if grows else () for part, grows in pairs]
 
-    for i, larger in zip(small, fresh(), strict=True):
-        leaves[i] = carry_over(leaves[i], larger)
-    return jax.tree.unflatten(treedef, leaves)
+    pairs = zip(held, fresh(), small, strict=True)
+    return RunState(*(carry_over(*two) if grows else two[0] for *two, grows in pairs))
+
+
+def _sizes(tree: Any) -> Any:
+    return jax.tree.structure(tree), [leaf.shape for leaf in jax.tree.leaves(tree)]
 
 
 def _by_position(tree: Any) -> dict[str, Any]:

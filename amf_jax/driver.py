@@ -268,13 +268,13 @@ class ActiveFineTuner:
             state, self.records, self.sessions = found
             self.demos, self.learner_state, self.selector_state = state
 
-    def _initial(self) -> RunState:
-        """The state before round 0, to be traced."""
+    def _initial(self, blank: Demonstrations) -> RunState:
+        """The state before round 0 with an empty buffer, to be traced."""
         init_key, _ = jax.random.split(jax.random.fold_in(self._key, 0))
         learner_state = self._learner.init(init_key, self._given.pretraining)
-        context = self._context(learner_state)
+        context = self._context(learner_state)._replace(demos=blank)
         selector_state = self._selector.init(context, self._given.history)
-        return RunState(self._given.blank, learner_state, selector_state)
+        return RunState(blank, learner_state, selector_state)
 
     def _context(self, state: LearnerState) -> Context:
         evaluations = None

@@ -69,12 +69,10 @@ def of_states(learner_state: Any, selector_state: Any) -> dict[str, Any]:
     }
 
 
-def shapes(there: Mapping[str, Any], template: tuple[Any, Any, Any]) -> Any:
-    """What a template of buffer, learner and selector looked like in another run."""
-    demos, *states = template
-
-    def rows(leaf) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((there["capacity"], *leaf.shape[1:]), leaf.dtype)
+def sized_as(
+    there: Mapping[str, Any], learner_state: Any, selector_state: Any
+) -> tuple[Any, Any]:
+    """States of learner and selector as shapes, of the sizes of another run."""
 
     def sizes(described: Mapping[str, Any], state):
         leaves, treedef = jax.tree.flatten(state)
@@ -84,8 +82,8 @@ def shapes(there: Mapping[str, Any], template: tuple[Any, Any, Any]) -> Any:
         ]
         return jax.tree.unflatten(treedef, before)
 
-    before = map(sizes, (there["learner"], there["selector"]), states)
-    return (jax.tree.map(rows, demos), *before)
+    learner = sizes(there["learner"], learner_state)
+    return learner, sizes(there["selector"], selector_state)
 
 
 def digest(tree: Any) -> str:

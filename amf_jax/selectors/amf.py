@@ -17,7 +17,14 @@ from amf_jax.embeddings import Embedding
 from amf_jax.features import FeaturePosterior
 from amf_jax.posterior import Posterior
 from amf_jax.selectors import memory_budget, options, pending, sharded, weighting
-from amf_jax.selectors.base import Context, Pending, Selector, SelectorInfo, pick
+from amf_jax.selectors.base import (
+    Context,
+    Pending,
+    Selector,
+    SelectorInfo,
+    carry_over,
+    pick,
+)
 from amf_jax.selectors.feature_path import feature_path
 from amf_jax.selectors.gram_path import gram_path
 from amf_jax.selectors.pairs import Pairs, pair, per_task
@@ -39,6 +46,19 @@ class AmfState(NamedTuple):
     num_conditioned: Int[Array, ""]
     num_history: Int[Array, ""]
     scaled: Bool[Array, ""]
+
+    def carry_over(self, larger: "AmfState") -> "AmfState":
+        """See `selectors.carry_over`.
+
+        Where a larger buffer is summed on the other path, its posterior takes the scale
+        alone and is conditioned on the demonstrations at hand anew.
+        """
+        held, fresh = self.posterior, larger.posterior
+        if type(held) is type(fresh):
+            return AmfState(*map(carry_over, self, larger))
+        noise, scale = held.noise_variance, held.scale
+        posterior = fresh._replace(noise_variance=noise, scale=scale)
+        return larger._replace(posterior=posterior, scaled=self.scaled)
 
 
 def amf(

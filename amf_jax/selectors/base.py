@@ -172,7 +172,8 @@ def carry_over(state: Any, larger: Any) -> Any:
     """What a selector remembers, for a buffer that has grown.
 
     Every array is written to the front of that of the larger state: rows in use stay
-    where they are, and those behind them are as fresh as in `larger`.
+    where they are, and those behind them are as fresh as in `larger`. What carries over
+    in a way of its own has a method `carry_over(larger)`.
 
     Args:
       state: of the selector so far.
@@ -185,11 +186,16 @@ def carry_over(state: Any, larger: Any) -> Any:
       [1. 2. 0. 0.]
     """
 
+    def knows_how(node) -> bool:
+        return hasattr(node, "carry_over")
+
     def one(old, new):
+        if knows_how(old):
+            return old.carry_over(new)
         start = (0,) * jnp.ndim(new)
         return jax.lax.dynamic_update_slice(new, jnp.asarray(old, new.dtype), start)
 
-    return jax.tree.map(one, state, larger)
+    return jax.tree.map(one, state, larger, is_leaf=knows_how)
 
 
 def check_choice(

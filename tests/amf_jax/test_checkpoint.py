@@ -70,7 +70,12 @@ def write(folder, rounds=ROUNDS):
 
 def restore(folder, **changes):
     with opened(folder, **changes) as (checkpointer, given):
-        return checkpointer.restore(lambda: state_of(given))
+        return checkpointer.restore(initial(given))
+
+
+def initial(given):
+    """The state before the first round as a function of the empty buffer."""
+    return lambda blank: state_of(given._replace(blank=blank))
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +119,7 @@ def test_two_rounds_are_kept(saved):
 def test_an_empty_folder_has_no_round(tmp_path):
     with opened(tmp_path) as (checkpointer, given):
         assert checkpointer.latest_round() is None
-        assert checkpointer.restore(lambda: state_of(given)) is None
+        assert checkpointer.restore(initial(given)) is None
 
 
 OTHERS = {
@@ -162,7 +167,7 @@ def test_another_number_format_is_refused(saved):
 
 
 def test_a_state_of_another_structure_is_refused(saved):
-    def wider():
+    def wider(blank):
         state = state_of(specify(**GIVEN))
         return state._replace(
             learner=state.learner._replace(params={"kernel": jnp.ones((2, 4))})
@@ -189,8 +194,8 @@ def test_a_larger_budget_is_the_same_run(saved):
 
 
 def test_a_larger_budget_makes_no_network_wider(saved):
-    def wider():
-        state = state_of(specify(**GIVEN | {"rounds": 6}))
+    def wider(blank):
+        state = state_of(specify(**GIVEN)._replace(blank=blank))
         kernel = jnp.ones((2, 4))  # by one; the buffer by 4 rows of 3 steps
         params = state.learner.params | {"kernel": kernel}
         return state._replace(learner=state.learner._replace(params=params))
@@ -335,7 +340,7 @@ def test_what_cannot_be_written_is_one_error_and_the_last_round_whole(
             with pytest.raises(errors.CheckpointError, match="No space left") as caught:
                 checkpointer.save(state_of(given, 3), records_of(4), SESSIONS)
         assert caught.value.__suppress_context__
-        assert len(checkpointer.restore(lambda: state_of(given)).records) == 3
+        assert len(checkpointer.restore(initial(given)).records) == 3
         checkpointer.save(state_of(given, 3), records_of(4), SESSIONS)
     assert len(restore(saved).records) == 4
 
@@ -355,7 +360,7 @@ def test_a_full_disk_is_one_error_and_the_last_round_whole(tmp_path, capfd):
             with pytest.raises(errors.CheckpointError, match="make room"):
                 checkpointer.save(state_of(given, 2), records_of(3), SESSIONS)
             (disk / "filler").unlink()
-            assert len(checkpointer.restore(lambda: state_of(given)).records) == 2
+            assert len(checkpointer.restore(initial(given)).records) == 2
             checkpointer.save(state_of(given, 2), records_of(3), SESSIONS)
         assert_same(restore(disk / "run").state, state_of(given, 2))
         assert "Traceback" not in capfd.readouterr().err

@@ -9,7 +9,9 @@ import pytest
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax import embeddings, errors, learners, provenance, selectors
 from amf_jax.driver import ActiveFineTuner
+from amf_jax.features import FeaturePosterior
 from amf_jax.policies import gp
+from amf_jax.posterior import Posterior
 from amf_jax.selectors.registry import SELECTORS
 from tests import problems
 
@@ -124,6 +126,20 @@ def test_a_process_that_conditions_goes_on_with_a_larger_budget(tmp_path):
     assert_close(extended, straight, to_the_bit=False)
 
 
+def test_a_run_whose_sums_take_another_path_goes_on(tmp_path, monkeypatch):
+    def choose(path, sizes, by_features):
+        return "gram" if sizes.history <= 3 * 3 else "feature"
+
+    monkeypatch.setattr("amf_jax.cost.choose", choose)
+    parts = by_gradient.__wrapped__("amf")  # compiled with that choice
+    straight, _ = tune(parts, 5)
+    shorter, _ = tune(parts, 3, tmp_path / "run")
+    extended, _ = tune(parts, 5, tmp_path / "run")
+    kinds = [type(one.selector_state.inner.posterior) for one in (shorter, extended)]
+    assert kinds == [Posterior, FeaturePosterior]
+    assert_close(extended, straight, to_the_bit=False)
+
+
 def test_where_no_buffer_grows_the_extended_run_is_the_same_to_the_bit(tmp_path):
     parts = by_gradient("amf")
     room = demonstrations_lib.empty(5, 3, 3, 2, 2)
@@ -164,9 +180,9 @@ def test_actions_between_rounds_share_no_key_with_rounds_to_come(tmp_path):
     parts = learner._replace(act=drawing), selector
     for rounds in (1, 2, 3):
         tuner, _ = tune(parts, rounds, tmp_path / "run", evaluate=record)
-        for _ in range(2):
+        for _ in range(3):
             seen.append(tuner.act(np.zeros((1, 3), np.float32), np.array([0])))
-    assert len(np.unique(np.concatenate(seen)[:, 0])) == len(seen) == 4 + 3 * 2
+    assert len(np.unique(np.concatenate(seen)[:, 0])) == len(seen) == 4 + 3 * 3
 
 
 def test_sessions_say_what_made_which_rounds(tmp_path, monkeypatch):
