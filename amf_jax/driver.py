@@ -55,8 +55,8 @@ class ActiveFineTuner:
         the whole budget; None makes one of the shape of `pretraining`.
       history: demonstrations that the selector conditions on from the start.
       task_names: for messages.
-      checkpoint_dir: where to keep the latest rounds, for this object alone until
-        `close`; None keeps them in memory.
+      checkpoint_dir: keeps the latest rounds, for this object alone until `close`;
+        None keeps them in memory.
       checkpoint_every: rounds between checkpoints; the last round always writes one.
       identity: description of what else determines the run, such as its config: checked
         when resuming, beside the other arguments.
@@ -114,7 +114,6 @@ class ActiveFineTuner:
         self._select = jax.jit(select_batch, static_argnames=("selector", "size"))
         self._update = jax.jit(learner.update)
         self._act = jax.jit(learner.act)
-
         self.tasks, self.task_weights = self._given.tasks, self._given.task_weights
         self.records: list[Record] = []
         self.sessions: list[Session] = []

@@ -21,12 +21,13 @@ from amf_jax.specification import specify
 from tests import problems
 
 IDENTITY = {"suite": "reach", "tasks": ("left", "right")}
+TASKS = problems.tiny_tasks(0, 3)
 GIVEN = dict(
     seed=3,
-    tasks=problems.tiny_tasks(0, 3),
+    tasks=TASKS,
     task_weights=None,
     task_names=None,
-    pretraining=problems.tiny_demos(7, (0, 1, 0)),
+    pretraining=problems.tiny_demos(7, (0, 1, 0), tasks=TASKS),
     history=None,
     demos=None,
     rounds=4,
@@ -40,10 +41,13 @@ SESSIONS = [{"first_round": 0, "versions": {"python": "3.11"}}]
 def state_of(given, offset=0.0):
     """Named tuples, None, dicts, keys, empty and scalar leaves, as a run has them."""
     params = {"kernel": jnp.arange(6.0).reshape(2, 3) + offset, "bias": jnp.ones(3)}
+    wide = jnp.arange(2000) * 0.37 + offset  # so much has no checksum from orbax
     rows = given.blank.step_mask.size
     known = (jnp.arange(rows) < 2 * offset).astype(jnp.float32)
     learner = LearnerState(params, params, params, None, optax.adam(0.1).init(params))
-    return RunState(given.blank, learner, (jax.random.key(5), known, (), jnp.int32(7)))
+    return RunState(
+        given.blank, learner, (jax.random.key(5), known, (), jnp.int32(7), wide)
+    )
 
 
 @contextlib.contextmanager
@@ -125,17 +129,20 @@ def test_an_empty_folder_has_no_round(tmp_path):
 OTHERS = {
     "seed: 3, 4": dict(seed=4),
     r"tasks: 'float32\[3, 2\] sha256:\w+', 'float32\[3, 2\] sha256": dict(
-        tasks=problems.tiny_tasks(1, 3)
+        tasks=problems.tiny_tasks(1, 3),
+        pretraining=problems.tiny_demos(7, (0, 1, 0), tasks=problems.tiny_tasks(1, 3)),
     ),
     "task_weights": dict(task_weights=[0.5, 0.25, 0.25]),
     "pretraining: '3 demonstrations": dict(
-        pretraining=problems.tiny_demos(8, (0, 1, 0))
+        pretraining=problems.tiny_demos(8, (0, 1, 0), tasks=TASKS)
     ),
-    "history: None, '4 demonstrations": dict(history=problems.tiny_demos(7)),
+    "history: None, '4 demonstrations": dict(
+        history=problems.tiny_demos(7, tasks=TASKS)
+    ),
     r"demos_per_round: 2, 1\. Go": dict(demos_per_round=1, rounds=8),
     r"batch: 1, 2; demos_per_round: 2, 1\. Go": dict(batch=2, demos_per_round=1),
     r"demos.actions: \['float32', \[3, 2\]\], \['float32', \[4, 2\]\]": dict(
-        pretraining=problems.tiny_demos(7, (0, 1, 0), horizon=4)
+        pretraining=problems.tiny_demos(7, (0, 1, 0), horizon=4, tasks=TASKS)
     ),
     r"identity\.suite: 'reach', 'push'\. Go": dict(
         identity=IDENTITY | {"suite": "push"}
@@ -168,12 +175,12 @@ def test_another_number_format_is_refused(saved):
 
 def test_a_state_of_another_structure_is_refused(saved):
     def wider(blank):
-        state = state_of(specify(**GIVEN))
+        state = state_of(given)
         return state._replace(
             learner=state.learner._replace(params={"kernel": jnp.ones((2, 4))})
         )
 
-    with opened(saved) as (checkpointer, _):
+    with opened(saved) as (checkpointer, given):
         message = (
             r"learner\.\.params\['bias'\]: \['float32', \[3\]\], absent;"
             r" learner\.\.params\['kernel'\]: \['float32', \[2, 3\]\], \['float32'"
@@ -195,13 +202,13 @@ def test_a_larger_budget_is_the_same_run(saved):
 
 def test_a_larger_budget_makes_no_network_wider(saved):
     def wider(blank):
-        state = state_of(specify(**GIVEN)._replace(blank=blank))
+        state = state_of(given._replace(blank=blank))
         kernel = jnp.ones((2, 4))  # by one; the buffer by 4 rows of 3 steps
         params = state.learner.params | {"kernel": kernel}
         return state._replace(learner=state.learner._replace(params=params))
 
     refused = pytest.raises(errors.CheckpointError, match="kernel")
-    with opened(saved, rounds=6) as (checkpointer, _), refused:
+    with opened(saved, rounds=6) as (checkpointer, given), refused:
         checkpointer.restore(wider)
 
 
@@ -224,12 +231,12 @@ def truncate(folder, item):
 
 
 def flip(folder):
-    """One bit of what the arrays hold; orbax compresses, so of all its data files."""
+    """One bit of the largest array, which is in a file of its own."""
     files = [path for path in (folder / "state").rglob("d/*") if path.is_file()]
-    for path in files:
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 1
-        path.write_bytes(bytes(content))
+    largest = max(files, key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(bytes(content))
 
 
 def with_records(change):
@@ -255,7 +262,7 @@ def with_state_of_another_seed(folder):
 DAMAGES = {
     "truncated state": (lambda folder: truncate(folder, "state"), "state cannot be"),
     "truncated run": (lambda folder: truncate(folder, "run"), "run cannot be read"),
-    "flipped bit": (flip, "state"),
+    "flipped bit": (flip, "state is not the one that was written"),
     "no state": (without_state, "state cannot be read"),
     "no records": (with_records(lambda records: []), r"records are of rounds \[\]"),
     "doubled": (with_records(lambda records: records * 2), r"\[0, 1, 2, 0, 1, 2\]"),

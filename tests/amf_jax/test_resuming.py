@@ -152,7 +152,10 @@ def test_where_no_buffer_grows_the_extended_run_is_the_same_to_the_bit(tmp_path)
 def test_another_run_is_refused_before_the_expert_is_asked(tmp_path):
     changes = {
         "seed: 0, 1": dict(seed=1),
-        "tasks: 'float32": dict(tasks=problems.tiny_tasks(1)),
+        "tasks: 'float32": dict(
+            tasks=problems.tiny_tasks(1),
+            pretraining=problems.tiny_demos(7, (0, 1), tasks=problems.tiny_tasks(1)),
+        ),
         "pretraining": dict(pretraining=problems.tiny_demos(8, (0, 1), tasks=TASKS)),
         "a budget of 2 rounds, here are 1": dict(rounds=1),
     }
