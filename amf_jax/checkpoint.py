@@ -84,8 +84,9 @@ class Checkpointer:
             self._manager = ocp.CheckpointManager(self.directory, options=options)
         except OSError as error:
             raise errors.CheckpointError(
-                f"cannot write checkpoints to {self.directory} ({error.strerror});"
-                " choose a folder that is writable"
+                f"cannot write checkpoints to {self.directory}"
+                f" ({error.strerror or _reason(error)}); choose a folder that is"
+                " writable"
             ) from error
 
     def save(

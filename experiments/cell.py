@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from amf_jax import errors
 from amf_jax.lock import Lock
 from amf_jax.provenance import Session
-from experiments import build, methods, reading, results
+from experiments import build, methods, output, reading, results
 
 Record = dict
 
@@ -84,7 +84,9 @@ def claimed(config: ConfigDict) -> Iterator[Path]:
     try:
         held = Lock(path.with_suffix(".lock"), path)
     except OSError as error:
-        raise errors.ResultsError(f"cannot lock {path}: {error.strerror}") from error
+        raise errors.ResultsError(
+            f"cannot lock {path}: {output.reason(error)}"
+        ) from error
     try:
         results.remove_leftovers(path)
         method = dataclasses.asdict(methods.get(config.method))

@@ -15,7 +15,7 @@ from typing import Any
 
 from amf_jax import files, records
 from amf_jax.errors import InvalidArgumentError, ResultsError
-from experiments import reading
+from experiments import output, reading
 
 #: Fields that say where results are kept, not what they are.
 LOCATION_FIELDS = frozenset({"results_dir"})
@@ -73,7 +73,7 @@ def check_writable(directory: str | os.PathLike[str]) -> None:
             pass
     except OSError as error:
         raise ResultsError(
-            f"results_dir: cannot write to {directory} ({error.strerror}); "
+            f"results_dir: cannot write to {directory} ({output.reason(error)}); "
             "name a folder that can be created and written to"
         ) from error
 
@@ -110,7 +110,7 @@ def write(
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise ResultsError(f"cannot write {path}: {error.strerror}") from error
+        raise ResultsError(f"cannot write {path}: {output.reason(error)}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
