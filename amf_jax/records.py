@@ -57,10 +57,10 @@ def round_record(
         "task": tasks if len(tasks) > 1 else next(iter(tasks), None),
         **dict.fromkeys(EVALUATED),
         "demos_per_task": np.bincount(ids[ids >= 0], minlength=num_tasks).tolist(),
-        "mixing": _plain(mixing),
-        "scores": _plain(scores),
-        "ess": _plain(infos and infos.effective_sample_size[0]),
-        "importance_weights": _plain(weights),
+        "mixing": _numbers(mixing),
+        "scores": _numbers(scores),
+        "ess": _numbers(infos and infos.effective_sample_size[0]),
+        "importance_weights": _numbers(weights),
         "seconds": dict(seconds),
     }
     if taken := metrics.keys() & (record.keys() - set(EVALUATED)):
@@ -120,7 +120,7 @@ def success_by_round(
     return success
 
 
-def _plain(values: Any | None) -> list | None:
+def _numbers(values: Any | None) -> list | None:
     """Nested lists, or None for the NaN by which a selector says that it has none.
 
     Numbers keep the digits of their own precision: a float32 that is widened first is

@@ -297,13 +297,6 @@ def test_results_of_a_method_that_meant_something_else_are_kept(stopped, monkeyp
     assert results_file(stopped).read_bytes() == before
 
 
-def test_another_seed_is_another_run(finished, tmp_path):
-    other = cell.run_cell(config(tmp_path, seed=1))
-    assert other.name == "seed1.jsonl"
-    _, *records = without_seconds(other)
-    assert records[0]["return"] != without_seconds(finished)[1]["return"]
-
-
 def test_results_of_another_config_are_kept(stopped):
     before = results_file(stopped).read_bytes()
     with pytest.raises(errors.ResultsError, match="policy.noise: 0.05, 0.1"):
