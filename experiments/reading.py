@@ -29,6 +29,8 @@ class Fields(dict[str, Any]):
       where: file and line.
     """
 
+    __slots__ = ("where",)
+
     def __init__(self, fields: Mapping[str, Any], where: str):
         super().__init__(fields)
         self.where = where
@@ -77,7 +79,8 @@ def read(path: str | os.PathLike[str]) -> Run:
       ResultsError: if the file is missing, its header is unusable, a line before the
         last is broken, or a field holds what it must not, naming file, line and field.
     """
-    lines = _lines(path)
+    content = _content(path)
+    lines = content.splitlines() or [b""]
     objects: list[Fields] = []
     torn = False
     for number, line in enumerate(lines, start=1):
@@ -94,7 +97,8 @@ def read(path: str | os.PathLike[str]) -> Run:
         objects.append(Fields(value, where))
     folder = Path(path).parent.name
     study = folder.removeprefix("study_") if folder.startswith("study_") else None
-    booleans = any(b"true" in line or b"false" in line for line in lines[1:])
+    behind = len(lines[0])  # the header, whose config has some
+    booleans = max(content.find(b"true", behind), content.find(b"false", behind)) >= 0
     if fault := schema.first_fault(objects, study, booleans):
         raise ResultsError(f"{path}, line {fault.line} {fault.words}; {_REMEDY}")
     header = objects[0]
@@ -102,14 +106,13 @@ def read(path: str | os.PathLike[str]) -> Run:
     return Run(header, [*objects[1:]], torn)
 
 
-def _lines(path: str | os.PathLike[str]) -> list[bytes]:
-    """The lines of a file, at least one."""
+def _content(path: str | os.PathLike[str]) -> bytes:
     try:
         with files.open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size > MOST_BYTES:
                 raise OSError(f"it has {size} bytes, more than {MOST_BYTES}")
-            return file.read().splitlines() or [b""]
+            return file.read()
     except OSError as error:
         raise ResultsError(f"cannot read {path}: {output.reason(error)}") from error
 

@@ -42,22 +42,28 @@ def collect(
     for file in folder.glob("seed*.jsonl"):
         if match := re.fullmatch(r"seed(0|[1-9][0-9]*)", file.stem):
             found[int(match[1])] = file
+    ignored = results.LOCATION_FIELDS | {"seed"}
     runs: list[Run] = []
+    # Not the first run alone: it may not tell its method.
+    unlike: list[tuple[Any, Run]] = []
     for seed, file in sorted(found.items()):
         run = reading.read(file)
         if run.seed != seed:
             raise ResultsError(f"{file} holds the results of seed {run.seed}")
-        for other in runs:  # not the first alone: it may not tell its method
-            differing = reading.header_differences(
-                other.header, run.header, results.LOCATION_FIELDS | {"seed"}
-            )
+        runs.append(run)
+        config = {name: run.config[name] for name in run.config if name not in ignored}
+        told = (config, run.header.get("method"))
+        if any(told == known for known, _ in unlike):
+            continue
+        for _, other in unlike:
+            differing = reading.header_differences(other.header, run.header, ignored)
             if differing:
                 raise ResultsError(
                     f"{folder} mixes results of several configs. Fields that differ "
                     f"(seed {other.seed}, seed {seed}): {'; '.join(differing)}. Keep "
                     "each config in its own results_dir"
                 )
-        runs.append(run)
+        unlike.append((told, run))
     return runs
 
 

@@ -199,8 +199,11 @@ def rank_correlation(values: ArrayLike, order: ArrayLike) -> Summary:
         constant = spread == 0  # NaN is not, and stays what it is
         return np.where(constant, 0.0, shared / np.where(constant, 1.0, spread))
 
+    # Of gaps the estimate is NaN, and the interval is not used; scipy warns of NaN.
+    whole = np.nan_to_num(values)
+
     def statistic(index: np.ndarray, axis: int) -> np.ndarray:
-        return correlation(values[index.astype(int)].mean(axis=axis - 1))
+        return correlation(whole[index.astype(int)].mean(axis=axis - 1))
 
     seeds = np.arange(len(values))
     return _bootstrap([seeds], statistic, correlation(values.mean(axis=0)))

@@ -7,6 +7,7 @@ import numpy as np
 import rich.box
 import rich.console
 import rich.table
+from rich.markup import escape
 
 from experiments import statistics
 
@@ -49,14 +50,14 @@ def cell(summary: statistics.Summary | None) -> str:
 def to_rich(table: Table) -> rich.table.Table:
     """The table for a `rich` console."""
     rendered = rich.table.Table(
-        title=table.title,
+        title=escape(table.title),
         box=rich.box.SIMPLE_HEAD,
-        caption="\n".join(table.notes) or None,
+        caption=escape("\n".join(table.notes)) or None,
         caption_justify="left",
     )
     for index, heading in enumerate(table.columns):
         rendered.add_column(
-            heading.replace(" (", "\n("),
+            escape(heading).replace(" (", "\n("),
             justify=table.labels if index == 0 else "left",
             max_width=10 if index == 0 and table.labels == "right" else None,
         )
@@ -65,7 +66,8 @@ def to_rich(table: Table) -> rich.table.Table:
     for index, row in enumerate(table.rows):
         if table.total and index == len(table.rows) - 1:
             rendered.add_section()
-        rendered.add_row(*(c.replace(" [", "\n[") if stack else c for c in row))
+        cells = [c.replace(" [", "\n[") if stack else c for c in row]
+        rendered.add_row(*map(escape, cells))
     return rendered
 
 
@@ -90,8 +92,10 @@ def to_markdown(table: Table) -> str:
     """
     first = "---:" if table.labels == "right" else ":---"
     alignment = (first, *(":---" for _ in table.columns[1:]))
-    lines = [
-        f"| {' | '.join(row)} |" for row in (table.columns, alignment, *table.rows)
+    cells = [
+        [text.replace("|", r"\|") for text in row]
+        for row in (table.columns, alignment, *table.rows)
     ]
+    lines = [f"| {' | '.join(row)} |" for row in cells]
     notes = [line for note in table.notes for line in ("", note)]
     return "\n".join([table.title, "", *lines, *notes])

@@ -6,10 +6,12 @@ from experiments import results
 from experiments.reading import Run
 from experiments.runs import (
     ResultsWarning,
+    asked_indices,
     collect,
     collect_all,
     finished,
     matched,
+    per_task,
     score,
     values,
     warn_if_incomparable,
@@ -130,3 +132,41 @@ def test_matched_keeps_the_seeds_that_both_have():
 def test_score_is_the_success_where_there_is_one(field):
     empty = {"mean_success": None, "return": None}
     assert score([Run(header(), [empty | {field: 0.5}])]) == field
+
+
+def test_only_canonical_names_are_runs(tmp_path):
+    results.write(place(tmp_path, 7), header(7), rounds(0, 1, 2))
+    twin = place(tmp_path, 7).with_name("seed007.jsonl")
+    twin.write_bytes(place(tmp_path, 7).read_bytes())
+    assert len(collect(tmp_path, "metaworld", "8-8-0-0", "amf")) == 1
+
+
+def test_runs_that_have_not_begun_are_left_out_even_alone():
+    empty = Run(header(0), [])
+    with pytest.warns(ResultsWarning, match="unfinished runs"):
+        assert finished([empty]) == []
+
+
+def test_indices_are_wanted_of_evaluation_tasks_alone():
+    def run(*tasks):
+        records = [{"round": r, "task": t} for r, t in enumerate([None, *tasks])]
+        return Run(header(), records)
+
+    np.testing.assert_array_equal(
+        asked_indices([run(0, 2), run(1, 1)]), [[0, 2], [1, 1]]
+    )
+    with pytest.raises(ResultsError, match="metaworld 8-8-0-0 amf asks for tasks that"):
+        asked_indices([run(0, [0.5, 1.0])])
+    with pytest.raises(ResultsError, match="different length"):
+        asked_indices([run(0, 2), run(1)])
+
+
+def test_fields_that_are_no_numbers_of_one_shape_are_refused():
+    run = Run(header(), [{"mine": [1.0, 2.0]}, {"mine": [1.0]}, {"mine": None}])
+    with pytest.raises(ResultsError, match="mine must be a number in every record"):
+        values([run], "mine")
+    even = Run(header(), [{"mine": [1.0, 2.0]}, {"mine": None}])
+    assert per_task([even], "mine", 2).shape == (1, 2, 2)
+    assert per_task([even], "other", 3).shape == (1, 2, 3)
+    with pytest.raises(ResultsError, match="mine must be a list of 3 numbers"):
+        per_task([even], "mine", 3)

@@ -198,3 +198,17 @@ def test_demos_to_threshold_counts_until_the_first_time():
     np.testing.assert_array_equal(
         statistics.demos_to_threshold(values, own, 0.5), [1, 5, np.inf]
     )
+
+
+def test_gaps_are_never_taken_for_numbers():
+    nan = np.nan
+    # without its gap the first curve might have been there after 2 demonstrations
+    found = statistics.demos_to_threshold(
+        [[0.1, nan, 0.6], [0.1, 0.6, 0.2]], [0, 2, 4], 0.5
+    )
+    np.testing.assert_array_equal(found, [nan, 2.0])
+    summary = statistics.rank_correlation([[1.0, nan], [2.0, 3.0]], [0, 1])
+    assert np.isnan(summary.mean)
+    assert np.isnan(summary.interval).all()
+    equal = statistics.rank_correlation([[1.0, 1.0], [2.0, 2.0]], [0, 1])
+    assert float(equal.mean) == 0.0

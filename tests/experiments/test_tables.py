@@ -279,3 +279,37 @@ def test_commands_start_without_matplotlib():
         f"import sys, {', '.join(modules)}; assert 'matplotlib' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_gap_is_noted_and_moves_nobody_elses_numbers():
+    whole = three_methods()
+    gap = {name: [*runs] for name, runs in whole.items()}
+    name = next(reversed(gap))
+    broken = gap[name][0]
+    records = [dict(record) for record in broken.records]
+    records[1]["mean_success"] = None
+    gap[name] = [broken._replace(records=records), *gap[name][1:]]
+    others = {method: runs for method, runs in whole.items() if method != name}
+    with pytest.warns(
+        ResultsWarning, match=f"{name}: mean_success is null in rounds 1"
+    ):
+        board = tables.rank(gap)
+    expected = tables.rank(others)
+    assert board.threshold == expected.threshold
+    assert board.standings[-1].method == name
+    assert np.isnan(board.standings[-1].area.mean)
+    assert np.isnan(board.standings[-1].demos)
+    row = tables.leaderboard(board).rows[-1]
+    assert row.count("–") >= 3
+    for one, other in zip(board.standings, expected.standings, strict=False):
+        assert (one.method, one.area.mean) == (other.method, other.area.mean)
+        assert one.demos == other.demos
+
+
+def test_names_from_files_are_shown_as_they_are():
+    table = tables.Table("t [/b]", ("m",), (("x[/red] | [bold]y",),), notes=("[/i]",))
+    text = tables.to_text(table)
+    assert "t [/b]" in text
+    assert "x[/red] | [bold]y" in text
+    assert "[/i]" in text
+    assert r"x[/red] \| [bold]y" in tables.to_markdown(table)
