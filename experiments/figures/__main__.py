@@ -4,6 +4,7 @@ import argparse
 import warnings
 from collections.abc import Sequence
 
+from amf_jax import files
 from experiments import command, figures, folders
 from experiments.figures.data import NoResultsError
 from experiments.figures.estimates import IQM, MEAN
@@ -45,7 +46,8 @@ def _parser() -> argparse.ArgumentParser:
 def _draw(options: argparse.Namespace) -> None:
     """Draws one figure, or all those that have results, and prints the paths."""
     found = folders.parse(options.results_dir or ["results"])
-    where = (found, options.output, options.estimate)
+    output = files.local_path("output", options.output)
+    where = (found, output, options.estimate)
     if options.name != "all":
         print(figures.draw(options.name, *where))
         return

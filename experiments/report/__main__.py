@@ -5,6 +5,7 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+from amf_jax import files
 from amf_jax.errors import ResultsError
 from experiments import command, output
 from experiments.report.page import page
@@ -37,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _update(options: argparse.Namespace) -> None:
-    evidence = collect_all(options.evidence)
+    evidence = collect_all(files.local_path("evidence", options.evidence))
     if not evidence:
         raise ResultsError(f"no finished runs in {options.evidence}")
     text = page(evidence, Path("docs/figures"))

@@ -3,8 +3,8 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from amf_jax import files
 from experiments import command, figures, threads
 from experiments.studies import STUDIES, run
 
@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _study(options: argparse.Namespace) -> None:
     figures.require_matplotlib()  # before hours of work, not after
-    folder = Path(options.results_dir)
+    folder = files.local_path("results_dir", options.results_dir)
     for name in STUDIES if options.name == "all" else (options.name,):
         for path in run(name, folder, options.seeds):
             print(path)

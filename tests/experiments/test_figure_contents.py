@@ -4,6 +4,7 @@ import pytest
 from amf_jax.errors import ResultsError
 from experiments import reading
 from experiments.figures import style, weights
+from experiments.figures.data import NoResultsError
 from experiments.figures.estimates import IQM
 from experiments.runs import ResultsWarning
 from tests.experiments import figure_results
@@ -248,3 +249,46 @@ def test_interquartile_mean_pools_seeds_and_tasks(make, folder):
         make("figure2", folder, estimate=IQM), "Mismatch (6/12 tasks demonstrated)"
     )
     np.testing.assert_allclose(line(returns, "Uniform").get_ydata()[0], -2.5)
+
+
+@pytest.mark.parametrize("name", ["figure12", "figure17", "figure13_metaworld", "main"])
+def test_runs_without_evaluations_are_no_traceback(name, make, tmp_path):
+    for method in ("amf", "uniform_adaptive_prior"):
+        records = figure_results.metaworld_records(method, 0)
+        for record in records:
+            record |= {"success": None, "mean_success": None}
+        figure_results.save(tmp_path, "metaworld", "8-8-0-0", method, 0, records)
+    with pytest.warns(ResultsWarning, match="only one seed"):
+        make(name, tmp_path)
+
+
+def test_runs_that_have_not_begun_are_no_results(make, tmp_path):
+    figure_results.save(tmp_path, "metaworld", "8-8-0-0", "amf", 0, [], rounds=20)
+    figure_results.save(tmp_path, "integrator", "6", "study_figure21", 0, [], rounds=1)
+    with (
+        pytest.warns(ResultsWarning),
+        pytest.raises(NoResultsError, match="no results"),
+    ):
+        make("main", tmp_path)
+    with pytest.raises(NoResultsError, match="study_figure21"):
+        make("figure21", tmp_path)
+
+
+def test_runs_of_other_tasks_than_the_setting_says_are_refused(make, tmp_path):
+    records = [{"round": 0, "success": [0.5, 0.5], "demos_per_task": [0, 0]}]
+    other = {"task_names": ["a", "b"]}
+    figure_results.save(tmp_path, "metaworld", "8-8-0-0", "amf", 0, records, **other)
+    with pytest.raises(ResultsError, match=r"8-8-0-0: its runs have 2 tasks \(a, b\)"):
+        make("figure17", tmp_path)
+
+
+@pytest.mark.parametrize("missing", [0, 3])
+def test_a_study_of_searches_needs_every_budget_in_every_round(make, tmp_path, missing):
+    for seed in range(2):
+        records = figure_results.search_records(seed)
+        if seed:
+            del records[missing]
+        place = ("integrator", "6", "study_search", seed)
+        figure_results.save(tmp_path, *place, records, rounds=11)
+    with pytest.raises(ResultsError, match="study_search, seed 1: not every round"):
+        make("search", tmp_path)
