@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_solve, solve_triangular
+from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Int
 
 Points = Any  # a pytree whose leaves lead with the axis of points
@@ -199,12 +199,12 @@ def condition(
 def rounding(kernel: Kernel, posterior: Posterior) -> Float[Array, ""]:
     """What rounding and jitter did to `K + noise I`, relative to the noise.
 
-    The residual of one solve, of a right-hand side b that alternates in sign,
+    The residual of one product, with a vector x that alternates in sign,
 
-        |(K + noise I) x - b| / (noise |x|),    x = (L L')^-1 b,
+        |(K + noise I) x - L L' x| / (noise |x|),
 
-    in root mean squares, that of the residual over some of the rows. Nearly equal rows
-    differ by the noise alone: once that is lost, so is what tells them apart.
+    over some of the rows. Nearly equal rows differ by the noise alone: once that is
+    lost, so is what tells them apart.
 
     Example:
       >>> kernel, point = lambda x, y: x @ y.T, jnp.ones((2, 1))
@@ -217,18 +217,16 @@ def rounding(kernel: Kernel, posterior: Posterior) -> Float[Array, ""]:
     """
     mask, noise = posterior.mask, posterior.noise_variance
     place = jnp.cumsum(mask)
-    right = jnp.where(mask, 1.0 - 2.0 * (place % 2), 0.0).astype(noise.dtype)
-    solution = cho_solve((posterior.cholesky, True), right)
+    signs = jnp.where(mask, 1.0 - 2.0 * (place % 2), 0.0).astype(noise.dtype)
     count = place[-1]
     spread = jnp.arange(_CHECKED) * count // _CHECKED
     rows = jnp.minimum(jnp.searchsorted(place, 1 + spread), mask.size - 1)
     some = jax.tree.map(lambda leaf: leaf[rows], posterior.points)
     across = kernel(some, posterior.points) / posterior.scale
     across = jnp.where(mask[None, :], across, 0.0)
-    residual = across @ solution + noise * solution[rows] - right[rows]
-    size = noise * jnp.sqrt(jnp.sum(solution**2) / jnp.maximum(count, 1))
-    root = jnp.sqrt(jnp.mean(residual**2))
-    return jnp.where(count > 0, root / jnp.where(count > 0, size, 1.0), 0.0)
+    factored = posterior.cholesky[rows] @ (signs @ posterior.cholesky)
+    residual = across @ signs + noise * signs[rows] - factored
+    return jnp.where(count > 0, jnp.sqrt(jnp.mean(residual**2)) / noise, 0.0)
 
 
 def underflow(scale: Float[Array, ""], width: int) -> Float[Array, ""]:

@@ -80,8 +80,8 @@ class SelectorInfo(NamedTuple):
       own_demonstrations: at hand of each evaluation task itself, beside
         `effective_sample_size`, which may be borrowed from others.
       weighting: index in `importance.MODES` of the weights; -1 if there are none.
-      rounding: what rounding did to the posterior, relative to `noise_variance`: the
-        residual of a solve. Above 0.1 choices may be arbitrary.
+      rounding: what rounding did to the posterior, relative to `noise_variance`; see
+        `posterior.rounding`. Above 0.03, `check_choice` warns.
     """
 
     scores: Float[Array, " K"]

@@ -291,10 +291,9 @@ def test_rounding_is_what_the_factor_lacks_of_the_noise(noise_variance):
     kernel = np.asarray(rbf(known, known), float)[np.ix_(used, used)]
     factor = np.asarray(held.cholesky, float)[np.ix_(used, used)]
     signs = (-1.0) ** (1 + np.arange(used.size))
-    solution = np.linalg.solve(factor @ factor.T, signs)
     noisy = kernel + noise_variance * np.eye(used.size)
-    size = noise_variance * np.sqrt(np.mean(solution**2))
-    expected = np.sqrt(np.mean((noisy @ solution - signs) ** 2)) / size
+    residual = (noisy - factor @ factor.T) @ signs
+    expected = np.sqrt(np.mean(residual**2)) / noise_variance
     found = float(posterior.rounding(rbf, held))
     assert found < 1e-7 / noise_variance * 20
     assert found == pytest.approx(expected, abs=3e-7 / noise_variance)
