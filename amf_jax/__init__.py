@@ -31,6 +31,7 @@ from amf_jax import (
     selectors,
     streaming,
     theory,
+    validation,
 )
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.driver import ActiveFineTuner
@@ -77,4 +78,5 @@ __all__ = [
     "selectors",
     "streaming",
     "theory",
+    "validation",
 ]

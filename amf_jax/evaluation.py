@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from amf_jax import errors, problem
+from amf_jax import errors, problem, validation
 from amf_jax.learners import LearnerState
 
 #: Actions `[B, A]` for observations `[B, S]` and ids of evaluation tasks `[B]`.
@@ -34,7 +34,7 @@ def actor(
     calls = itertools.count()
 
     def actions(observations, task_ids) -> np.ndarray:
-        problem.check_task_ids(task_ids, tasks.shape[0])
+        validation.check_task_ids(task_ids, tasks.shape[0])
         ids = jnp.asarray(task_ids)
         call_key = jax.random.fold_in(key, next(calls))
         return np.asarray(act(state, call_key, observations, tasks[ids], ids))

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors, ranges
+from amf_jax import errors, ranges, validation
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.dtypes import compute_dtype
 
@@ -60,80 +60,6 @@ def check_positive(numbers: Mapping[str, int]) -> None:
     """Raises `InvalidArgumentError` naming the first number that counts nothing."""
     for name, value in numbers.items():
         ranges.check(name, value, ranges.COUNT)
-
-
-def check_task_ids(
-    ids: Any, num_tasks: int, *, least: int = 0, name: str = "task_ids"
-) -> None:
-    """Raises if an index is none of an evaluation task's; for hosts.
-
-    JAX clamps an index that is out of range: it would stand for the last task.
-
-    Args:
-      ids: indices, of any shape.
-      num_tasks: C, the number of evaluation tasks.
-      least: 0, or -1 where that stands for a task that is none of them.
-      name: of the argument, for the message.
-
-    Raises:
-      InvalidArgumentError: an index out of range, or what is no whole number.
-
-    Example:
-      >>> check_task_ids([0, 99], 3)
-      Traceback (most recent call last):
-      amf_jax.errors.InvalidArgumentError: task_ids must be whole numbers from 0 to 2...
-    """
-    ids = np.asarray(ids)
-    whole = ids.size == 0 or np.issubdtype(ids.dtype, np.integer)
-    if not whole or (ids < least).any() or (ids >= num_tasks).any():
-        wrong = ids[(ids < least) | (ids >= num_tasks)] if whole else ids
-        raise errors.InvalidArgumentError(
-            f"{name} must be whole numbers from {least} to {num_tasks - 1}, since there"
-            f" are {num_tasks} tasks; got {wrong.ravel()[:5].tolist()}"
-        )
-
-
-def is_alien(ids: Any, vectors: Any, tasks: Any) -> np.ndarray:
-    """Rows whose task vector is not that of the evaluation task of their index.
-
-    A vector may be rounded to the narrower of both floating types. Rows of index -1,
-    which is none of these tasks, may hold anything.
-
-    Args:
-      ids: `[N]`, from -1 to C - 1 where it matters.
-      vectors: `[N, D]`.
-      tasks: `[C, D]`.
-
-    Example:
-      >>> print(is_alien([0, 1, -1], [[1, 0], [1, 0], [5, 5]], np.eye(2)))
-      [False  True False]
-    """
-    ids, epsilon = np.asarray(ids), max(map(_epsilon, (vectors, tasks)))
-    given = np.asarray(vectors, np.float64)
-    known = np.asarray(tasks, np.float64)[np.clip(ids, 0, len(tasks) - 1)]
-    near = np.abs(given - known) <= epsilon * np.abs(known)
-    return (ids >= 0) & ~near.all(axis=1)
-
-
-def check_own_tasks(demos: Demonstrations, tasks: Any, before: int = 0) -> None:
-    """Raises if a demonstration's task vector is not that of its task id; for hosts.
-
-    Args:
-      demos: with task ids from -1 to C - 1.
-      tasks: evaluation tasks `[C, D]`.
-      before: demonstrations that came before, for the message.
-
-    Raises:
-      DemonstrationError: naming the first of them.
-    """
-    alien = np.asarray(demos.demo_mask) & is_alien(demos.task_ids, demos.tasks, tasks)
-    if alien.any():
-        row = int(np.argmax(alien))
-        raise errors.DemonstrationError(
-            f"demonstration {before + row} has task id {int(demos.task_ids[row])} and"
-            f" the task vector {np.asarray(demos.tasks[row])}, which is not the"
-            " evaluation task's of that id; give the task's own vector, or the id -1"
-        )
 
 
 def buffer(
@@ -213,17 +139,11 @@ def check_success(success: Any | None, num_tasks: int) -> None:
 
 
 def _check_fit(given: Demonstrations, demos: Demonstrations, tasks: Array) -> None:
-    demonstrations_lib.validate(
+    validation.validate(
         given,
         observation_size=demos.observations.shape[2],
         action_size=demos.actions.shape[2],
         task_size=tasks.shape[1],
         num_tasks=tasks.shape[0],
     )
-    check_own_tasks(given, tasks)
-
-
-def _epsilon(values: Any) -> float:
-    """Of the floating type of some values; 0 for integers, which are not rounded."""
-    dtype = np.asarray(values).dtype
-    return float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.floating) else 0.0
+    validation.check_own_tasks(given, tasks)

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors, problem
+from amf_jax import errors, problem, validation
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.dtypes import compute_dtype
 
@@ -107,15 +106,15 @@ def check_context(context: Context) -> None:
       InvalidArgumentError: no task, tasks that are not finite, weights that are
         negative or do not sum to 1, evaluations or pending demonstrations that do not
         fit the tasks.
-      DemonstrationError: as `demonstrations.check_form`; also a task vector that is
+      DemonstrationError: as `validation.check_form`; also a task vector that is
         not the one of its task id.
     """
     problem.check_tasks(context.tasks, None)
     tasks = np.asarray(context.tasks)
     problem.check_weights(context.task_weights, tasks)
     count, width = tasks.shape
-    demonstrations_lib.check_form(context.demos, task_size=width, num_tasks=count)
-    problem.check_own_tasks(context.demos, tasks)
+    validation.check_form(context.demos, task_size=width, num_tasks=count)
+    validation.check_own_tasks(context.demos, tasks)
     if context.evaluations is not None:
         shape = np.shape(context.evaluations)
         if len(shape) != 2 or shape[1] != count:
@@ -133,9 +132,9 @@ def check_history(history: Demonstrations, context: Context) -> None:
     They need not be of the evaluation tasks.
 
     Raises:
-      DemonstrationError: as `demonstrations.check_form`.
+      DemonstrationError: as `validation.check_form`.
     """
-    demonstrations_lib.check_form(
+    validation.check_form(
         history,
         observation_size=np.shape(context.demos.observations)[2],
         action_size=np.shape(context.demos.actions)[2],
@@ -170,8 +169,8 @@ def _check_pending(pending: Pending, tasks: np.ndarray) -> None:
             f"pending.tasks and pending.mask must have shapes {(slots, tasks.shape[1])}"
             f" and {(slots,)}, got {vectors.shape} and {used.shape}"
         )
-    problem.check_task_ids(ids[used], len(tasks), least=-1, name="pending.task_ids")
-    alien = used & problem.is_alien(ids, vectors, tasks)
+    validation.check_task_ids(ids[used], len(tasks), least=-1, name="pending.task_ids")
+    alien = used & validation.is_alien(ids, vectors, tasks)
     if alien.any():
         slot = int(np.argmax(alien))
         raise errors.InvalidArgumentError(

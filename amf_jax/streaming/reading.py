@@ -12,8 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors, problem
+from amf_jax import errors, validation
 from amf_jax.demonstrations import Demonstrations
 
 #: `() -> iterator` over demonstrations, as many at a time as it likes and always the
@@ -62,7 +61,7 @@ def first_pass(
       How many demonstrations came before, real rows alone, their part of the ledger.
 
     Raises:
-      DemonstrationError: as `demonstrations.validate`; also for another horizon or
+      DemonstrationError: as `validation.validate`; also for another horizon or
         other widths than before, and for a demonstration of none of the tasks.
     """
     count, sizes = 0, None
@@ -189,9 +188,7 @@ def _real(batch: Demonstrations) -> Demonstrations:
 
 def _check(batch: Demonstrations, tasks: np.ndarray, before: int, sizes):
     """Raises for a batch that does not fit; `sizes` of those before, or None."""
-    demonstrations_lib.validate(
-        batch, task_size=tasks.shape[1], num_tasks=tasks.shape[0]
-    )
+    validation.validate(batch, task_size=tasks.shape[1], num_tasks=tasks.shape[0])
     found = (*batch.observations.shape[1:], batch.actions.shape[-1])
     if sizes is not None and found != sizes:
         raise errors.DemonstrationError(
@@ -204,7 +201,7 @@ def _check(batch: Demonstrations, tasks: np.ndarray, before: int, sizes):
             f"demonstration {before + int(np.argmax(unlisted))} has task id -1; every"
             " demonstration of a pool must be of one of the evaluation tasks"
         )
-    problem.check_own_tasks(batch, tasks, before)
+    validation.check_own_tasks(batch, tasks, before)
     return found
 
 

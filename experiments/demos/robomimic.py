@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from amf_jax import demonstrations, errors, ranges
+from amf_jax import errors, ranges, validation
 from amf_jax.demonstrations import Demonstrations
 from experiments import extras, output
 from experiments.demos import hdf5
@@ -180,7 +180,7 @@ def read(
         task_ids=jnp.full(len(episodes), task_id, jnp.int32),
         demo_mask=jnp.ones(len(episodes), bool),
     )
-    demonstrations.validate(demos)
+    validation.validate(demos)
     return demos
 
 

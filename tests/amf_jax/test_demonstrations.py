@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from amf_jax import demonstrations, errors
+from amf_jax import demonstrations, errors, validation
 from tests import problems
 
 WIDTHS = dict(
@@ -20,7 +20,7 @@ WIDTHS = dict(
 def rejects(demos, *words, **options):
     """Asserts that `validate` refuses, and that its message names all of `words`."""
     with pytest.raises(errors.DemonstrationError) as caught:
-        demonstrations.validate(demos, **{**WIDTHS, **options})
+        validation.validate(demos, **{**WIDTHS, **options})
     for word in words:
         assert re.search(word, str(caught.value)), (word, str(caught.value))
 
@@ -178,13 +178,13 @@ def test_empty_rejects_sizes_below_one(name):
 
 def test_validate_accepts_ragged_padded_demonstrations():
     demos = problems.tiny_demos(capacity=6)
-    demonstrations.validate(demos, num_tasks=3, **WIDTHS)
-    demonstrations.validate(demos)  # nothing is known of the widths
+    validation.validate(demos, num_tasks=3, **WIDTHS)
+    validation.validate(demos)  # nothing is known of the widths
 
 
 def test_validate_accepts_tasks_outside_the_evaluation_set():
     demos = problems.tiny_demos()._replace(task_ids=jnp.full((4,), -1))
-    demonstrations.validate(demos, **WIDTHS)
+    validation.validate(demos, **WIDTHS)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_validate_ignores_what_is_masked():
         tasks=jnp.where(unused[:, None], jnp.nan, demos.tasks),
         task_ids=jnp.where(unused, 99, demos.task_ids),
     )
-    demonstrations.validate(demos, num_tasks=3, **WIDTHS)
+    validation.validate(demos, num_tasks=3, **WIDTHS)
 
 
 def test_validate_rejects_all_masked():

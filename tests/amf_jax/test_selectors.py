@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from amf_jax import candidates, embeddings, errors, selectors
+from amf_jax import candidates, embeddings, errors, selectors, validation
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax.features import FeaturePosterior
 from amf_jax.posterior import Posterior
@@ -297,7 +297,7 @@ def test_padding_has_no_influence(case):
 @enumerating_case
 def test_padding_may_hold_nan(case):
     context = tiny_context()
-    demonstrations_lib.validate(with_padding(context, np.nan).demos)
+    validation.validate(with_padding(context, np.nan).demos)
     choice, _, info = select_active(case, context)
     other, _, other_info = select_active(case, with_padding(context, np.nan))
     assert_same(other, choice)

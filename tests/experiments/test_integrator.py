@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from amf_jax import demonstrations, errors
+from amf_jax import errors, validation
 from experiments.suites import integrator
 
 
@@ -49,7 +49,7 @@ def test_tasks_are_equally_spaced():
 
 def test_demonstrations_are_noisy_but_consistent():
     demos = integrator.demonstrate([1, 2], 3, 200)
-    demonstrations.validate(demos, observation_size=2, action_size=2, task_size=2)
+    validation.validate(demos, observation_size=2, action_size=2, task_size=2)
     observations, actions = np.asarray(demos.observations), np.asarray(demos.actions)
     # The recorded action is the executed one: it takes each state to the next.
     np.testing.assert_allclose(

@@ -1,0 +1,192 @@
+"""Checks of demonstrations on the host, before any work is spent on them."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from amf_jax import errors
+from amf_jax.demonstrations import Demonstrations
+
+
+def validate(
+    demos: Demonstrations,
+    *,
+    observation_size: int | None = None,
+    action_size: int | None = None,
+    task_size: int | None = None,
+    num_tasks: int | None = None,
+) -> None:
+    """Checks demonstrations, of which there must be one at least.
+
+    Raises:
+      DemonstrationError: no real row, and as `check_form`.
+    """
+    check_form(
+        demos,
+        observation_size=observation_size,
+        action_size=action_size,
+        task_size=task_size,
+        num_tasks=num_tasks,
+    )
+    if not np.asarray(demos.demo_mask).any():
+        raise errors.DemonstrationError(
+            "every demonstration is masked; demo_mask must hold at least one True"
+        )
+
+
+def check_form(
+    demos: Demonstrations,
+    *,
+    observation_size: int | None = None,
+    action_size: int | None = None,
+    task_size: int | None = None,
+    num_tasks: int | None = None,
+) -> None:
+    """Checks a buffer that may be empty.
+
+    Raises:
+      DemonstrationError: wrong widths or mismatched leading sizes, a row without a
+        recorded step, a task id out of range, or NaN/Inf at a recorded step (named by
+        demonstration and step).
+    """
+    arrays = jax.tree.map(np.asarray, demos)
+    rows, horizon = arrays.step_mask.shape
+    expected = {
+        "observations": (rows, horizon, observation_size),
+        "actions": (rows, horizon, action_size),
+        "tasks": (rows, task_size),
+        "task_ids": (rows,),
+        "demo_mask": (rows,),
+    }
+    for name, shape in expected.items():
+        actual = getattr(arrays, name).shape
+        fits = len(actual) == len(shape) and all(
+            want is None or have == want
+            for have, want in zip(actual, shape, strict=True)
+        )
+        if not fits:
+            wanted = tuple("any" if size is None else size for size in shape)
+            raise errors.DemonstrationError(
+                f"demonstrations.{name} has shape {actual}, expected {wanted}"
+            )
+    if (np.diff(arrays.demo_mask.astype(int)) > 0).any():
+        raise errors.DemonstrationError(
+            "demo_mask must be True for the first rows and False for the others: new"
+            " demonstrations are written behind as many rows as are True"
+        )
+    blank = arrays.demo_mask & ~arrays.step_mask.any(axis=1)
+    if blank.any():
+        raise errors.DemonstrationError(
+            f"demonstration {int(np.argmax(blank))} has no recorded step; step_mask"
+            " must hold at least one True per demonstration"
+        )
+    if num_tasks is not None:
+        known = (arrays.task_ids >= -1) & (arrays.task_ids < num_tasks)
+        wrong = arrays.demo_mask & ~known
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise errors.DemonstrationError(
+                f"demonstration {row} has task id {int(arrays.task_ids[row])}, but"
+                f" there are {num_tasks} tasks (0..{num_tasks - 1}, or -1 for another)"
+            )
+    _check_finite(arrays)
+
+
+def _check_finite(arrays: Demonstrations) -> None:
+    valid = arrays.step_mask & arrays.demo_mask[:, None]
+    for name in ("observations", "actions"):
+        wrong = valid & ~np.isfinite(getattr(arrays, name)).all(axis=-1)
+        if wrong.any():
+            row, step = np.argwhere(wrong)[0]
+            raise errors.DemonstrationError(
+                f"demonstrations.{name} is NaN or infinite in demonstration {row}, step"
+                f" {step}; remove the demonstration or mask the step"
+            )
+    wrong = arrays.demo_mask & ~np.isfinite(arrays.tasks).all(axis=-1)
+    if wrong.any():
+        raise errors.DemonstrationError(
+            f"demonstrations.tasks is NaN or infinite in demonstration"
+            f" {int(np.argmax(wrong))}"
+        )
+
+
+def check_task_ids(
+    ids: Any, num_tasks: int, *, least: int = 0, name: str = "task_ids"
+) -> None:
+    """Raises if an index is none of an evaluation task's; for hosts.
+
+    JAX clamps an index that is out of range: it would stand for the last task.
+
+    Args:
+      ids: indices, of any shape.
+      num_tasks: C, the number of evaluation tasks.
+      least: 0, or -1 where that stands for a task that is none of them.
+      name: of the argument, for the message.
+
+    Raises:
+      InvalidArgumentError: an index out of range, or what is no whole number.
+
+    Example:
+      >>> check_task_ids([0, 99], 3)
+      Traceback (most recent call last):
+      amf_jax.errors.InvalidArgumentError: task_ids must be whole numbers from 0 to 2...
+    """
+    ids = np.asarray(ids)
+    whole = ids.size == 0 or np.issubdtype(ids.dtype, np.integer)
+    if not whole or (ids < least).any() or (ids >= num_tasks).any():
+        wrong = ids[(ids < least) | (ids >= num_tasks)] if whole else ids
+        raise errors.InvalidArgumentError(
+            f"{name} must be whole numbers from {least} to {num_tasks - 1}, since there"
+            f" are {num_tasks} tasks; got {wrong.ravel()[:5].tolist()}"
+        )
+
+
+def is_alien(ids: Any, vectors: Any, tasks: Any) -> np.ndarray:
+    """Rows whose task vector is not that of the evaluation task of their index.
+
+    A vector may be rounded to the narrower of both floating types. Rows of index -1,
+    which is none of these tasks, may hold anything.
+
+    Args:
+      ids: `[N]`, from -1 to C - 1 where it matters.
+      vectors: `[N, D]`.
+      tasks: `[C, D]`.
+
+    Example:
+      >>> print(is_alien([0, 1, -1], [[1, 0], [1, 0], [5, 5]], np.eye(2)))
+      [False  True False]
+    """
+    ids, epsilon = np.asarray(ids), max(map(_epsilon, (vectors, tasks)))
+    given = np.asarray(vectors, np.float64)
+    known = np.asarray(tasks, np.float64)[np.clip(ids, 0, len(tasks) - 1)]
+    near = np.abs(given - known) <= epsilon * np.abs(known)
+    return (ids >= 0) & ~near.all(axis=1)
+
+
+def check_own_tasks(demos: Demonstrations, tasks: Any, before: int = 0) -> None:
+    """Raises if a demonstration's task vector is not that of its task id; for hosts.
+
+    Args:
+      demos: with task ids from -1 to C - 1.
+      tasks: evaluation tasks `[C, D]`.
+      before: demonstrations that came before, for the message.
+
+    Raises:
+      DemonstrationError: naming the first of them.
+    """
+    alien = np.asarray(demos.demo_mask) & is_alien(demos.task_ids, demos.tasks, tasks)
+    if alien.any():
+        row = int(np.argmax(alien))
+        raise errors.DemonstrationError(
+            f"demonstration {before + row} has task id {int(demos.task_ids[row])} and"
+            f" the task vector {np.asarray(demos.tasks[row])}, which is not the"
+            " evaluation task's of that id; give the task's own vector, or the id -1"
+        )
+
+
+def _epsilon(values: Any) -> float:
+    """Of the floating type of some values; 0 for integers, which are not rounded."""
+    dtype = np.asarray(values).dtype
+    return float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.floating) else 0.0
