@@ -33,7 +33,8 @@ class FineTuned(NamedTuple):
     Attributes:
       params: trained parameters.
       opt_state: optimiser state, to carry into the next round.
-      losses: mean minibatch loss over each twentieth of the run; NaN without steps.
+      losses: mean minibatch loss over each twentieth of the run; -inf for one that holds
+        no step.
     """
 
     params: Any
@@ -178,7 +179,8 @@ def finetune(
         start = params
         carry = trainable(params), opt_state, jnp.zeros((2, TRACE_LENGTH), dtype)
         trained, opt_state, (sums, counts) = jax.lax.fori_loop(0, steps, step, carry)
-        return FineTuned(merged(trained, start), opt_state, sums / counts)
+        trace = jnp.where(counts > 0, sums / jnp.maximum(counts, 1.0), -jnp.inf)
+        return FineTuned(merged(trained, start), opt_state, trace)
 
     # As arguments, since what a mesh computed cannot be closed over.
     train = devices.everywhere(mesh, train)

@@ -211,13 +211,7 @@ def check_choice(
         a score is not finite.
     """
     if bool(np.isfinite(np.asarray(choice.task)).all()):
-        if info.rounding > MOST_ROUNDING:
-            warnings.warn(
-                f"rounding changed the posterior by {float(info.rounding):.2g} times"
-                " the noise, so that the choice may be arbitrary; raise noise_variance,"
-                " rescale embeddings whose squares underflow, or enable 64-bit floats",
-                stacklevel=2,
-            )
+        _warn_of_rounding(info)
         return
     _check_weighting(info, task_names)
     candidates = np.asarray(info.candidates)
@@ -238,6 +232,24 @@ def check_choice(
         " the policy's parameters for NaN, then raise noise_variance, keep"
         " normalise_kernel=True, or enable 64-bit floats"
     )
+
+
+def _warn_of_rounding(info: SelectorInfo) -> None:
+    """Warns if a choice may be arbitrary."""
+    if info.rounding > MOST_ROUNDING:
+        warnings.warn(
+            f"rounding changed the posterior by {float(info.rounding):.2g} times"
+            " the noise, so that the choice may be arbitrary; raise noise_variance,"
+            " rescale embeddings whose squares underflow, or enable 64-bit floats",
+            stacklevel=3,
+        )
+    elif info.weighting >= 0 and not np.asarray(info.scores).any():
+        warnings.warn(
+            "no demonstration is expected to tell anything, so that the choice is"
+            " arbitrary: every score is 0. The embeddings are zero or lost in rounding,"
+            " since their squares underflow; rescale them, or enable 64-bit floats",
+            stacklevel=3,
+        )
 
 
 def _check_weighting(info: SelectorInfo, task_names: tuple[str, ...] | None) -> None:

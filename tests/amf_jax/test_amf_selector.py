@@ -335,6 +335,8 @@ def duplicates():
         (smaller(1e-12), dict(), True),
         (smaller(1e-19), dict(), False),
         (smaller(1e-19), dict(path="feature"), False),
+        (smaller(1e-30), dict(), False),
+        (smaller(1e-30), dict(path="feature"), False),
     ],
 )
 def test_what_rounding_may_have_decided_is_warned_of(embedding, options, sound):
