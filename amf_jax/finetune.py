@@ -33,8 +33,8 @@ class FineTuned(NamedTuple):
     Attributes:
       params: trained parameters.
       opt_state: optimiser state, to carry into the next round.
-      losses: mean minibatch loss over each twentieth of the run; -inf for one that holds
-        no step.
+      losses: mean minibatch loss over each twentieth of the run; -inf for one without
+        a step.
     """
 
     params: Any
