@@ -18,6 +18,12 @@ COMMANDS = {
     for path in sorted(FOLDER.rglob("*.py"))
     if "\nif __name__ ==" in path.read_text("utf-8")
 }
+#: Starts a command that heeds Ctrl-C also where these tests were started in the
+#: background of a script, whose processes ignore it from birth.
+HEEDING_CTRL_C = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL);"
+    " os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 def test_the_commands_are_known():
@@ -38,8 +44,9 @@ def test_ctrl_c_while_a_command_is_imported_ends_it_without_a_word(name, tmp_pat
     (tmp_path / "numpy.py").write_text(
         "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
     )
+    module = f"experiments.{name}".removesuffix(".__main__")
     done = subprocess.run(
-        [sys.executable, "-m", f"experiments.{name}".removesuffix(".__main__")],
+        [sys.executable, "-c", HEEDING_CTRL_C, sys.executable, "-m", module],
         env={**os.environ, "PYTHONPATH": f"{tmp_path}:{FOLDER.parent}"},
         capture_output=True,
         text=True,
