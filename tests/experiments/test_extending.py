@@ -168,10 +168,10 @@ def forgets_less(monkeypatch, tmp_path):
     """The plugin of the page as a file; returns the argument that names it."""
     (tmp_path / "forgets_less.py").write_text(example("Forgets less"))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "forgets_less", raising=False)
-    monkeypatch.delitem(methods.METHODS, "uniform_l2", raising=False)
     monkeypatch.setattr(threads, "limit", lambda count: None)
-    return "--plugin=forgets_less"
+    yield "--plugin=forgets_less"
+    methods.METHODS.pop("uniform_l2", None)
+    sys.modules.pop("forgets_less", None)
 
 
 def test_the_plugin_of_the_page_brings_a_method(forgets_less, capsys):
