@@ -154,7 +154,9 @@ _SELECTION = {
     ),
     "weight_tolerance": _number("smaller importance weights count as 0", NOT_NEGATIVE),
     "noise_variance": _number("σ² of the kernel's observations", POSITIVE),
-    "normalise_kernel": _other("points of length 1", bool, "true or false"),
+    "normalise_kernel": _other(
+        "prior variance 1 on average over the points", bool, "true or false"
+    ),
     "likelihood_std": _number(
         "deviation of the policy's actions, in action units", POSITIVE
     ),

@@ -235,7 +235,7 @@ GREEDY = dict(kernel_matrix=KERNEL, noise_variance=1.0, n=2)
         (theory.max_information_gain, GREEDY, {"n": 0}, "a whole number, at least 1"),
         (theory.max_information_gain, GREEDY, {"noise_variance": 0.0}, "positive"),
         (theory.beta, BETA, {"gain": -1.0}, "at least 0"),
-        (theory.beta, BETA, {"delta": 1.0}, "above 0 and below 1"),
+        (theory.beta, BETA, {"delta": 1.0}, "between 0 and 1, both excluded"),
         (theory.beta, BETA, {"num_outputs": 0}, "a whole number, at least 1"),
         (theory.epsilon, EPSILON, {"horizon": 0}, "a whole number, at least 1"),
         (theory.epsilon, EPSILON, {"policy_lipschitz": -0.5}, "at least 0"),
