@@ -1,11 +1,13 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped."""
 
 import contextlib
+import gc
 import hashlib
 import itertools
 import json
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -285,10 +287,22 @@ def _reason(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps orbax from printing the tracebacks of what it raises as well."""
+    """Keeps orbax from printing what it raises as well, and what it leaves undone.
+
+    Of an array that cannot be read, the reads of the others find their event loop
+    closed, and say so with a traceback each.
+    """
     logger = logging.getLogger("absl")
-    before, logger.disabled = logger.disabled, True
+    logged, logger.disabled = logger.disabled, True
+    shown = sys.unraisablehook
+    sys.unraisablehook = lambda unraisable: None
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*never awaited", RuntimeWarning)
+            try:
+                yield
+            except BaseException:
+                gc.collect()  # what was left undone ends here, and not at any time
+                raise
     finally:
-        logger.disabled = before
+        logger.disabled, sys.unraisablehook = logged, shown
