@@ -1,6 +1,8 @@
 """What the commands share: how they start, and how they say what went wrong."""
 
 import argparse
+import contextlib
+import errno
 import os
 import signal
 import sys
@@ -11,18 +13,26 @@ from typing import NoReturn
 from rich.console import Console
 
 from amf_jax.errors import AmfError, InvalidArgumentError, UnknownNameError
+from experiments import output
 from experiments.runs import ResultsWarning
+
+#: Of a device that takes no more: it is full, over its quota, or gone.
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def start(main: Callable[[], int]) -> NoReturn:
     """Makes a command of `main`, whose result is the exit status.
 
     Ctrl-C ends it with status 130, and a reader that has left, as `head` does, with
-    141, both without a word. A character that the output cannot encode becomes a
-    question mark.
+    141, both without a word; a full disk below the output with 1 and one line. A
+    character that the output cannot encode becomes a question mark, and what is written
+    to a closed output is lost.
     """
     if callable(signal.getsignal(signal.SIGINT)):  # it is not ignored
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed from birth
+            setattr(sys, name, os.fdopen(_nowhere(), "w", encoding="utf-8"))
     replace_unprintable()
     try:
         try:
@@ -32,12 +42,28 @@ def start(main: Callable[[], int]) -> NoReturn:
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
     except BrokenPipeError:
-        # What is still buffered has nowhere to go either when Python flushes it.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(nowhere, stream.fileno())
+        _discard_output()
         status = 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        with contextlib.suppress(OSError):
+            words = f"error: cannot write the output: {output.reason(error)}"
+            print(words, file=sys.stderr, flush=True)
+        _discard_output()
+        status = 1
     sys.exit(status)
+
+
+def _discard_output() -> None:
+    """What is still buffered has nowhere to go either when Python flushes it."""
+    nowhere = _nowhere()
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+
+
+def _nowhere() -> int:
+    return os.open(os.devnull, os.O_WRONLY)
 
 
 def replace_unprintable() -> None:

@@ -119,7 +119,9 @@ def _content(path: str | os.PathLike[str]) -> bytes:
 
 def is_complete(run: Run, rounds: int) -> bool:
     """Whether a run holds the records of rounds 0 to `rounds`, each once, in order."""
-    return [record.get("round") for record in run.records] == list(range(rounds + 1))
+    return len(run.records) == rounds + 1 and all(
+        record.get("round") == number for number, record in enumerate(run.records)
+    )
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def collect(
     """All runs of one suite, setting and method, by ascending seed; [] if none.
 
     Raises:
-      ResultsError: if a file is broken, holds another seed than its name says, or was
+      ResultsError: if a file is broken, holds another run than its place says, or was
         written by another config than its neighbours (seed and results_dir aside) or
         when the method's name stood for something else.
     """
@@ -48,8 +48,7 @@ def collect(
     unlike: list[tuple[Any, Run]] = []
     for seed, file in sorted(found.items()):
         run = reading.read(file)
-        if run.seed != seed:
-            raise ResultsError(f"{file} holds the results of seed {run.seed}")
+        _check_place(file, run, suite, setting, method, seed)
         runs.append(run)
         config = {name: run.config[name] for name in run.config if name not in ignored}
         told = (config, run.header.get("method"))
@@ -65,6 +64,27 @@ def collect(
                 )
         unlike.append((told, run))
     return runs
+
+
+def _check_place(
+    file: Path, run: Run, suite: str, setting: str, method: str, seed: int
+) -> None:
+    """Refuses a file that was moved: tables and figures go by its place.
+
+    Raises:
+      ResultsError: naming the file, and what its header says instead.
+    """
+    told = [("suite", suite), ("setting", setting), ("seed", seed)]
+    if not method.startswith("study_"):  # whose configs are of the method they study
+        told.append(("method", method))
+    # Not every file tells everything in its config.
+    held = [(field, run.config.get(field, place), place) for field, place in told]
+    for field, value, place in [("seed", run.seed, seed), *held]:
+        if str(value) != str(place):
+            raise ResultsError(
+                f"{file} holds the results of {field} {value}, not of {place}; move it"
+                " to where it belongs"
+            )
 
 
 def collect_all(

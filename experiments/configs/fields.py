@@ -258,9 +258,14 @@ def check(config: ConfigDict, fields: Mapping[str, Field]) -> None:
     """Refuses values that a field cannot have; fields without a line are let through.
 
     Raises:
-      InvalidArgumentError: naming the field, what was given and what it may be.
+      InvalidArgumentError: naming the field, what was given and what it may be; also
+        for a section that is no section any more.
       UnknownNameError: for a name that does not exist; names the nearest one.
     """
     for name, value in flat(config).items():
         if name in fields:
             fields[name].check(name, value)
+        elif within := [field for field in fields if field.startswith(f"{name}.")]:
+            raise errors.InvalidArgumentError(
+                f"{name} must be a section of fields such as {within[0]}, got {value!r}"
+            )

@@ -101,6 +101,58 @@ def test_a_closed_pipe_ends_a_command_quietly(main, monkeypatch, tmp_path):
     assert (tmp_path / "err").read_text() == ""
 
 
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no full device")
+@pytest.mark.parametrize(
+    "main",
+    [
+        lambda: print("much", flush=True),
+        lambda: print("little"),
+        lambda: print("x" * 100_000),
+        lambda: command.console().print("much"),
+        _argparse_help,
+    ],
+    ids=["print", "buffered", "long", "rich", "argparse"],
+)
+def test_a_full_disk_below_the_output_is_one_line(main, monkeypatch, tmp_path):
+    with FULL.open("w") as full, (tmp_path / "err").open("w+") as errors:
+        monkeypatch.setattr(sys, "stdout", full)
+        monkeypatch.setattr(sys, "stderr", errors)
+        with pytest.raises(SystemExit) as ending:
+            command.start(main)
+        errors.seek(0)
+        text = (tmp_path / "err").read_text()
+    assert ending.value.code == 1
+    assert text == "error: cannot write the output: No space left on device\n"
+
+
+def test_another_error_of_the_system_is_not_taken_for_one_of_the_output():
+    def main():
+        Path("/no/such/file").read_text()
+
+    with pytest.raises(FileNotFoundError):
+        command.start(main)
+
+
+def test_closed_output_is_written_to_without_an_error(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+
+    def main():
+        print("lost")
+        command.console().print("lost")
+        sys.stderr.write("lost")
+        return 3
+
+    with pytest.raises(SystemExit) as ending:
+        command.start(main)
+    assert ending.value.code == 3
+    sys.stdout.close()
+    sys.stderr.close()
+
+
 def test_ctrl_c_that_nobody_answers_is_status_130(monkeypatch):
     def main():
         raise KeyboardInterrupt

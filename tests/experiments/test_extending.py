@@ -150,7 +150,8 @@ def test_the_selector_of_the_page_is_run_and_drawn_by_one_registry_line(
     source = data.Source(tmp_path / "results", "make it")
     for method in ("amf", "uniform"):  # the same run under names that have a look
         path = results.path(source.results_dir, "reach", "8-0", method, 0)
-        results.write(path, run_of.header, run_of.records)
+        header = run_of.header | {"config": run_of.config | {"method": method}}
+        results.write(path, header, run_of.records)
     comparison = Comparison("the page", ("worst_first", "uniform", "amf"))
     runs = data.load(source, suite, ("8-0",), comparison)["8-0"]
     axes = style.new_figure(3.0, 2.0).subplots()

@@ -4,9 +4,10 @@ import math
 
 import pytest
 from absl import flags
+from ml_collections import ConfigDict
 
 from amf_jax import errors
-from experiments import build
+from experiments import build, planning
 from experiments.configs import fields, loading, sweeps
 
 CELLS = [
@@ -194,6 +195,38 @@ def test_sections_are_overridden_field_by_field():
     assert config.training.finetuning_steps == 300
     with pytest.raises(errors.UnknownNameError, match="'training.batch_size'"):
         parsed("metaworld:8-8-0-0", "--config.training={'batchsize': 4}")
+
+
+SECTIONS = [
+    (cell, section)
+    for cell in CELLS
+    for section, value in loading.load(cell).items()
+    if isinstance(value, ConfigDict)
+] + [("integrator:6", "selection.search")]
+
+
+@pytest.mark.parametrize("value", [None, 5, "x", (1,)], ids=repr)
+@pytest.mark.parametrize(("cell", "section"), SECTIONS)
+def test_a_section_stays_a_section(cell, section, value):
+    config = loading.load(cell).copy_and_resolve_references().unlock()
+    *outer, name = section.split(".")
+    parent = config[outer[0]] if outer else config
+    del parent[name]
+    parent[name] = value
+    with pytest.raises(
+        errors.InvalidArgumentError, match=f"^{section} must be a section of fields"
+    ):
+        build.check(config)
+
+
+@pytest.mark.parametrize("value", ["None", "5", "x"])
+@pytest.mark.parametrize("field", ["training", "overrides", "overrides.training"])
+def test_a_section_on_a_command_line_is_overridden_by_fields_alone(field, value):
+    command = "sweep" if field.startswith("overrides") else "run"
+    cell = "sweeps:main" if command == "sweep" else "metaworld:8-8-0-0"
+    with pytest.raises(errors.InvalidArgumentError, match=field.rpartition(".")[2]):
+        config = parsed(cell, f"--config.{field}={value}", command=command)
+        build.check(config) if command == "run" else planning.plan(config)
 
 
 def test_results_are_kept_in_folders_of_this_machine(monkeypatch, tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from amf_jax.errors import ResultsError
-from experiments import results
+from experiments import reading, results
 from experiments.reading import Run
 from experiments.runs import (
     ResultsWarning,
@@ -56,6 +56,28 @@ def test_collect_refuses_a_file_under_another_seed(tmp_path):
     results.write(place(tmp_path, 1), header(0), rounds(0))
     with pytest.raises(ResultsError, match=r"seed1\.jsonl holds the results of seed 0"):
         collect(tmp_path, "metaworld", "8-8-0-0", "amf")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("suite", "kitchen"), ("setting", "9-8-0-0"), ("method", "uniform"), ("seed", 1)],
+)
+def test_collect_refuses_a_file_that_was_moved(field, value, tmp_path):
+    moved = header() | {"config": header()["config"] | {field: value}}
+    results.write(place(tmp_path, 0), moved, rounds(0))
+    told = {"suite": "metaworld", "setting": "8-8-0-0", "method": "amf", "seed": 0}
+    words = (
+        rf"seed0\.jsonl holds the results of {field} {value}, not of {told[field]}; "
+    )
+    with pytest.raises(ResultsError, match=words):
+        collect(tmp_path, "metaworld", "8-8-0-0", "amf")
+
+
+def test_rounds_without_end_are_not_counted():
+    run = Run(header(rounds=2**52), rounds(0, 1))
+    assert not reading.is_complete(run, run.config["rounds"])
+    assert reading.is_complete(run, 1)
+    assert not reading.is_complete(Run(header(), rounds(0, 2)), 1)
 
 
 def test_unfinished_runs_are_left_out_with_a_warning():
