@@ -1,4 +1,4 @@
-"""The floating type of a computation: one, of at least single precision."""
+"""What numbers are computed in: one floating type, of at least single precision."""
 
 from typing import Any
 
@@ -24,3 +24,33 @@ def compute_dtype(*trees: Any) -> np.dtype:
         if jnp.issubdtype(given, jnp.floating):
             dtype = jnp.promote_types(dtype, given)
     return jax.dtypes.canonicalize_dtype(dtype)
+
+
+def real_numbers(values: Any) -> np.ndarray | None:
+    """An array of the host of real numbers; None for what is none.
+
+    Example:
+      >>> print(real_numbers([1, 2]), real_numbers("ab"), real_numbers([1j]))
+      [1 2] None None
+    """
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError):  # ragged, or keys
+        return None
+    kinds = jnp.floating, jnp.integer, jnp.bool_
+    return array if any(jnp.issubdtype(array.dtype, kind) for kind in kinds) else None
+
+
+def is_finite(values: np.ndarray) -> np.ndarray:
+    """Which numbers are finite in the type that is computed in.
+
+    Without float64 that is float32, where 1e39 is infinite.
+
+    Example:
+      >>> print(is_finite(np.array([1.0, 1e39, np.nan])))
+      [ True False False]
+    """
+    if jnp.issubdtype(values.dtype, jnp.floating):
+        with np.errstate(over="ignore"):
+            values = values.astype(compute_dtype(values), copy=False)
+    return np.isfinite(values)

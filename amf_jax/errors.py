@@ -4,7 +4,8 @@
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Any
 
 
 class AmfError(Exception):
@@ -18,9 +19,10 @@ class InvalidArgumentError(AmfError, ValueError):
 class UnknownNameError(AmfError, KeyError):
     """A name is not in its registry; the message offers the nearest valid one."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]):
+    def __init__(self, kind: str, name: Any, known: Iterable[str]):
         known = sorted(known)
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+        text = name if isinstance(name, str) else ""
+        near = difflib.get_close_matches(text, known, n=1, cutoff=0.4)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         self.message = f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}"
         super().__init__(self.message)
@@ -83,3 +85,13 @@ class MissingDependencyError(AmfError, ImportError):
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C: the round in progress was finished and is safe."""
+
+
+def check_name(kind: str, name: Any, known: Collection[str]) -> None:
+    """Refuses what is no name of a registry, whatever it is.
+
+    Raises:
+      UnknownNameError: with the nearest valid name.
+    """
+    if not isinstance(name, str) or name not in known:
+        raise UnknownNameError(kind, name, known)

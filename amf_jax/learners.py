@@ -286,8 +286,7 @@ def _check_embedding_policy(name: str, validation_copy_after: int | None) -> Non
         ranges.COUNT_OR_NONE,
         optional=True,
     )
-    if name not in EMBEDDING_POLICIES:
-        raise errors.UnknownNameError("embedding_policy", name, EMBEDDING_POLICIES)
+    errors.check_name("embedding_policy", name, EMBEDDING_POLICIES)
     if (name == "validation_copy") != (validation_copy_after is not None):
         raise errors.InvalidArgumentError(
             "validation_copy_after must be a number with"

@@ -1,6 +1,7 @@
 """Ranges of numbers: what an argument may be, said once and checked before any work.
 
-Constructors and the configs of experiments refuse the same values in the same words.
+Constructors and the configs of experiments refuse the same values in the same words. A
+real number has to be in its range as float32 as well, which it is computed in.
 """
 
 import math
@@ -14,6 +15,7 @@ import numpy as np
 from amf_jax import errors
 
 _PAIRS = (list, tuple)
+_LEAST, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 
 
 class Range(NamedTuple):
@@ -79,7 +81,7 @@ def check(name: str, value: Any, allowed: Range, *, optional: bool = False) -> N
     if isinstance(value, jax.core.Tracer) or (optional and value is None):
         return
     number = _scalar(value)
-    if not _is_number(number, allowed.whole) or not allowed.holds(number):
+    if not _is_number(number, allowed.whole) or not _is_in(allowed, number):
         otherwise = " or None" if optional else ""
         raise errors.InvalidArgumentError(
             f"{name} must be {allowed.words}{otherwise}, got {value!r}"
@@ -97,11 +99,29 @@ def check_all(name: str, values: Any, allowed: Range) -> None:
             check(name, value, allowed)
 
 
+def check_flag(name: str, value: Any) -> None:
+    """Refuses what is neither True nor False, such as "false", which counts as true.
+
+    Raises:
+      InvalidArgumentError: naming the argument and what was given.
+
+    Example:
+      >>> check_flag("normalise_kernel", "no")
+      Traceback (most recent call last):
+      amf_jax.errors.InvalidArgumentError: normalise_kernel must be True or False, ...
+    """
+    if not isinstance(value, bool | np.bool):
+        raise errors.InvalidArgumentError(
+            f"{name} must be True or False, got {value!r}"
+        )
+
+
 def check_interval(name: str, value: Any) -> None:
     """Refuses what is no pair of bounds, the lower one first; None is no bounds.
 
     Raises:
-      InvalidArgumentError: for anything but two numbers in ascending order.
+      InvalidArgumentError: for anything but two numbers in ascending order, which
+        differ as float32 too.
 
     Example:
       >>> check_interval("likelihood_clip", (0, -12))
@@ -111,7 +131,8 @@ def check_interval(name: str, value: Any) -> None:
     if value is None:
         return
     pair = [_scalar(bound) for bound in value] if isinstance(value, _PAIRS) else []
-    if not (len(pair) == 2 and all(map(_is_number, pair)) and pair[0] < pair[1]):
+    ordered = len(pair) == 2 and all(map(_is_number, pair)) and pair[0] < pair[1]
+    if not ordered or _single(pair[0]) == _single(pair[1]):
         raise errors.InvalidArgumentError(
             f"{name} must be two numbers, the lower bound first, such as (-12.0, 0.0),"
             f" or None; got {value!r}"
@@ -122,6 +143,18 @@ def _scalar(value: Any) -> Any:
     """The Python number that an array without axes holds; all else as it is."""
     array = isinstance(value, np.ndarray | np.generic | jax.Array)
     return value.item() if array and value.ndim == 0 else value
+
+
+def _is_in(allowed: Range, number: Any) -> bool:
+    """Whether a number is in a range, and what stands for it in float32 too."""
+    return allowed.holds(number) and (allowed.whole or allowed.holds(_single(number)))
+
+
+def _single(number: Any) -> float:
+    """What stands for a number in float32, where devices take subnormals for zero."""
+    if abs(number) > _LARGEST:
+        return math.inf if number > 0 else -math.inf
+    return float(np.float32(number)) if abs(number) >= _LEAST else 0.0
 
 
 def _is_number(value: Any, whole: bool = False) -> bool:

@@ -47,8 +47,7 @@ def get(name: str) -> Entry:
     Raises:
       UnknownNameError: with the nearest valid name.
     """
-    if name not in OPTIMISERS:
-        raise errors.UnknownNameError("optimiser", name, OPTIMISERS)
+    errors.check_name("optimiser", name, OPTIMISERS)
     return OPTIMISERS[name]
 
 
@@ -72,8 +71,7 @@ def make(name: str, space: TaskSpace | None = None, **options) -> Optimiser:
     """
     entry = get(name)
     for option in options:
-        if option not in entry.options:
-            raise errors.UnknownNameError(f"option of {name}", option, entry.options)
+        errors.check_name(f"option of {name}", option, entry.options)
     if not entry.needs_space:
         return entry.build(**options)
     if space is None:

@@ -69,7 +69,6 @@ def make(
       Traceback (most recent call last):
       amf_jax.errors.UnknownNameError: unknown embedding 'last_layer'. Did you mean ...
     """
-    if name not in EMBEDDINGS:
-        raise errors.UnknownNameError("embedding", name, EMBEDDINGS)
+    errors.check_name("embedding", name, EMBEDDINGS)
     options = Options(dropout_rate, dropout_passes, projection_rank)
     return EMBEDDINGS[name](policy, options)

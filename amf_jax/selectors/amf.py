@@ -155,6 +155,11 @@ def amf(
         blocks_at_a_time,
         memory_limit,
     )
+    options.check_flags(
+        condition_on_history=condition_on_history,
+        frozen_embeddings=frozen_embeddings,
+        normalise_kernel=normalise_kernel,
+    )
     options.check_diagonal(embedding, criterion, normalise_kernel)
     options.check_path(path, embedding, criterion)
     devices.check(mesh)

@@ -1,6 +1,7 @@
 """Options of the `amf` selector: which are out of range or contradict each other."""
 
 from collections.abc import Callable
+from typing import Any
 
 from amf_jax import cost, criteria, errors, importance, ranges
 from amf_jax.embeddings import Embedding
@@ -14,10 +15,8 @@ def check_choices(
     trajectory_samples: int | None,
 ) -> None:
     """Raises if a name is unknown or the weights cannot be had."""
-    if criterion not in criteria.CRITERIA:
-        raise errors.UnknownNameError("criterion", criterion, criteria.CRITERIA)
-    if weights not in importance.MODES:
-        raise errors.UnknownNameError("weights", weights, importance.MODES)
+    errors.check_name("criterion", criterion, criteria.CRITERIA)
+    errors.check_name("weights", weights, importance.MODES)
     if weights in importance.ESTIMATORS and log_likelihood is None:
         raise errors.InvalidArgumentError(
             f"weights={weights!r} needs the policy's log_likelihood, which is None; a"
@@ -33,6 +32,12 @@ def check_choices(
             "weights='deterministic' needs trajectory_samples=None: a sample may leave"
             " out the only demonstration of a task"
         )
+
+
+def check_flags(**flags: Any) -> None:
+    """Raises for the first option that is neither True nor False."""
+    for name, value in flags.items():
+        ranges.check_flag(name, value)
 
 
 def check_diagonal(
@@ -56,8 +61,8 @@ def check_diagonal(
 
 def check_path(path: str | None, embedding: Embedding, criterion: str) -> None:
     """Raises if the path is unknown or cannot be taken."""
-    if path is not None and path not in cost.PATHS:
-        raise errors.UnknownNameError("path", path, cost.PATHS)
+    if path is not None:
+        errors.check_name("path", path, cost.PATHS)
     if path == "feature" and (criterion != "variance" or embedding.features is None):
         raise errors.InvalidArgumentError(
             f"path='feature' needs criterion='variance', got {criterion!r}, and an"

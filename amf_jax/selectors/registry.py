@@ -44,8 +44,7 @@ def get(name: str) -> Entry:
     Raises:
       UnknownNameError: with the nearest valid name.
     """
-    if name not in SELECTORS:
-        raise errors.UnknownNameError("selector", name, SELECTORS)
+    errors.check_name("selector", name, SELECTORS)
     return SELECTORS[name]
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from amf_jax import ranges
+from amf_jax import errors, ranges
 from amf_jax.selectors import pending
 from amf_jax.selectors.base import UNKNOWN, Choice, Context, Selector
 from amf_jax.selectors.round_robin import turn
@@ -33,8 +33,15 @@ def warm_start(selector: Selector, rounds: int, sample_tasks=None) -> Selector:
         With more than there are tasks, these are gone through again.
       sample_tasks: `(key, count) -> [count, D]` for continuous task spaces, which are
         drawn from at random; None goes through the evaluation tasks.
+
+    Raises:
+      InvalidArgumentError: for what is no selector, or no number of rounds.
     """
     ranges.check("rounds", rounds, ranges.COUNT_OR_NONE)
+    if not isinstance(selector, Selector):
+        raise errors.InvalidArgumentError(
+            f"selector must be a Selector, as selectors.make builds, got {selector!r}"
+        )
     active = jax.jit(selector.select)  # traced once, for its shapes and for its turn
 
     def init(context: Context, history=None) -> WarmStartState:

@@ -87,3 +87,37 @@ def test_the_floating_type_is_the_widest_and_at_least_single():
     assert compute_dtype(np.zeros(2, np.float16), {"w": np.zeros(1)}) == jnp.float32
     with jax.enable_x64(True):
         assert compute_dtype(jnp.zeros(2, jnp.float32), np.zeros(1)) == jnp.float64
+
+
+@pytest.mark.parametrize("value", [1e39, 1e-50, 1e-39, 10**400])
+def test_a_real_number_is_in_its_range_as_float32_too(value):
+    with pytest.raises(errors.InvalidArgumentError, match="positive and finite, got"):
+        ranges.check("signal", value, ranges.POSITIVE)
+
+
+def test_a_share_that_rounds_to_one_is_none_below_it():
+    ranges.check("share", 1 - 2.0**-24, ranges.PROPER_SHARE)
+    with pytest.raises(errors.InvalidArgumentError, match="below 1"):
+        ranges.check("share", 1 - 2.0**-30, ranges.PROPER_SHARE)
+
+
+@pytest.mark.parametrize("value", [(1e-50, 1e-49), (0.0, 1e-46), (1e39, 1e40)])
+def test_bounds_that_are_one_number_in_float32_are_refused(value):
+    with pytest.raises(errors.InvalidArgumentError, match="^clip must be two numbers"):
+        ranges.check_interval("clip", value)
+
+
+@pytest.mark.parametrize("value", ["false", "no", None, np.nan, 1, np.ones(2), [True]])
+def test_what_is_no_boolean_is_no_flag(value):
+    with pytest.raises(errors.InvalidArgumentError, match="^flag must be True or Fals"):
+        ranges.check_flag("flag", value)
+    for flag in (True, np.False_):
+        ranges.check_flag("flag", flag)
+
+
+@pytest.mark.parametrize("name", [None, 1, [1], {}, np.ones(3), ("a", "b"), "uniforn"])
+@pytest.mark.parametrize("known", [{"uniform": 0, "amf": 1}, ("uniform", "amf")])
+def test_whatever_is_no_name_is_an_unknown_one(name, known):
+    with pytest.raises(errors.UnknownNameError, match=r"unknown rule .* amf, uniform"):
+        errors.check_name("rule", name, known)
+    errors.check_name("rule", "amf", known)

@@ -1,6 +1,7 @@
 """The contract of selectors: whatever is registered passes every test here."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -436,3 +437,25 @@ def test_round_robin_goes_through_the_tasks_again_and_again():
 def test_unknown_selectors_are_refused_with_the_nearest_name():
     with pytest.raises(errors.UnknownNameError, match="Did you mean 'uniform'"):
         selectors.make("unifrom")
+
+
+@pytest.mark.parametrize(
+    "flag", ["condition_on_history", "frozen_embeddings", "normalise_kernel"]
+)
+@pytest.mark.parametrize("value", ["false", None, np.nan])
+def test_options_that_are_no_booleans_are_refused(flag, value):
+    # Without the annotations, which only tests check.
+    amf = inspect.unwrap(selectors.amf)
+    with pytest.raises(errors.InvalidArgumentError, match=f"{flag} must be True or F"):
+        amf(EMBEDDING, POLICY.log_likelihood, **{flag: value})
+
+
+@pytest.mark.parametrize("name", [None, 1, ["amf"]])
+def test_what_is_no_name_is_an_unknown_selector(name):
+    with pytest.raises(errors.UnknownNameError, match="unknown selector"):
+        inspect.unwrap(selectors.get)(name)
+
+
+def test_a_warm_start_wants_a_selector():
+    with pytest.raises(errors.InvalidArgumentError, match="must be a Selector"):
+        inspect.unwrap(selectors.warm_start)("uniform", 3)
