@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from amf_jax import errors, memory, ranges
-from amf_jax.dtypes import compute_dtype
+from amf_jax.dtypes import compute_dtype, real_numbers
 
 
 class Demonstrations(NamedTuple):
@@ -58,7 +58,8 @@ def empty(
         where it is floating and at least single precision, else float32.
 
     Raises:
-      InvalidArgumentError: for a size that is no whole number of at least 1.
+      InvalidArgumentError: for a size that is no whole number of at least 1, or a type
+        that is none of real numbers.
       CapacityError: for more steps than 32 bits count.
       MemoryBudgetError: for more than there is memory.
     """
@@ -71,7 +72,7 @@ def empty(
     )
     for name, value in sizes.items():
         ranges.check(name, value, ranges.COUNT)
-    dtype = jax.dtypes.canonicalize_dtype(dtype)
+    dtype = _real_type(dtype)
     floating = compute_dtype(jax.ShapeDtypeStruct((), dtype))
     rows = dict(
         observations=((horizon, observation_size), dtype),
@@ -82,6 +83,21 @@ def empty(
         demo_mask=((), bool),
     )
     return _zeros(capacity, rows)
+
+
+def _real_type(dtype: Any) -> np.dtype:
+    """A type of real numbers, as JAX has it."""
+    try:
+        dtype = jnp.dtype(dtype)
+    except TypeError:
+        known = False
+    else:
+        known = real_numbers(np.empty(0, dtype)) is not None
+    if not known:
+        raise errors.InvalidArgumentError(
+            f"dtype must be a type of real numbers, such as jnp.float32, got {dtype!r}"
+        )
+    return jax.dtypes.canonicalize_dtype(dtype)
 
 
 def empty_like(demos: Demonstrations, capacity: int) -> Demonstrations:
@@ -130,7 +146,8 @@ def as_arrays(demos: Demonstrations) -> Demonstrations:
     """As JAX arrays to compute with, whatever they were given as.
 
     Actions and tasks are real numbers, in at least single precision, also where they
-    are whole: what is computed of them takes their type.
+    are whole: what is computed of them takes their type. Masks of 0 and 1 become those
+    of booleans, since numbers would index rows, and wrap when they are counted.
     """
 
     def real(values) -> Array:
@@ -138,7 +155,19 @@ def as_arrays(demos: Demonstrations) -> Demonstrations:
         return values.astype(compute_dtype(values))
 
     demos = jax.tree.map(jnp.asarray, demos)
-    return demos._replace(actions=real(demos.actions), tasks=real(demos.tasks))
+    return _with_masks(demos)._replace(
+        actions=real(demos.actions),
+        tasks=real(demos.tasks),
+        task_ids=demos.task_ids.astype(jnp.int32),
+    )
+
+
+def _with_masks(demos: Demonstrations) -> Demonstrations:
+    """The same demonstrations with masks of booleans."""
+    step_mask, demo_mask = demos.step_mask, demos.demo_mask
+    return demos._replace(
+        step_mask=step_mask.astype(bool), demo_mask=demo_mask.astype(bool)
+    )
 
 
 def count(demos: Demonstrations) -> Int[Array, ""]:
@@ -148,6 +177,7 @@ def count(demos: Demonstrations) -> Int[Array, ""]:
 
 def valid_steps(demos: Demonstrations) -> Bool[Array, "N H"]:
     """True for the recorded steps of real demonstrations."""
+    demos = _with_masks(demos)
     return demos.step_mask & demos.demo_mask[:, None]
 
 
@@ -204,7 +234,8 @@ def append(demos: Demonstrations, new: Demonstrations) -> Demonstrations:
     Pure and jittable; the position is a traced number, so successive appends share one
     compilation. `new` must be full (every `demo_mask` True), and its rows must fit:
     `check_room` raises on the host, where the count is known. Values take the types of
-    the buffer; demonstrations of fewer steps leave the others masked.
+    the buffer, whose masks become booleans; demonstrations of fewer steps leave the
+    others masked.
 
     Raises:
       DemonstrationError: where widths differ, steps do not fit, or numbers with
@@ -217,7 +248,7 @@ def append(demos: Demonstrations, new: Demonstrations) -> Demonstrations:
       >>> print(count(held), held.demo_mask)
       2 [ True  True False]
     """
-    new = jax.tree.map(jnp.asarray, new)
+    demos, new = (_with_masks(jax.tree.map(jnp.asarray, one)) for one in (demos, new))
     _check_written(demos, new)
     start = count(demos)
 

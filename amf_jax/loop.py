@@ -7,15 +7,15 @@ gives the same run.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, Num
+from jaxtyping import Array, Float, Key
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors, problem, ranges
+from amf_jax import errors, problem, ranges, validation
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.dtypes import compute_dtype
 from amf_jax.learners import Learner, LearnerState
@@ -27,6 +27,7 @@ from amf_jax.selectors.base import (
     carry_over,
 )
 from amf_jax.selectors.batch import select_batch
+from amf_jax.selectors.context import is_concrete
 
 
 class Environment(NamedTuple):
@@ -82,13 +83,13 @@ def run(
     learner: Callable[[Demonstrations], Learner],
     selector: Selector,
     environment: Environment,
-    tasks: Num[Array, "C D"],
+    tasks: Any,
     demos: Demonstrations,
     *,
     rounds: int,
     pretraining: Demonstrations | None = None,
     history: Demonstrations | None = None,
-    task_weights: Num[Array, " C"] | Sequence[float] | None = None,
+    task_weights: Any | None = None,
     demos_per_round: int = 1,
     batch: int = 1,
     capacities: Sequence[int] | None = None,
@@ -99,7 +100,8 @@ def run(
     `capacities` lets them grow in stages, each of which is compiled: what was computed
     is carried over, and nothing changes but the rounding.
 
-    A selection that fails is no error here: `check_choice` finds it in the result.
+    A selection that fails is no error here: `check_choice` finds it in the result. What
+    is given is checked as in the driver where nothing of it is traced.
 
     Args:
       key: of every random decision, as `jax.random.key(seed)`.
@@ -107,7 +109,7 @@ def run(
         holds of the demonstrations, it holds in their order from the front.
       selector: decides what to demonstrate next; the same goes for its state.
       environment: expert and evaluation.
-      tasks: evaluation tasks.
+      tasks: evaluation tasks `[C, D]`.
       demos: an empty buffer with room for the whole budget.
       rounds: the budget, in rounds.
       pretraining: demonstrations that `learner.init` pre-trains on.
@@ -119,18 +121,27 @@ def run(
         None is a single stage.
 
     Raises:
-      InvalidArgumentError: no round, or capacities that are not ascending or do not end
-        with the budget.
+      InvalidArgumentError: no round, capacities that are not ascending or do not end
+        with the budget, tasks or weights that the driver refuses, or an evaluation
+        without one number per task as "success".
       CapacityError: the budget does not fit the buffer.
-      DemonstrationError: the expert delivers another number of demonstrations than it
-        is asked for, or such as do not fit the buffer.
+      DemonstrationError: malformed pre-training demonstrations; the expert delivers
+        another number of demonstrations than it is asked for, or such as do not fit the
+        buffer.
     """
     per_round = batch * demos_per_round
     numbers = {"rounds": rounds, "demos_per_round": demos_per_round, "batch": batch}
     problem.check_positive(numbers)
     stages = _stages(capacities, rounds * per_round, per_round)
+    if is_concrete((key, tasks, task_weights, demos, pretraining)):
+        with jax.ensure_compile_time_eval():
+            tasks = problem.check_tasks(tasks, None)
+            problem.check_weights(task_weights, tasks)
+            validation.check_form(demos, task_size=tasks.shape[1])
+            problem.buffer(demos, pretraining, tasks, stages[-1])
     _check_room(demos, stages[-1])
-    num_tasks, dtype = tasks.shape[0], compute_dtype(tasks)
+    demos = demonstrations_lib.as_arrays(demos)
+    num_tasks, dtype = jnp.shape(tasks)[0], compute_dtype(tasks)
     tasks = jnp.asarray(tasks, dtype)
     if task_weights is None:
         task_weights = jnp.full((num_tasks,), 1.0 / num_tasks)
@@ -162,6 +173,7 @@ def run(
             return learner.act(state, call_key, observations, given, task_ids)
 
         metrics = environment.evaluate(act, state, index)
+        _check_metrics(metrics, num_tasks)
         if "success" in metrics:
             success = jnp.asarray(metrics["success"], dtype)
             evaluations = evaluations.at[index].set(success)
@@ -214,6 +226,8 @@ def run(
 
 def _stages(capacities, budget: int, per_round: int) -> tuple[int, ...]:
     stages = (budget,) if capacities is None else tuple(capacities)
+    for stage in stages:
+        ranges.check("each of capacities", stage, ranges.COUNT)
     ascending = all(a < b for a, b in itertools.pairwise((0, *stages)))
     whole = all(stage % per_round == 0 for stage in stages)
     if not (stages and ascending and whole and stages[-1] == budget):
@@ -224,13 +238,29 @@ def _stages(capacities, budget: int, per_round: int) -> tuple[int, ...]:
     return stages
 
 
-def _check_rows(new: Demonstrations, asked: int) -> None:
-    delivered = new.demo_mask.shape[0]
-    if delivered != asked:  # more would be written over by those of the next round
-        raise errors.DemonstrationError(
-            f"demonstrate returned {delivered} rows; it was asked for {asked} full rows"
-            " (demos_per_round)"
+def _check_metrics(metrics: Any, num_tasks: int) -> None:
+    """What shapes alone tell, also while tracing."""
+    if not isinstance(metrics, Mapping):
+        raise errors.InvalidArgumentError(
+            "evaluate must return a dict of arrays, which may be empty, got"
+            f" {type(metrics).__name__}"
         )
+    if "success" in metrics and jnp.shape(metrics["success"]) != (num_tasks,):
+        raise errors.InvalidArgumentError(
+            f"evaluate must return one number per task as 'success', {num_tasks} in"
+            f" all; got shape {jnp.shape(metrics['success'])}"
+        )
+
+
+def _check_rows(new: Any, asked: int) -> None:
+    validation.check_type(new)
+    for name, column in new._asdict().items():
+        delivered = next(iter(jnp.shape(column)), 0)
+        if delivered != asked:  # more would be written over by those of the next round
+            raise errors.DemonstrationError(
+                f"demonstrate returned {delivered} rows; it was asked for {asked} full"
+                f" rows (demos_per_round), also of {name}"
+            )
 
 
 def _check_room(demos: Demonstrations, budget: int) -> None:

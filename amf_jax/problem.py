@@ -10,22 +10,26 @@ from jaxtyping import Array, Float
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax import errors, ranges, validation
 from amf_jax.demonstrations import Demonstrations
-from amf_jax.dtypes import compute_dtype
+from amf_jax.dtypes import compute_dtype, is_finite, real_numbers
 
 
 def check_tasks(tasks: Any, task_names: tuple[str, ...] | None) -> Array:
     """The evaluation tasks as an array `[C, D]` of floats, also if given as integers.
 
     Raises:
-      InvalidArgumentError: no task, a value that is not finite, or names that do not
-        match.
+      InvalidArgumentError: no task, what is no array of real numbers, a value that is
+        not finite in the type of the result, or names that do not match.
     """
-    tasks = np.asarray(tasks)
+    given, tasks = tasks, real_numbers(tasks)
+    if tasks is None:
+        raise errors.InvalidArgumentError(
+            f"tasks must be an array [C, D] of real numbers, got {given!r}"
+        )
     if tasks.ndim != 2 or tasks.shape[0] == 0:
         raise errors.InvalidArgumentError(
             f"tasks must hold at least one task vector, as [C, D]; got {tasks.shape}"
         )
-    if not np.isfinite(tasks).all():
+    if not is_finite(tasks).all():
         raise errors.InvalidArgumentError("tasks must be finite, but holds NaN or inf")
     if task_names is not None and len(task_names) != tasks.shape[0]:
         raise errors.InvalidArgumentError(
@@ -43,12 +47,13 @@ def check_weights(task_weights: Any | None, tasks: Any) -> Float[Array, " C"]:
     count, dtype = tasks.shape[0], compute_dtype(tasks)
     if task_weights is None:
         return jnp.full((count,), 1.0 / count, dtype)
-    weights = np.asarray(task_weights, dtype=float)
-    if weights.shape != (count,) or (weights < 0).any():
+    weights = real_numbers(task_weights)
+    if weights is None or weights.shape != (count,) or (weights < 0).any():
         raise errors.InvalidArgumentError(
             f"task_weights must be {count} numbers that are not negative, got"
             f" {task_weights}"
         )
+    weights = weights.astype(float)
     if not np.isclose(weights.sum(), 1.0, atol=1e-6):
         raise errors.InvalidArgumentError(
             f"task_weights must sum to 1, got {weights.sum():.6g}; divide by their sum"

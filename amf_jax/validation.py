@@ -2,16 +2,26 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from amf_jax import errors
 from amf_jax.demonstrations import Demonstrations
+from amf_jax.dtypes import is_finite, real_numbers
+
+#: Fields of demonstrations, their axes, and what they may hold.
+_FIELDS = {
+    "observations": (3, "real numbers"),
+    "actions": (3, "real numbers"),
+    "step_mask": (2, "booleans, or 0 and 1"),
+    "tasks": (2, "real numbers"),
+    "task_ids": (1, "whole numbers of 32 bits"),
+    "demo_mask": (1, "booleans, or 0 and 1"),
+}
 
 
 def validate(
-    demos: Demonstrations,
+    demos: Any,
     *,
     observation_size: int | None = None,
     action_size: int | None = None,
@@ -37,7 +47,7 @@ def validate(
 
 
 def check_form(
-    demos: Demonstrations,
+    demos: Any,
     *,
     observation_size: int | None = None,
     action_size: int | None = None,
@@ -47,11 +57,12 @@ def check_form(
     """Checks a buffer that may be empty.
 
     Raises:
-      DemonstrationError: wrong widths or mismatched leading sizes, a row without a
-        recorded step, a task id out of range, or NaN/Inf at a recorded step (named by
-        demonstration and step).
+      DemonstrationError: as `typed`; also wrong widths or mismatched leading sizes, a
+        row without a recorded step, a task id out of range, or NaN/Inf at a recorded
+        step (named by demonstration and step), also once it is in the type that is
+        computed in.
     """
-    arrays = jax.tree.map(np.asarray, demos)
+    arrays = typed(demos)
     rows, horizon = arrays.step_mask.shape
     expected = {
         "observations": (rows, horizon, observation_size),
@@ -94,17 +105,69 @@ def check_form(
     _check_finite(arrays)
 
 
+def typed(demos: Any) -> Demonstrations:
+    """The same demonstrations as arrays of the host, with masks of booleans.
+
+    Raises:
+      DemonstrationError: what is no `Demonstrations`, or a field of another type or of
+        another number of axes than it has.
+
+    Example:
+      >>> typed({"actions": 1})
+      Traceback (most recent call last):
+      amf_jax.errors.DemonstrationError: demonstrations must be amf_jax.Dem...
+    """
+    check_type(demos)
+    arrays: dict[str, Any] = {}
+    for name, (axes, words) in _FIELDS.items():
+        given = getattr(demos, name)
+        array = real_numbers(given) if hasattr(given, "dtype") else None
+        if array is None or array.ndim != axes or not _is_of_kind(name, array):
+            got = type(given).__name__
+            if hasattr(given, "dtype"):
+                got = f"{given.dtype} of shape {given.shape}"
+            raise errors.DemonstrationError(
+                f"demonstrations.{name} must be an array of {words} with {axes} axes,"
+                f" got {got}"
+            )
+        arrays[name] = (
+            array.astype(bool, copy=False) if name.endswith("mask") else array
+        )
+    return Demonstrations(**arrays)
+
+
+def check_type(demos: Any) -> None:
+    """Raises `DemonstrationError` for what is no `Demonstrations`; also traced."""
+    if not isinstance(demos, Demonstrations):
+        raise errors.DemonstrationError(
+            "demonstrations must be amf_jax.Demonstrations, such as"
+            f" demonstrations.empty builds, got {type(demos).__name__}"
+        )
+
+
+def _is_of_kind(name: str, array: np.ndarray) -> bool:
+    if name.endswith("mask"):
+        whole = array.dtype == bool or np.issubdtype(array.dtype, np.integer)
+        return whole and bool(((array == 0) | (array == 1)).all())
+    if name == "task_ids":
+        bounds = np.iinfo(np.int32)
+        whole = np.issubdtype(array.dtype, np.integer)
+        fits = (array >= bounds.min) & (array <= bounds.max)
+        return whole and bool(fits.all())
+    return True
+
+
 def _check_finite(arrays: Demonstrations) -> None:
     valid = arrays.step_mask & arrays.demo_mask[:, None]
     for name in ("observations", "actions"):
-        wrong = valid & ~np.isfinite(getattr(arrays, name)).all(axis=-1)
+        wrong = valid & ~is_finite(getattr(arrays, name)).all(axis=-1)
         if wrong.any():
             row, step = np.argwhere(wrong)[0]
             raise errors.DemonstrationError(
                 f"demonstrations.{name} is NaN or infinite in demonstration {row}, step"
                 f" {step}; remove the demonstration or mask the step"
             )
-    wrong = arrays.demo_mask & ~np.isfinite(arrays.tasks).all(axis=-1)
+    wrong = arrays.demo_mask & ~is_finite(np.asarray(arrays.tasks)).all(axis=-1)
     if wrong.any():
         raise errors.DemonstrationError(
             f"demonstrations.tasks is NaN or infinite in demonstration"

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from amf_jax import errors, problem, validation
 from amf_jax.demonstrations import Demonstrations
-from amf_jax.dtypes import compute_dtype
+from amf_jax.dtypes import compute_dtype, real_numbers
 
 
 class Pending(NamedTuple):
@@ -116,11 +116,12 @@ def check_context(context: Context) -> None:
     validation.check_form(context.demos, task_size=width, num_tasks=count)
     validation.check_own_tasks(context.demos, tasks)
     if context.evaluations is not None:
-        shape = np.shape(context.evaluations)
-        if len(shape) != 2 or shape[1] != count:
+        success = real_numbers(context.evaluations)
+        if success is None or success.ndim != 2 or success.shape[1] != count:
+            got = repr(context.evaluations) if success is None else success.shape
             raise errors.InvalidArgumentError(
-                f"evaluations must hold the success of {count} tasks, as [R, {count}];"
-                f" got shape {shape}"
+                f"evaluations must hold the success of {count} tasks, real numbers as"
+                f" [R, {count}]; got {got}"
             )
     if context.pending is not None:
         _check_pending(context.pending, tasks)

@@ -171,12 +171,18 @@ def _batches(pool: Pool, dtype: np.dtype) -> Iterator[Demonstrations]:
     """Those that are not empty, as NumPy arrays with one floating type.
 
     Observations that are no floats, such as images, stay as they are.
+
+    Raises:
+      DemonstrationError: as `validation.typed`.
     """
     kinds: tuple[Any, ...] = (None, dtype, bool, dtype, np.int32, bool)
     for batch in pool():
-        batch = Demonstrations._make(map(np.asarray, batch, kinds))
-        if jnp.issubdtype(batch.observations.dtype, jnp.floating):
-            batch = batch._replace(observations=batch.observations.astype(dtype))
+        with np.errstate(over="ignore"):  # infinity is refused where it was recorded
+            batch = Demonstrations._make(
+                map(np.asarray, validation.typed(batch), kinds)
+            )
+            if jnp.issubdtype(batch.observations.dtype, jnp.floating):
+                batch = batch._replace(observations=batch.observations.astype(dtype))
         if len(batch.demo_mask):
             yield batch
 

@@ -112,6 +112,9 @@ def select(
         microbatch_size,
         memory_limit,
     )
+    options.check_flags(
+        condition_on_history=condition_on_history, normalise_kernel=normalise_kernel
+    )
     tasks = problem.check_tasks(tasks, None)
     tasks = tasks.astype(compute_dtype(tasks, params, embedding_params))
     shares = problem.check_weights(task_weights, tasks)

@@ -375,3 +375,37 @@ def test_own_demonstrations_are_told_beside_what_is_borrowed():
     assert streamed_info.own_demonstrations.tolist() == [2, 1, 0]
     _, _, info = select(build("uniform"), context)
     assert info.own_demonstrations.tolist() == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "tasks", ["abc", [[1.0], [1.0, 2.0]], [[None]], [["a"]], [[1j]]]
+)
+def test_tasks_that_are_no_real_numbers_are_refused(tasks):
+    with pytest.raises(errors.InvalidArgumentError, match="array .* of real numbers"):
+        problem.check_tasks(tasks, None)
+
+
+def test_tasks_that_are_infinite_once_they_are_rounded_are_refused():
+    with pytest.raises(errors.InvalidArgumentError, match="tasks must be finite"):
+        problem.check_tasks(TASKS.astype(float) * 1e39, None)
+
+
+@pytest.mark.parametrize(
+    "weights", ["abc", [[0.5], 0.5, 0.0], ["a", "b", "c"], [0.5 + 1j, 0.5, 0.0], {}]
+)
+def test_task_weights_that_are_no_real_numbers_are_refused(weights):
+    with pytest.raises(errors.InvalidArgumentError, match="must be 3 numbers"):
+        problem.check_weights(weights, TASKS)
+
+
+@pytest.mark.parametrize("success", [np.full((2, 3), "a"), np.ones((2, 3)) * 1j, "abc"])
+def test_evaluations_that_are_no_real_numbers_are_refused(success):
+    with pytest.raises(errors.InvalidArgumentError, match="^evaluations must hold"):
+        selectors.check_context(plain()._replace(evaluations=success))
+
+
+def test_states_that_are_infinite_once_they_are_rounded_are_refused():
+    demos = plain().demos
+    demos = demos._replace(observations=demos.observations.astype(float) * 1e39)
+    with pytest.raises(errors.DemonstrationError, match="observations is NaN or inf"):
+        selectors.check_context(plain()._replace(demos=demos))

@@ -309,3 +309,84 @@ def test_subsample_is_uniform_over_the_demonstrations_at_hand():
     np.testing.assert_array_equal(counts[4:], 0)
     # each of 4 is in a sample of 2 half of the time: 1500 of 3000, deviation 27
     np.testing.assert_allclose(counts[:4], 1500, atol=120)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int32])
+def test_masks_of_numbers_are_those_of_booleans(kind):
+    known = problems.tiny_demos(0, (0, 1), capacity=300)
+    whole = known._replace(
+        step_mask=known.step_mask.astype(kind),
+        demo_mask=known.demo_mask.astype(kind),
+    )
+    blank = demonstrations.empty_like(whole, 4)
+    assert blank.step_mask.dtype == blank.demo_mask.dtype == bool
+    one = jax.tree.map(lambda leaf: leaf[:1], whole)
+    start = jax.tree.map(lambda leaf: leaf[2:], whole)
+    for made, expected in (
+        (demonstrations.valid_steps(whole), demonstrations.valid_steps(known)),
+        (demonstrations.as_arrays(whole).step_mask, known.step_mask),
+        (demonstrations.append(start, one).demo_mask, np.arange(298) < 1),
+        (validation.typed(whole).step_mask, known.step_mask),
+    ):
+        assert made.dtype == bool
+        np.testing.assert_array_equal(made, expected)
+
+
+def test_ids_of_bytes_leave_room_for_none():
+    new = problems.tiny_demos(0, (0,))
+    new = new._replace(task_ids=new.task_ids.astype(jnp.uint8))
+    np.testing.assert_array_equal(demonstrations.empty_like(new, 2).task_ids, [-1, -1])
+
+
+@pytest.mark.parametrize("dtype", ["x", complex, object, "U3", "V4"])
+def test_a_buffer_of_no_numbers_is_refused(dtype):
+    with pytest.raises(errors.InvalidArgumentError, match="dtype must be a type of r"):
+        demonstrations.empty(2, 3, **WIDTHS, dtype=dtype)
+
+
+MALFORMED = {
+    "step_mask": [
+        lambda x: x.astype(float),
+        lambda x: x * 2,
+        lambda x: x[0],
+        lambda x: x.astype(str),
+        lambda x: x.tolist(),
+    ],
+    "demo_mask": [lambda x: x.astype(float), lambda x: x * -1, lambda x: None],
+    "task_ids": [
+        lambda x: x + 0.9,
+        lambda x: x + 2**32,
+        lambda x: x.astype(object),
+        lambda x: x[None],
+    ],
+    "observations": [lambda x: x + 1j, lambda x: x.astype(str), lambda x: x[0]],
+    "actions": [lambda x: x + 1j, lambda x: x.astype(object), lambda x: "abc"],
+    "tasks": [lambda x: x + 1j, lambda x: x.astype(bytes), lambda x: {"a": 1}],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [(name, change) for name, changes in MALFORMED.items() for change in changes],
+)
+def test_a_field_of_another_type_is_named(name, change):
+    demos = jax.tree.map(np.asarray, problems.tiny_demos(0, (0, 1)))
+    demos = demos._replace(task_ids=demos.task_ids.astype(np.int64))
+    wrong = demos._replace(**{name: change(getattr(demos, name))})
+    rejects(wrong, f"demonstrations.{name} must be an array of")
+
+
+@pytest.mark.parametrize("demos", [None, {}, (), tuple(range(6)), "demos"])
+def test_what_is_no_demonstrations_is_refused(demos):
+    rejects(demos, "demonstrations must be amf_jax.Demonstrations")
+
+
+@pytest.mark.parametrize("name", ["observations", "actions", "tasks"])
+def test_what_is_infinite_once_it_is_rounded_is_refused(name):
+    demos = jax.tree.map(np.asarray, problems.tiny_demos(0, (0, 1)))
+    large = getattr(demos, name).astype(np.float64)
+    large[1] = 1e39
+    wrong = demos._replace(**{name: large})
+    rejects(wrong, f"demonstrations.{name}", "infinite in demonstration 1")
+    with jax.enable_x64(True):
+        validation.validate(wrong)

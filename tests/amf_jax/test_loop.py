@@ -1,6 +1,7 @@
 """The loop as a pure function, against the driver."""
 
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -183,3 +184,66 @@ def test_numbers_out_of_range_are_refused(name):
         run(jax.random.key(0), **{name: 0})
     with pytest.raises(errors.InvalidArgumentError, match="first must be"):
         loop.doubling(0, 10)
+
+
+def nothing(*_):
+    raise AssertionError("work was begun")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            dict(
+                pretraining=PRETRAINING._replace(actions=PRETRAINING.actions * np.nan)
+            ),
+            "actions is NaN",
+        ),
+        (
+            dict(pretraining=PRETRAINING._replace(task_ids=PRETRAINING.task_ids + 99)),
+            "has task id 99",
+        ),
+        (dict(demos=BLANK._replace(step_mask=None)), "step_mask must be an array"),
+        (dict(demos=BLANK._asdict()), "must be amf_jax.Demonstrations"),
+        (dict(tasks="abc"), "tasks must be an array"),
+        (dict(tasks=[[1.0], [1.0, 2.0]]), "tasks must be an array"),
+        (dict(task_weights=[0.5, 0.6, 0.7]), "task_weights must sum to 1"),
+        (dict(capacities=("a",)), "each of capacities must be a whole number"),
+        (dict(capacities=(2.0, 6.0)), "each of capacities must be a whole number"),
+    ],
+)
+def test_what_the_driver_refuses_is_refused_before_any_work(options, message):
+    options = dict(tasks=TASKS, demos=BLANK, rounds=ROUNDS) | options
+    with pytest.raises(errors.AmfError, match=message):
+        # Not by annotations, which tests check in addition.
+        inspect.unwrap(loop.run)(
+            jax.random.key(0), nothing, selectors.uniform(), ENVIRONMENT, **options
+        )
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        (None, "must return a dict .* got NoneType"),
+        ({"success": 1.0}, "one number per task .* got shape"),
+        ({"success": jnp.ones((3, 1))}, "one number per task .* got shape"),
+    ],
+)
+def test_an_evaluation_of_another_form_is_refused(metrics, message):
+    learner, selector = problems.tiny_parts("uniform")
+
+    def traced(key):
+        environment = loop.Environment(demonstrate, lambda *_: metrics)
+        return loop.run(
+            key,
+            lambda demos: learner,
+            selector,
+            environment,
+            TASKS,
+            BLANK,
+            rounds=2,
+            pretraining=PRETRAINING,
+        )
+
+    with pytest.raises(errors.InvalidArgumentError, match=message):
+        jax.eval_shape(traced, jax.random.key(0))

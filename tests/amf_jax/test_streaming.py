@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from amf_jax import cost, demonstrations, embeddings, errors, selectors, streaming
-from amf_jax.streaming import steps
+from amf_jax.streaming import reading, steps
 from tests import problems
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -302,3 +302,30 @@ def test_a_task_without_demonstrations_is_named_after_the_first_pass():
             on_progress=lambda name, *counts: passes.append(name),
         )
     assert set(passes) == {"weights"}
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("task_ids", lambda ids: ids + 0.9),
+        ("task_ids", lambda ids: ids.astype(np.int64) + 2**32),
+        ("step_mask", lambda mask: np.where(mask, 1.0, np.nan)),
+        ("actions", lambda actions: actions + 1j),
+    ],
+)
+def test_no_type_is_cast_to_that_of_another_field(name, change):
+    demos = jax.tree.map(np.asarray, CONTEXT.demos)
+    demos = demos._replace(**{name: change(getattr(demos, name))})
+    with pytest.raises(errors.DemonstrationError, match=f"demonstrations.{name} must"):
+        select(batches(8, demos=demos))
+
+
+def test_masks_of_numbers_are_read_as_booleans():
+    demos = jax.tree.map(np.asarray, CONTEXT.demos)
+    demos = demos._replace(step_mask=demos.step_mask.astype(np.uint8))
+    vectors = np.asarray(CONTEXT.tasks)
+    plain, whole = (
+        next(reading.first_pass(batches(8, demos=given), vectors))[2]
+        for given in (CONTEXT.demos, demos)
+    )
+    jax.tree.map(np.testing.assert_array_equal, whole, plain)
