@@ -23,9 +23,12 @@ jax.config.update("jax_debug_key_reuse", True)
 jaxtyping.install_import_hook("amf_jax", "beartype.beartype")
 
 
-@pytest.fixture
-def quick_compile():
+def _quick_compile():
     """Compiles unoptimised, for problems so small that compiling is the cost."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+quick_compile = pytest.fixture(_quick_compile)
+quick_compile_of_module = pytest.fixture(_quick_compile, scope="module")
