@@ -196,14 +196,19 @@ def check_task_ids(
       Traceback (most recent call last):
       amf_jax.errors.InvalidArgumentError: task_ids must be whole numbers from 0 to 2...
     """
-    ids = np.asarray(ids)
-    whole = ids.size == 0 or np.issubdtype(ids.dtype, np.integer)
-    if not whole or (ids < least).any() or (ids >= num_tasks).any():
-        wrong = ids[(ids < least) | (ids >= num_tasks)] if whole else ids
-        raise errors.InvalidArgumentError(
-            f"{name} must be whole numbers from {least} to {num_tasks - 1}, since there"
-            f" are {num_tasks} tasks; got {wrong.ravel()[:5].tolist()}"
-        )
+    array = real_numbers(ids)
+    whole = array is not None and (
+        array.size == 0 or np.issubdtype(array.dtype, np.integer)
+    )
+    if array is not None and whole:
+        wrong = array[(array < least) | (array >= num_tasks)]
+        if not wrong.size:
+            return
+        ids = wrong[:5].tolist()
+    raise errors.InvalidArgumentError(
+        f"{name} must be whole numbers from {least} to {num_tasks - 1}, since there are"
+        f" {num_tasks} tasks; got {ids}"
+    )
 
 
 def is_alien(ids: Any, vectors: Any, tasks: Any) -> np.ndarray:

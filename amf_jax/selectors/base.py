@@ -162,9 +162,9 @@ def _prepared_select(select: Callable) -> Callable:
 
 def _prepared(context: Context, *others: Any) -> Context:
     """The context for a rule to look at, checked as far as it has values."""
-    check_sizes(context)
     if is_concrete((context, others)):
         check_context(context)
+    check_sizes(context)
     return prepare(context)
 
 

@@ -163,8 +163,16 @@ def is_concrete(tree: Any) -> bool:
 
 
 def _check_pending(pending: Pending, tasks: np.ndarray) -> None:
-    ids, vectors, used = map(np.asarray, pending)
-    slots = ids.shape[0]
+    arrays = [real_numbers(values) for values in pending]
+    for name, array in zip(pending._fields, arrays, strict=True):
+        if array is None or (name == "mask" and not np.isin(array, (0, 1)).all()):
+            kind = "booleans" if name == "mask" else "real numbers"
+            raise errors.InvalidArgumentError(
+                f"pending.{name} must be an array of {kind}, got"
+                f" {getattr(pending, name)!r}"
+            )
+    ids, vectors, used = map(np.asarray, arrays)
+    slots, used = ids.size, used.astype(bool)
     if vectors.shape != (slots, tasks.shape[1]) or used.shape != (slots,):
         raise errors.InvalidArgumentError(
             f"pending.tasks and pending.mask must have shapes {(slots, tasks.shape[1])}"

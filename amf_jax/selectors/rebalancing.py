@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from amf_jax import errors
+from amf_jax.dtypes import real_numbers
 from amf_jax.importance import task_counts
 from amf_jax.selectors.base import Choice, Context, Selector, empty_info
 
@@ -36,9 +37,9 @@ def rebalancing(pretraining_counts: Sequence | np.ndarray | None = None) -> Sele
             " demonstrations of each task the policy was pre-trained on is privileged"
             " information that nothing else here can tell"
         )
-    known = np.asarray(pretraining_counts)
-    whole = known.ndim == 1 and known.dtype.kind in "iu"
-    if not whole or (known < 0).any() or (known >= 2**30).any():
+    known = real_numbers(pretraining_counts)
+    whole = known is not None and known.ndim == 1 and known.dtype.kind in "iu"
+    if known is None or not whole or (known < 0).any() or (known >= 2**30).any():
         raise errors.InvalidArgumentError(
             "pretraining_counts must be integers below 2^30 that are not negative, one"
             f" per task; got {pretraining_counts}"

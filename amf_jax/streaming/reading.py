@@ -5,7 +5,7 @@ few numbers per demonstration, by which a later pass knows that it reads the sam
 """
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -174,9 +174,16 @@ def _batches(pool: Pool, dtype: np.dtype) -> Iterator[Demonstrations]:
 
     Raises:
       DemonstrationError: as `validation.typed`.
+      InvalidArgumentError: a pool that returns no iterator.
     """
     kinds: tuple[Any, ...] = (None, dtype, bool, dtype, np.int32, bool)
-    for batch in pool():
+    batches = pool()
+    if not isinstance(batches, Iterable):
+        raise errors.InvalidArgumentError(
+            "pool must return an iterator over demonstrations, got"
+            f" {type(batches).__name__}"
+        )
+    for batch in batches:
         with np.errstate(over="ignore"):  # infinity is refused where it was recorded
             batch = Demonstrations._make(
                 map(np.asarray, validation.typed(batch), kinds)

@@ -223,6 +223,11 @@ WRONG = [
     (demos(actions=plain().demos.actions * np.nan), "actions is NaN"),
     (broken(evaluations=np.zeros((2, 4))), "evaluations must hold"),
     (pending([0, 3]), "pending.task_ids must be whole numbers from -1 to 2"),
+    (pending([0.9, 1]), "pending.task_ids must be whole numbers from -1 to 2"),
+    (pending("ab"), "pending.task_ids must be an array of real numbers"),
+    (pending([0, 1], [["a"], ["b"]]), "pending.tasks must be an array of real number"),
+    (pending([0, 1], mask=(1.0, np.nan)), "pending.mask must be an array of booleans"),
+    (broken(tasks=[[1.0, 2.0], [1.0]]), "tasks must be an array .* of real numbers"),
     (pending([0, 2]), "pending slot 1 has task id 2"),
     (pending([0, 1], TASKS[:2, :1]), "pending.tasks and pending.mask"),
 ]

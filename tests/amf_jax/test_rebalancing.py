@@ -1,5 +1,7 @@
 """Rebalancing: the least demonstrated task, counts of pre-training included."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,3 +84,8 @@ def test_there_must_be_a_count_of_every_task(counts):
     message = f"each of the 3 evaluation tasks, got {len(counts)}"
     with pytest.raises(errors.InvalidArgumentError, match=message):
         jax.jit(selector.init)(problems.tiny_context())
+
+
+def test_ragged_counts_are_refused():
+    with pytest.raises(errors.InvalidArgumentError, match="must be integers"):
+        inspect.unwrap(selectors.rebalancing)([[1], [2, 3]])

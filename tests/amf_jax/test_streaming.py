@@ -329,3 +329,8 @@ def test_masks_of_numbers_are_read_as_booleans():
         for given in (CONTEXT.demos, demos)
     )
     jax.tree.map(np.testing.assert_array_equal, whole, plain)
+
+
+def test_a_pool_that_returns_no_iterator_is_refused():
+    with pytest.raises(errors.InvalidArgumentError, match="must return an iterator"):
+        select(lambda: None)
