@@ -74,22 +74,34 @@ class Checkpointer:
     ):
         self._given = fingerprint.of_arguments(given, identity)
         self._blank = given.blank
-        self.directory = files.local_path("checkpoint_dir", directory).resolve()
+        self._is_open = True
+        self.directory = files.local_path("checkpoint_dir", directory)
         options = ocp.CheckpointManagerOptions(
             max_to_keep=_GENERATIONS,
             enable_async_checkpointing=False,
             cleanup_tmp_directories=True,  # of processes that were killed
         )
         try:
+            self.directory = self.directory.resolve()
             self.directory.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(self.directory / "run.lock", self.directory)
             self._manager = ocp.CheckpointManager(self.directory, options=options)
-        except OSError as error:
+        except errors.AmfError:
+            raise
+        except (OSError, RuntimeError) as error:  # the latter of links in a circle
             raise errors.CheckpointError(
                 f"cannot write checkpoints to {self.directory}"
-                f" ({error.strerror or _reason(error)}); choose a folder that is"
-                " writable"
+                f" ({getattr(error, 'strerror', None) or _reason(error)}); choose a"
+                " folder that is writable"
             ) from error
+
+    def check_open(self) -> None:
+        """Raises `CheckpointError` after `close`: the folder may be another's."""
+        if not self._is_open:
+            raise errors.CheckpointError(
+                f"the run in {self.directory} was closed; a new ActiveFineTuner with"
+                " that folder goes on with it"
+            )
 
     def save(
         self, state: RunState, records: Sequence[Record], sessions: Sequence[Session]
@@ -126,14 +138,20 @@ class Checkpointer:
         """The latest round that was committed; None if there is none."""
         return self._manager.latest_step()
 
-    def restore(self, initial: Callable[[Demonstrations], RunState]) -> Restored | None:
+    def restore(
+        self,
+        initial: Callable[[Demonstrations, int], RunState],
+        updated: Callable[[LearnerState, Demonstrations], LearnerState],
+    ) -> Restored | None:
         """The latest round that is not damaged; None if there is no round.
 
         A run that was begun with a smaller budget is carried over into the buffers of
         this one. Damaged rounds are set aside, with all that they hold.
 
         Args:
-          initial: `(empty buffer) -> state before the first round`, to be traced.
+          initial: `(empty buffer, rounds) -> state before the first round`, to be
+            traced.
+          updated: `(learner's state, buffer) -> the one after a round`, to be traced.
 
         Raises:
           CheckpointError: it is another run's, or every round is damaged.
@@ -147,13 +165,13 @@ class Checkpointer:
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 run, checksum = self._run(step)
-                template = self._template(run["fingerprint"], initial)
+                template = self._template(run["fingerprint"], initial, updated)
                 held = self._state(step, template, checksum)
             except _Damage as damage:
                 damaged[step] = str(damage)
                 continue
             self._set_aside(damaged, step)
-            state = _grown(held, self._blank, initial)
+            state = _grown(held, lambda: initial(self._blank, self._given["rounds"]))
             return Restored(state, run["records"], run["sessions"])
         raise errors.CheckpointError(
             f"{self.directory} is damaged: {_listed(damaged)}. Nothing of it was"
@@ -163,6 +181,7 @@ class Checkpointer:
 
     def close(self) -> None:
         """Leaves the folder to others."""
+        self._is_open = False
         self._manager.close()
         self._lock.release()
 
@@ -170,18 +189,31 @@ class Checkpointer:
         return self._given | fingerprint.of_states(state.learner, state.selector)
 
     def _template(
-        self, there: Mapping[str, Any], initial: Callable[[Demonstrations], RunState]
+        self,
+        there: Mapping[str, Any],
+        initial: Callable[[Demonstrations, int], RunState],
+        updated: Callable[[LearnerState, Demonstrations], LearnerState],
     ) -> RunState:
         """What was saved, as shapes, if it is of this run."""
-        rows = there["capacity"]
-        before = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype),
-            self._blank,
-        )
-        demos, *states = jax.eval_shape(initial, before)
-        here = self._given | fingerprint.of_states(*states)
-        fingerprint.check_same(there, here, self.directory)
-        return RunState(demos, *fingerprint.sized_as(there, *states))
+
+        def sized(budget: Mapping[str, Any]) -> RunState:
+            rows, rounds = budget["capacity"], budget["rounds"]
+            blank = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype),
+                self._blank,
+            )
+            return jax.eval_shape(lambda demos: initial(demos, rounds), blank)
+
+        before = sized(there)
+        here = self._fingerprint(before)
+        grows: dict[str, set[tuple[int, int]]] = {"learner": set(), "selector": set()}
+        if any(there[name] != self._given[name] for name in ("capacity", "rounds")):
+            now = sized(self._given)
+            grows["selector"] = fingerprint.growth(before.selector, now.selector)
+            grows["learner"] = _growth_of_learner(updated, before, now)
+        fingerprint.check_same(there, here, grows, self.directory)
+        states = fingerprint.sized_as(there, before.learner, before.selector)
+        return RunState(before.demos, *states)
 
     def _run(self, step: int) -> tuple[dict[str, Any], str]:
         """A run and the checksum of its state."""
@@ -195,7 +227,8 @@ class Checkpointer:
         try:
             run, sums = stored["run"], stored["sha256"]
             rounds = [record["round"] for record in run["records"]]
-            if rounds != list(range(step + 1)):
+            # The length first: a folder may have any number for a name.
+            if len(rounds) != step + 1 or rounds != list(range(len(rounds))):
                 raise _Damage(f"its records are of rounds {rounds}")
             if _checksum(run) != sums["run"]:
                 raise _Damage("its records are not those that were written")
@@ -244,18 +277,36 @@ class _Damage(Exception):
     """What is wrong with the checkpoint of a round."""
 
 
-def _grown(
-    held: RunState, blank: Demonstrations, initial: Callable[[Demonstrations], RunState]
-) -> RunState:
-    """The state for a buffer like `blank`, fresh behind what it holds."""
-    wanted = jax.eval_shape(initial, blank)
+def _growth_of_learner(
+    updated: Callable[[LearnerState, Demonstrations], LearnerState],
+    before: RunState,
+    now: RunState,
+) -> set[tuple[int, int]]:
+    """Which sizes of a learner follow from the buffer that it is given.
+
+    Its `init` is given none: only what an update makes of two buffers tells them from
+    the sizes of another network.
+    """
+    try:
+        small, large = (
+            jax.eval_shape(updated, state.learner, state.demos)
+            for state in (before, now)
+        )
+    except Exception:  # the caller's own, which takes no other buffer than its own
+        return set()
+    return fingerprint.growth(small, large)
+
+
+def _grown(held: RunState, initial: Callable[[], RunState]) -> RunState:
+    """The state of the sizes of `initial()`, fresh behind what it holds."""
+    wanted = jax.eval_shape(initial)
     small = [_sizes(old) != _sizes(new) for old, new in zip(held, wanted, strict=True)]
     if not any(small):
         return held
 
     @jax.jit  # which leaves out what only the other parts need, such as training
     def fresh():
-        pairs = zip(initial(blank), small, strict=True)
+        pairs = zip(initial(), small, strict=True)
         return [part if grows else () for part, grows in pairs]
 
     pairs = zip(held, fresh(), small, strict=True)

@@ -108,7 +108,7 @@ class ActiveFineTuner:
         ranges.check("checkpoint_every", checkpoint_every, ranges.COUNT)
         self._learner, self._selector = learner, selector
         self._demonstrate, self._evaluate = demonstrate, evaluate
-        self._key = jax.random.key(seed)
+        self._key = jax.random.key(self._given.seed)
         self._free_actions = jax.random.fold_in(self._key, _NO_ROUND)
         self._acted = itertools.count()
         self._select = jax.jit(select_batch, static_argnames=("selector", "size"))
@@ -122,7 +122,7 @@ class ActiveFineTuner:
         self.learner_state: LearnerState | None = None
         self.selector_state: Any = None
         self._has_begun = False
-        self._checkpoint_every = checkpoint_every
+        self._checkpoint_every = int(checkpoint_every)
         self._checkpoint_dir = checkpoint_dir
         self._checkpointer: Checkpointer | None = None
         if checkpoint_dir is not None:
@@ -149,7 +149,7 @@ class ActiveFineTuner:
           TrainingError: mixing weights are not finite.
           DemonstrationError: if the expert's demonstrations are malformed.
           CheckpointError: the checkpoint is damaged, another run's, of a larger budget,
-            or cannot be written.
+            or cannot be written; or `close` was called.
           Interrupted: after Ctrl-C, once the round is safe.
 
         Warns:
@@ -157,6 +157,8 @@ class ActiveFineTuner:
             computes with other versions, threads or devices than the last one.
         """
         rounds = self._given.rounds
+        if self._checkpointer is not None:
+            self._checkpointer.check_open()
         with interrupt.deferred(on_interrupt) as stopping:
             if not self.records:
                 self._restore()
@@ -186,7 +188,7 @@ class ActiveFineTuner:
         return act(observations, task_ids)
 
     def close(self) -> None:
-        """Leaves the checkpoint folder to others."""
+        """Leaves the checkpoint folder to others, and the run to another object."""
         if self._checkpointer is not None:
             self._checkpointer.close()
 
@@ -262,23 +264,29 @@ class ActiveFineTuner:
             self._checkpointer.save(state, self.records, self.sessions)
 
     def _restore(self) -> None:
-        found = self._checkpointer and self._checkpointer.restore(self._initial)
+        found = self._checkpointer and self._checkpointer.restore(
+            self._initial, self._updated
+        )
         if found:
             state, self.records, self.sessions = found
             self.demos, self.learner_state, self.selector_state = state
 
-    def _initial(self, blank: Demonstrations) -> RunState:
+    def _initial(self, blank: Demonstrations, rounds: int) -> RunState:
         """The state before round 0 with an empty buffer, to be traced."""
         init_key, _ = jax.random.split(jax.random.fold_in(self._key, 0))
         learner_state = self._learner.init(init_key, self._given.pretraining)
-        context = self._context(learner_state)._replace(demos=blank)
+        context = self._context(learner_state, rounds)._replace(demos=blank)
         selector_state = self._selector.init(context, self._given.history)
         return RunState(blank, learner_state, selector_state)
 
-    def _context(self, state: LearnerState) -> Context:
+    def _updated(self, state: LearnerState, demos: Demonstrations) -> LearnerState:
+        """The learner's state after a round, to be traced."""
+        return self._learner.update(self._key, state, demos)[0]
+
+    def _context(self, state: LearnerState, rounds: int | None = None) -> Context:
         evaluations = None
         if self._evaluate is not None:
-            shape = self._given.rounds, self.tasks.shape[0]
+            shape = rounds or self._given.rounds, self.tasks.shape[0]
             success = success_by_round(self.records, *shape)
             # Of NumPy: `jax_debug_nans` would take what is unknown for an accident.
             evaluations = success.astype(self.tasks.dtype)

@@ -14,20 +14,26 @@ from amf_jax import errors
 
 #: Without waiting for the other end of a pipe, where there are pipes.
 _READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+#: With one slash too: `pathlib` leaves no more. Drives of Windows have one letter.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+")
 
 
-def local_path(name: str, path: str | os.PathLike[str]) -> Path:
+def local_path(name: str, path: Any) -> Path:
     """A path with `~` as the home folder.
 
     Args:
       name: of the argument, for the message.
-      path: of a file or folder on this machine.
+      path: of a file or folder on this machine, a string or a `pathlib.Path`.
 
     Raises:
-      InvalidArgumentError: an empty path, or a URL such as `gs://bucket/run`.
+      InvalidArgumentError: what is no path, an empty one, a URL such as
+        `gs://bucket/run`, or the home folder of a user that there is not.
     """
-    text = os.fspath(path)
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not (isinstance(text, str) and _is_nameable(text)):
+        raise errors.InvalidArgumentError(
+            f"{name} must be a path, as a string or a pathlib.Path; got {path!r}"
+        )
     if not text:
         raise errors.InvalidArgumentError(
             f"{name} is empty; name a folder, '.' for the one you are in"
@@ -37,7 +43,20 @@ def local_path(name: str, path: str | os.PathLike[str]) -> Path:
             f"{name} must be a path on this machine, got the URL {text!r}; mount"
             f" {match[0]}… as a folder, or copy from a local one afterwards"
         )
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise errors.InvalidArgumentError(
+            f"{name} begins with the home folder of a user that there is not: {text!r}"
+        ) from None
+
+
+def _is_nameable(text: str) -> bool:
+    """Whether a file can have that name."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from amf_jax import errors, records
-from amf_jax.demonstrations import Demonstrations, valid_steps
+from amf_jax.demonstrations import Demonstrations
 from amf_jax.specification import Specification
 
 #: What may grow when a run goes on, and how a message asks for it.
@@ -19,7 +19,7 @@ _GROWING = {
     "capacity": "its buffer has room for {there} demonstrations, here for {here}: pass"
     " demos with room for as many or more",
 }
-#: Sections that describe arrays, whose sizes grow with the buffer.
+#: Sections that describe arrays, of which some grow with the budget.
 _STATES = ("learner.", "selector.")
 #: Fields that a message names at most, and digits of a digest that it shows.
 _LISTED, _DIGITS = 6, 16
@@ -57,7 +57,7 @@ def of_arguments(given: Specification, identity: Any) -> dict[str, Any]:
         "prng": prng(),
         "rounds": given.rounds,
         "capacity": given.blank.demo_mask.shape[0],
-        "identity": records.plain(identity, "identity"),
+        "identity": records.plain(identity, "identity", _named),
     }
 
 
@@ -98,12 +98,26 @@ def digest(tree: Any) -> str:
     return total.hexdigest()
 
 
-def check_same(there: Mapping[str, Any], here: Mapping[str, Any], where: Any) -> None:
+def growth(small: Any, large: Any) -> set[tuple[int, int]]:
+    """Which sizes of the arrays of one tree become which in the other."""
+    one, two = _structure(small), _structure(large)
+    pairs = [zip(one[name][1], two[name][1], strict=False) for name in one.keys() & two]
+    return {(before, size) for pair in pairs for before, size in pair if before != size}
+
+
+def check_same(
+    there: Mapping[str, Any],
+    here: Mapping[str, Any],
+    grows: Mapping[str, set[tuple[int, int]]],
+    where: Any,
+) -> None:
     """Refuses to go on with another run; one with a larger budget is the same.
 
     Args:
       there: of the run that is stored.
       here: of the one that wants to go on.
+      grows: which sizes become which with the larger budget, in the arrays of the
+        learner and of the selector.
       where: it is stored, for the message.
 
     Raises:
@@ -111,42 +125,42 @@ def check_same(there: Mapping[str, Any], here: Mapping[str, Any], where: Any) ->
     """
     one, two = flatten(there), flatten(here)
     states = {name for name in one | two if name.startswith(_STATES)}
-    _refuse(differences(one, two, {*_GROWING, *states}), where)
+    _refuse(differences(there, here, {*_GROWING, *states}), where)
     for name, words in _GROWING.items():
         if here[name] < there[name]:
             words = words.format(there=there[name], here=here[name])
             raise errors.CheckpointError(f"{where} cannot be shortened: {words}")
-    more = {name: here[name] - there[name] for name in _GROWING}
-    (horizon,) = there["demos"]["step_mask"][1]
-    steps = {0, more["rounds"], more["capacity"], more["capacity"] * horizon}
-    grown = {name for name in states if _has_grown(one.get(name), two.get(name), steps)}
-    _refuse(differences(one, two, {*_GROWING, *grown}), where)
+    grown = {
+        name
+        for name in states
+        if _has_grown(one.get(name), two.get(name), grows[name.partition(".")[0]])
+    }
+    _refuse(differences(there, here, {*_GROWING, *grown}), where)
 
 
-def flatten(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a nested mapping, inner ones as `outer.inner`."""
-    flat: dict[str, Any] = {}
-    for name, value in fields.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
+    return {".".join(path): value for path, value in _leaves(fields).items()}
 
 
 def differences(
     first: Mapping[str, Any], second: Mapping[str, Any], ignore: Iterable[str]
 ) -> list[str]:
     """`field: first's value, second's value` of every field that differs."""
-    one, two = flatten(first), flatten(second)
+    one, two = _leaves(first), _leaves(second)
+    ignored = set(ignore)
 
     def show(value: Any) -> str:
         return "absent" if value is _ABSENT else repr(value)
 
+    pairs = {
+        path: (one.get(path, _ABSENT), two.get(path, _ABSENT))
+        for path in sorted(one.keys() | two.keys())
+    }
     return [
-        f"{name}: {show(one.get(name, _ABSENT))}, {show(two.get(name, _ABSENT))}"
-        for name in sorted((one.keys() | two.keys()) - set(ignore))
-        if one.get(name, _ABSENT) != two.get(name, _ABSENT)
+        f"{'.'.join(path)}: {show(before)}, {show(now)}"
+        for path, (before, now) in pairs.items()
+        if ".".join(path) not in ignored and not _equal(before, now)
     ]
 
 
@@ -160,6 +174,32 @@ def prng() -> str:
     name = str(jax.random.key_impl(jax.random.key(0)))
     config: Any = jax.config  # whose options type checkers do not know
     return name if config.jax_threefry_partitionable else f"{name}, sequential"
+
+
+def _leaves(
+    fields: Mapping[str, Any], prefix: tuple[str, ...] = ()
+) -> dict[tuple[str, ...], Any]:
+    """By path, since a name may hold a dot; an empty mapping is a value too."""
+    flat: dict[tuple[str, ...], Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _leaves(value, (*prefix, name))
+        else:
+            flat[(*prefix, name)] = value
+    return flat
+
+
+def _equal(one: Any, two: Any) -> bool:
+    """Whether JSON's values are the same; Python takes True for 1."""
+    kinds = [
+        [isinstance(x, bool) for x in jax.tree.leaves(tree)] for tree in (one, two)
+    ]
+    return one == two and kinds[0] == kinds[1]
+
+
+def _named(number: float) -> dict[str, str]:
+    """NaN or infinity, as what JSON can tell apart."""
+    return {"not finite": str(number)}
 
 
 def _refuse(differing: list[str], where: Any) -> None:
@@ -183,13 +223,14 @@ def _structure(tree: Any) -> dict[str, Any]:
     }
 
 
-def _has_grown(there: Any, here: Any, steps: set[int]) -> bool:
-    """Whether two descriptions of an array differ by what a larger buffer brings."""
+def _has_grown(there: Any, here: Any, grows: set[tuple[int, int]]) -> bool:
+    """Whether two descriptions of an array differ by what a larger budget brings."""
     if there is None or here is None:
         return False
     (one_type, one), (other_type, other) = there, here
     return (one_type, len(one)) == (other_type, len(other)) and all(
-        size - before in steps for before, size in zip(one, other, strict=True)
+        before == size or (before, size) in grows
+        for before, size in zip(one, other, strict=True)
     )
 
 
@@ -201,13 +242,14 @@ def _demonstrations(demos: Demonstrations | None) -> str | None:
     """What was recorded: padding may hold anything."""
     if demos is None:
         return None
-    recorded = np.asarray(valid_steps(demos))
     demos = jax.tree.map(np.asarray, demos)
-    held = demos.demo_mask
+    # Whole numbers would be indices.
+    held, steps = demos.demo_mask.astype(bool), demos.step_mask.astype(bool)
+    recorded = steps & held[:, None]
     parts = (
         demos.observations[recorded],
         demos.actions[recorded],
-        demos.step_mask[held],
+        steps[held],
         demos.tasks[held],
         demos.task_ids[held],
     )

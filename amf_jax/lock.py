@@ -20,6 +20,7 @@ else:
 
 #: What a file system says that has no locks.
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 #: Behind everything that is written into the file: Windows bars what is locked.
 _LOCKED_BYTE = 1 << 30
 
@@ -28,7 +29,7 @@ class Lock:
     """Held from its construction until `release`, or until the process ends.
 
     The system keeps it for the process: one that is killed leaves the file behind, but
-    not the lock.
+    not the lock. Processes that it forked do not hold it either.
 
     Args:
       path: of the lock's file, in a folder that exists.
@@ -41,19 +42,35 @@ class Lock:
     """
 
     def __init__(self, path: Path, run: str | os.PathLike[str]):
-        descriptor = _acquire(path, run)
-        self._finalizer = weakref.finalize(
-            self, _release, path, descriptor, os.getpid()
-        )
+        self._descriptor = _acquire(path, run)
+        self._finalizer = weakref.finalize(self, _release, path, self._descriptor)
+        _HELD.add(self)
 
     def release(self) -> None:
         """Lets others have it; a second time does nothing."""
         self._finalizer()
 
+    def leave_to_parent(self) -> None:
+        """In a forked process: gives up a copy that would outlast the lock's owner."""
+        if self._finalizer.detach():
+            os.close(self._descriptor)
+
+
+_HELD: weakref.WeakSet[Lock] = weakref.WeakSet()
+
+
+def _leave_all() -> None:
+    for held in list(_HELD):
+        held.leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_all)
+
 
 def _acquire(path: Path, run: str | os.PathLike[str]) -> int:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = _open(path)
         try:
             _lock(descriptor)
         except (BlockingIOError, PermissionError):
@@ -82,10 +99,20 @@ def _acquire(path: Path, run: str | os.PathLike[str]) -> int:
     return descriptor
 
 
-def _release(path: Path, descriptor: int, owner: int) -> None:
-    if os.getpid() == owner:  # a forked process has a copy, but no say
-        with contextlib.suppress(OSError):  # Windows keeps it; it is free all the same
-            path.unlink(missing_ok=True)
+def _open(path: Path) -> int:
+    """Never through a link: what is written would replace its target."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            reason = f"{path.name} is a symbolic link"
+            raise OSError(error.errno, reason, os.fspath(path)) from None
+        raise
+
+
+def _release(path: Path, descriptor: int) -> None:
+    with contextlib.suppress(OSError):  # Windows keeps it; it is free all the same
+        path.unlink(missing_ok=True)
     os.close(descriptor)
 
 

@@ -1,7 +1,7 @@
 """What a fine-tuning run is given, checked on the host before any round is spent."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax.numpy as jnp
 import numpy as np
@@ -61,7 +61,7 @@ def check_weights(task_weights: Any | None, tasks: Any) -> Float[Array, " C"]:
     return jnp.asarray(weights, dtype)
 
 
-def check_positive(numbers: Mapping[str, int]) -> None:
+def check_positive(numbers: Mapping[str, SupportsIndex]) -> None:
     """Raises `InvalidArgumentError` naming the first number that counts nothing."""
     for name, value in numbers.items():
         ranges.check(name, value, ranges.COUNT)
@@ -84,9 +84,17 @@ def buffer(
     Raises:
       InvalidArgumentError: neither of the two is given.
       CapacityError: the budget does not fit.
-      DemonstrationError: the pre-training demonstrations are malformed.
+      DemonstrationError: the pre-training demonstrations or the buffer are malformed,
+        or it is not empty.
     """
     if demos is not None:
+        validation.check_form(demos, task_size=tasks.shape[1])
+        if held := np.count_nonzero(demos.demo_mask):
+            raise errors.DemonstrationError(
+                f"demos must be an empty buffer, but holds {held} demonstrations; give"
+                " them as pretraining or history, and a buffer from"
+                " demonstrations.empty_like"
+            )
         demonstrations_lib.check_room(demos, budget)
     elif pretraining is not None:
         demos = demonstrations_lib.empty_like(pretraining, budget)
@@ -134,13 +142,23 @@ def check_success(success: Any | None, num_tasks: int) -> None:
     """Checks an evaluation's success, which selectors may look at; None is none.
 
     Raises:
-      InvalidArgumentError: not one number per task.
+      InvalidArgumentError: not one number per task, which may be NaN but not infinite.
     """
-    if success is not None and np.shape(success) != (num_tasks,):
+    if success is not None and not _are_numbers(success, num_tasks):
         raise errors.InvalidArgumentError(
             f"evaluate must return one number per task as 'success', {num_tasks} in"
-            f" all, or None; got {success}"
+            f" all (NaN where there is none), or None; got {success}"
         )
+
+
+def _are_numbers(values: Any, count: int) -> bool:
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError):  # of a random key, or ragged
+        return False
+    kinds = jnp.floating, jnp.integer, jnp.bool_
+    real = any(jnp.issubdtype(array.dtype, kind) for kind in kinds)
+    return real and array.shape == (count,) and not np.isinf(array).any()
 
 
 def _check_fit(given: Demonstrations, demos: Demonstrations, tasks: Array) -> None:

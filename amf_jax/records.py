@@ -2,9 +2,11 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from amf_jax import errors
@@ -46,7 +48,7 @@ def round_record(
       InvalidArgumentError: a metric has the name of another field, or no JSON form.
     """
     check_alpha(mixing)
-    held = np.asarray(demos.demo_mask)
+    held = np.asarray(demos.demo_mask, bool)
     ids = np.asarray(demos.task_ids)[held]
     # Cut on the host: on the device every width would be another compilation.
     weights = infos and np.asarray(infos.importance_weights)[0, :, : held.sum()]
@@ -71,14 +73,15 @@ def round_record(
     return record | plain(metrics, "evaluate's")
 
 
-def plain(value: Any, where: str) -> Any:
+def plain(
+    value: Any, where: str, not_finite: Callable[[float], Any] = lambda number: None
+) -> Any:
     """Turns what is nested of arrays and scalars into what JSON holds.
-
-    NaN and infinity become None: JSON has no such numbers.
 
     Args:
       value: nested mappings and sequences of arrays, scalars, strings and None.
       where: name of the value, for the error message.
+      not_finite: what NaN and infinity become, since JSON has no such numbers.
 
     Returns:
       The same structure of dict, list, str, int, float, bool and None.
@@ -90,23 +93,60 @@ def plain(value: Any, where: str) -> Any:
       >>> plain({"success": np.array([0.5, np.nan]), "task": np.int32(2)}, "record")
       {'success': [0.5, None], 'task': 2}
     """
-    if value is None or isinstance(value, bool | int | str):
+    try:
+        return _plain(value, where, not_finite)
+    except RecursionError:
+        raise errors.InvalidArgumentError(
+            f"{where} holds itself, or is nested too deeply for a record"
+        ) from None
+
+
+def _plain(value: Any, where: str, not_finite: Callable[[float], Any]) -> Any:
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        if abs(value) > sys.float_info.max:  # which other readers take for infinity
+            raise errors.InvalidArgumentError(
+                f"{where} is a number of {value.bit_length()} bits, which a record"
+                " cannot hold; give it as a string"
+            )
         return value
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return value if math.isfinite(value) else not_finite(value)
     if hasattr(value, "items"):  # ml_collections configs are no Mappings
-        return {str(k): plain(v, f"{where}.{k}") for k, v in value.items()}
+        fields: dict[str, Any] = {}
+        for key, inner in value.items():
+            if str(key) in fields:
+                raise errors.InvalidArgumentError(
+                    f"{where} has two fields of the name {str(key)!r}; rename one"
+                )
+            fields[str(key)] = _plain(inner, f"{where}.{key}", not_finite)
+        return fields
     if isinstance(value, list | tuple | set | frozenset):
-        items = sorted(value) if isinstance(value, set | frozenset) else value
-        return [plain(v, f"{where}[{i}]") for i, v in enumerate(items)]
+        items = _ordered(value, where) if isinstance(value, set | frozenset) else value
+        return [_plain(v, f"{where}[{i}]", not_finite) for i, v in enumerate(items)]
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if hasattr(value, "__array__"):
-        return plain(np.asarray(value).tolist(), where)
+        return _plain(os.fspath(value), where, not_finite)
+    if hasattr(value, "__array__") and not _is_key(value):
+        return _plain(np.asarray(value).tolist(), where, not_finite)
     raise errors.InvalidArgumentError(
         f"{where} is a {type(value).__name__}, which a record cannot hold; give"
         " numbers, strings, arrays, or nested dicts and lists of them"
     )
+
+
+def _ordered(values: Collection[Any], where: str) -> list[Any]:
+    try:
+        return sorted(values)
+    except TypeError:
+        raise errors.InvalidArgumentError(
+            f"{where} is a set of what has no order; give a list"
+        ) from None
+
+
+def _is_key(array: Any) -> bool:
+    dtype = getattr(array, "dtype", None)
+    return dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
 
 
 def success_by_round(

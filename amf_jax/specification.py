@@ -1,7 +1,8 @@
 """What determines a run beside what its functions do, checked before any round."""
 
+import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 from jaxtyping import Array, Float
 
@@ -39,32 +40,35 @@ class Specification(NamedTuple):
 
 def specify(
     *,
-    seed: int,
+    seed: SupportsIndex,
     tasks: Any,
     task_weights: Any | None,
     task_names: Sequence[str] | None,
     pretraining: Demonstrations | None,
     history: Demonstrations | None,
     demos: Demonstrations | None,
-    rounds: int,
-    batch: int,
-    demos_per_round: int,
+    rounds: SupportsIndex,
+    batch: SupportsIndex,
+    demos_per_round: SupportsIndex,
 ) -> Specification:
     """Checks what `ActiveFineTuner` is given; None takes what it says there.
 
     Raises:
       InvalidArgumentError: no task, no budget, or weights that are no distribution.
       CapacityError: the budget does not fit `demos`.
-      DemonstrationError: pre-training demonstrations that do not fit the tasks.
+      DemonstrationError: pre-training demonstrations that do not fit the tasks, or a
+        buffer that is malformed or not empty.
     """
     names = None if task_names is None else tuple(task_names)
     tasks = problem.check_tasks(tasks, names)
     weights = problem.check_weights(task_weights, tasks)
     ranges.check("seed", seed, ranges.SEED)
-    counts = {"rounds": rounds, "batch": batch, "demos_per_round": demos_per_round}
-    problem.check_positive(counts)
-    budget = rounds * batch * demos_per_round
+    given = {"rounds": rounds, "batch": batch, "demos_per_round": demos_per_round}
+    problem.check_positive(given)
+    # NumPy's and JAX's would overflow in the product, and are none of JSON's.
+    counts = {name: int(value) for name, value in given.items()}
+    budget = math.prod(counts.values())
     blank = problem.buffer(demos, pretraining, tasks, budget)
     return Specification(
-        seed, tasks, weights, names, pretraining, history, blank, **counts
+        int(seed), tasks, weights, names, pretraining, history, blank, **counts
     )

@@ -14,9 +14,10 @@ import optax
 import pytest
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors
+from amf_jax import errors, fingerprint
 from amf_jax.checkpoint import Checkpointer, RunState
 from amf_jax.learners import LearnerState
+from amf_jax.records import round_record
 from amf_jax.specification import specify
 from tests import problems
 
@@ -74,12 +75,17 @@ def write(folder, rounds=ROUNDS):
 
 def restore(folder, **changes):
     with opened(folder, **changes) as (checkpointer, given):
-        return checkpointer.restore(initial(given))
+        return checkpointer.restore(initial(given), kept)
 
 
 def initial(given):
     """The state before the first round as a function of the empty buffer."""
-    return lambda blank: state_of(given._replace(blank=blank))
+    return lambda blank, rounds: state_of(given._replace(blank=blank))
+
+
+def kept(learner_state, demos):
+    """The learner's state after a round, of the same sizes whatever the buffer."""
+    return learner_state
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +129,7 @@ def test_two_rounds_are_kept(saved):
 def test_an_empty_folder_has_no_round(tmp_path):
     with opened(tmp_path) as (checkpointer, given):
         assert checkpointer.latest_round() is None
-        assert checkpointer.restore(initial(given)) is None
+        assert checkpointer.restore(initial(given), kept) is None
 
 
 OTHERS = {
@@ -174,7 +180,7 @@ def test_another_number_format_is_refused(saved):
 
 
 def test_a_state_of_another_structure_is_refused(saved):
-    def wider(blank):
+    def wider(blank, rounds):
         state = state_of(given)
         return state._replace(
             learner=state.learner._replace(params={"kernel": jnp.ones((2, 4))})
@@ -186,7 +192,7 @@ def test_a_state_of_another_structure_is_refused(saved):
             r" learner\.\.params\['kernel'\]: \['float32', \[2, 3\]\], \['float32'"
         )
         with pytest.raises(errors.CheckpointError, match=message):
-            checkpointer.restore(wider)
+            checkpointer.restore(wider, kept)
 
 
 def test_a_larger_budget_is_the_same_run(saved):
@@ -200,16 +206,103 @@ def test_a_larger_budget_is_the_same_run(saved):
     assert len(records) == 3
 
 
-def test_a_larger_budget_makes_no_network_wider(saved):
-    def wider(blank):
+@pytest.mark.parametrize("more", [1, 2, 4, 12])  # 2 rounds, 4 rows, 12 steps
+def test_a_larger_budget_makes_no_network_wider(saved, more):
+    def wider(blank, rounds):
         state = state_of(given._replace(blank=blank))
-        kernel = jnp.ones((2, 4))  # by one; the buffer by 4 rows of 3 steps
+        kernel = jnp.ones((2, 3 + more))
         params = state.learner.params | {"kernel": kernel}
         return state._replace(learner=state.learner._replace(params=params))
 
     refused = pytest.raises(errors.CheckpointError, match="kernel")
     with opened(saved, rounds=6) as (checkpointer, given), refused:
-        checkpointer.restore(wider)
+        checkpointer.restore(wider, kept)
+
+
+def test_sizes_that_an_update_takes_from_the_buffer_may_grow(saved):
+    def sized(given):
+        def initial(blank, rounds):
+            state = state_of(given._replace(blank=blank))
+            # As for a process that conditions: `init` knows its own buffer alone.
+            params = jnp.zeros((2, given.blank.demo_mask.size))
+            learner = state.learner._replace(params=params, embedding_params=params)
+            return state._replace(learner=learner)
+
+        return initial
+
+    def updated(state, demos):
+        return state._replace(params=jnp.zeros((2, demos.demo_mask.size)))
+
+    folder = saved.parent / "conditioning"
+    with opened(folder) as (checkpointer, given):
+        state = sized(given)(given.blank, given.rounds)
+        checkpointer.save(state, records_of(1), SESSIONS)
+    with opened(folder, rounds=6) as (checkpointer, given):
+        state, *_ = checkpointer.restore(sized(given), updated)
+        assert state.learner.embedding_params.shape == (2, 12)
+    refused = pytest.raises(errors.CheckpointError, match="embedding_params")
+    with opened(folder, rounds=6) as (checkpointer, given), refused:
+        checkpointer.restore(sized(given), kept)
+
+
+DISTINCT = [
+    ({"a.b": 1}, {"a": {"b": 1}}),
+    ({}, {"x": {}}),
+    ({"a": 1}, {"a": True}),
+    ({"a": [0, {"b": 1}]}, {"a": [False, {"b": 1}]}),
+    ({"a": float("nan")}, {"a": float("inf")}),
+    ({"a": float("inf")}, {"a": None}),
+]
+
+
+@pytest.mark.parametrize(("one", "two"), DISTINCT, ids=range(len(DISTINCT)))
+def test_identities_that_look_alike_are_told_apart(one, two):
+    given = specify(**GIVEN)
+    there, here = (
+        json.loads(json.dumps(fingerprint.of_arguments(given, identity)))
+        for identity in (one, two)
+    )
+    grows = {"learner": set(), "selector": set()}
+    fingerprint.check_same(there, there, grows, "here")
+    for before, now in ((there, here), (here, there)):
+        with pytest.raises(errors.CheckpointError, match="identity"):
+            fingerprint.check_same(before, now, grows, "here")
+
+
+@pytest.mark.parametrize(
+    ("identity", "message"),
+    [
+        ({1: 2, "1": 3}, "identity has two fields of the name '1'"),
+        ({"a": [10**5000]}, r"identity\.a\[0\] is a number of 16610 bits"),
+        ({1, "a"}, "identity is a set of what has no order"),
+        ({"a": jax.random.key(0)}, r"identity\.a is a \w+, which a record cannot"),
+        ({"a": pathlib.Path}, r"identity\.a is a type"),
+    ],
+)
+def test_an_identity_that_json_cannot_hold_is_refused(identity, message):
+    with pytest.raises(errors.InvalidArgumentError, match=message):
+        fingerprint.of_arguments(specify(**GIVEN), identity)
+
+
+def test_what_holds_itself_is_refused():
+    identity = []
+    identity.append(identity)
+    with pytest.raises(errors.InvalidArgumentError, match="holds itself"):
+        fingerprint.of_arguments(specify(**GIVEN), identity)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint8"])
+def test_masks_of_whole_numbers_are_masks(dtype):
+    demos = problems.tiny_demos(7, (0, 1, 0, 2), tasks=TASKS)
+    demos = demos._replace(demo_mask=demos.demo_mask.at[3].set(False))
+    counted = demos._replace(
+        demo_mask=demos.demo_mask.astype(dtype), step_mask=demos.step_mask.astype(dtype)
+    )
+    one, other = map(fingerprint._demonstrations, (demos, counted))
+    assert one == other
+    assert one.startswith("3 demonstrations")
+    record = round_record(0, [], counted, 3, None, None, {}, {})
+    assert record["demos_per_task"] == [2, 1, 0]
 
 
 def test_a_smaller_budget_is_refused(saved):
@@ -292,6 +385,13 @@ def test_damage_is_named_and_the_round_before_is_taken(saved, damage, message):
     assert restore(saved).records == records_of(3)
 
 
+def test_a_folder_of_a_huge_number_is_no_round(saved):
+    for number in ("4503599627370496", "9" * 18):
+        shutil.copytree(saved / "2", saved / number)
+    with pytest.warns(errors.ResumeWarning, match=r"round 4503599627370496: its reco"):
+        assert len(restore(saved).records) == 3
+
+
 def test_damage_of_all_rounds_is_an_error_that_deletes_nothing(saved):
     for step in ("1", "2"):
         truncate(saved / step, "state")
@@ -325,6 +425,23 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path, name):
         pass
 
 
+def test_a_folder_of_links_in_a_circle_is_refused(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    refused = pytest.raises(errors.CheckpointError, match="writable")
+    with refused, opened(tmp_path / "loop" / "run"):
+        pass
+
+
+def test_a_lock_that_is_a_link_spares_its_target(tmp_path):
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.lock").symlink_to(tmp_path / "precious")
+    refused = pytest.raises(errors.CheckpointError, match="run.lock is a symbolic link")
+    with refused, opened(tmp_path / "run"):
+        pass
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
 def test_paths_are_those_of_this_machine(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     with opened("~/run") as (checkpointer, _):
@@ -347,7 +464,7 @@ def test_what_cannot_be_written_is_one_error_and_the_last_round_whole(
             with pytest.raises(errors.CheckpointError, match="No space left") as caught:
                 checkpointer.save(state_of(given, 3), records_of(4), SESSIONS)
         assert caught.value.__suppress_context__
-        assert len(checkpointer.restore(initial(given)).records) == 3
+        assert len(checkpointer.restore(initial(given), kept).records) == 3
         checkpointer.save(state_of(given, 3), records_of(4), SESSIONS)
     assert len(restore(saved).records) == 4
 
@@ -367,7 +484,7 @@ def test_a_full_disk_is_one_error_and_the_last_round_whole(tmp_path, capfd):
             with pytest.raises(errors.CheckpointError, match="make room"):
                 checkpointer.save(state_of(given, 2), records_of(3), SESSIONS)
             (disk / "filler").unlink()
-            assert len(checkpointer.restore(initial(given)).records) == 2
+            assert len(checkpointer.restore(initial(given), kept).records) == 2
             checkpointer.save(state_of(given, 2), records_of(3), SESSIONS)
         assert_same(restore(disk / "run").state, state_of(given, 2))
         assert "Traceback" not in capfd.readouterr().err

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors, finetune, learners, selectors
+from amf_jax import errors, finetune, learners, problem, selectors
 from amf_jax.driver import ActiveFineTuner
 from amf_jax.selectors.base import empty_info
+from amf_jax.specification import specify
 from tests import problems
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -478,6 +479,73 @@ def test_success_must_be_one_number_per_task(success):
     with pytest.raises(errors.InvalidArgumentError, match="'success', 3 in all"):
         tuner.run()
     assert tuner.records == []
+
+
+@pytest.mark.parametrize(
+    "success",
+    [
+        ["a", "b", "c"],
+        ["1", "0", "1"],
+        [0.5, np.inf, 0.5],
+        [[0.5], [0.5, 0.5], 0.5],
+        [0.5, None, 0.5],
+        [0.5j, 0.5, 0.5],
+        jax.random.split(jax.random.key(0), 3),
+    ],
+)
+def test_success_that_is_no_number_is_refused(success):
+    with pytest.raises(errors.InvalidArgumentError, match="'success', 3 in all"):
+        problem.check_success(success, 3)
+
+
+@pytest.mark.parametrize("kind", [list, np.array, jnp.array])
+def test_success_may_be_unknown_of_some_tasks(kind):
+    problem.check_success(kind([0.5, np.nan, 1]), 3)
+    problem.check_success(kind([True, False, True]), 3)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, jnp.int32])
+def test_counts_are_whole_numbers_of_python(kind):
+    counts = dict(rounds=kind(200), batch=kind(2), demos_per_round=kind(1))
+    given = specify(
+        seed=kind(3),
+        tasks=TASKS,
+        task_weights=None,
+        task_names=None,
+        pretraining=problems.tiny_demos(7, (0, 1, 0), tasks=TASKS),
+        history=None,
+        demos=None,
+        **counts,
+    )
+    counts = given.rounds, given.batch, given.demos_per_round, given.seed
+    assert counts == (200, 2, 1, 3)
+    assert {type(value) for value in counts} == {int}
+    assert given.blank.demo_mask.shape == (400,)
+
+
+def test_a_buffer_that_is_not_empty_or_malformed_is_refused():
+    held = problems.tiny_demos(1, (0, 1, 99, 0, 1))
+    narrow = demonstrations_lib.empty(ROUNDS, 3, 3, 2, 5)
+    blank = demonstrations_lib.empty(ROUNDS, 3, 3, 2, 2)
+    ragged = blank._replace(task_ids=blank.task_ids[1:])
+    for demos, message in (
+        (held, "demos must be an empty buffer, but holds 5"),
+        (narrow, r"tasks has shape \(5, 5\)"),
+        (ragged, "task_ids has shape"),
+    ):
+        with pytest.raises(errors.DemonstrationError, match=message):
+            make("uniform", demos=demos)
+
+
+def test_after_close_the_run_is_another_objects(tmp_path):
+    options = dict(rounds=1, checkpoint_dir=tmp_path / "run")
+    first = make("uniform", **options)
+    first.close()
+    second = make("uniform", **options)
+    with pytest.raises(errors.CheckpointError, match="was closed; a new"):
+        first.run()
+    assert first.records == []
+    second.close()
 
 
 @pytest.mark.parametrize("kind", [np.asarray, jnp.asarray], ids=["numpy", "jax"])

@@ -12,7 +12,7 @@ def test_a_tilde_is_the_home_folder(monkeypatch):
     assert files.local_path("results_dir", Path("a") / "b") == Path("a/b")
 
 
-@pytest.mark.parametrize("url", ["gs://b/run", "s3://b", "file:///tmp", "https://x/y"])
+@pytest.mark.parametrize("url", ["gs://b/run", "s3://b", "file:///tmp", "gs:/b"])
 def test_a_url_is_refused_by_name(url):
     with pytest.raises(errors.InvalidArgumentError, match=f"checkpoint_dir.*{url}"):
         files.local_path("checkpoint_dir", url)
@@ -21,6 +21,22 @@ def test_a_url_is_refused_by_name(url):
 def test_an_empty_path_is_refused():
     with pytest.raises(errors.InvalidArgumentError, match="results_dir is empty"):
         files.local_path("results_dir", "")
+
+
+def test_a_url_that_pathlib_has_read_is_refused():
+    with pytest.raises(errors.InvalidArgumentError, match="the URL 'gs:/b/run'"):
+        files.local_path("checkpoint_dir", Path("gs://b/run"))
+
+
+@pytest.mark.parametrize("path", [5, None, b"runs", "a\0b", "\ud800", ["runs"]])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(errors.InvalidArgumentError, match="results_dir must be a path"):
+        files.local_path("results_dir", path)
+
+
+def test_the_home_of_nobody_is_refused():
+    with pytest.raises(errors.InvalidArgumentError, match="a user that there is not"):
+        files.local_path("results_dir", "~no-such-user/runs")
 
 
 def test_only_regular_files_are_opened(tmp_path):

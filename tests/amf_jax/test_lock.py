@@ -22,6 +22,19 @@ HOLDER = """
 """
 
 
+FORKER = """
+    import os, pathlib, sys, time
+    from amf_jax import lock
+
+    held = lock.Lock(pathlib.Path(sys.argv[1]), "the run")
+    child = os.fork()
+    if not child:
+        time.sleep(600)
+    print(child, flush=True)
+    time.sleep(600)
+"""
+
+
 @pytest.fixture
 def holder(tmp_path):
     """Another process, and the file of the lock that it holds."""
@@ -49,6 +62,22 @@ def test_the_second_process_says_who_is_at_it_and_the_killed_one_leaves(holder):
     assert json.loads(file.read_text())["pid"] == os.getpid()
     mine.release()
     assert not file.exists()
+
+
+def test_a_forked_process_does_not_hold_the_lock_of_a_killed_one(tmp_path):
+    file = tmp_path / "run.lock"
+    script = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(FORKER), file]
+    with subprocess.Popen(script, stdout=subprocess.PIPE) as process:
+        child = int(process.stdout.readline())
+        try:
+            with pytest.raises(errors.RunInUseError, match=f"process {process.pid} "):
+                lock.Lock(file, "here")
+            process.kill()
+            process.wait()
+            lock.Lock(file, "here").release()
+        finally:
+            process.kill()
+            os.kill(child, signal.SIGKILL)
 
 
 def test_a_lock_goes_with_its_object(tmp_path):
