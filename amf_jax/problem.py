@@ -144,21 +144,18 @@ def check_success(success: Any | None, num_tasks: int) -> None:
     Raises:
       InvalidArgumentError: not one number per task, which may be NaN but not infinite.
     """
-    if success is not None and not _are_numbers(success, num_tasks):
+    if success is None:
+        return
+    rates = real_numbers(success)
+    if (
+        rates is None
+        or rates.shape != (num_tasks,)
+        or not (is_finite(rates) | np.isnan(rates)).all()
+    ):
         raise errors.InvalidArgumentError(
             f"evaluate must return one number per task as 'success', {num_tasks} in"
             f" all (NaN where there is none), or None; got {success}"
         )
-
-
-def _are_numbers(values: Any, count: int) -> bool:
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError):  # of a random key, or ragged
-        return False
-    kinds = jnp.floating, jnp.integer, jnp.bool_
-    real = any(jnp.issubdtype(array.dtype, kind) for kind in kinds)
-    return real and array.shape == (count,) and not np.isinf(array).any()
 
 
 def _check_fit(given: Demonstrations, demos: Demonstrations, tasks: Array) -> None:

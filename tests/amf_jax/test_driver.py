@@ -487,6 +487,7 @@ def test_success_must_be_one_number_per_task(success):
         ["a", "b", "c"],
         ["1", "0", "1"],
         [0.5, np.inf, 0.5],
+        [0.5, 1e39, 0.5],
         [[0.5], [0.5, 0.5], 0.5],
         [0.5, None, 0.5],
         [0.5j, 0.5, 0.5],
