@@ -133,12 +133,12 @@ def run(
     numbers = {"rounds": rounds, "demos_per_round": demos_per_round, "batch": batch}
     problem.check_positive(numbers)
     stages = _stages(capacities, rounds * per_round, per_round)
-    if is_concrete((key, tasks, task_weights, demos, pretraining)):
+    if is_concrete((key, tasks, task_weights, demos, pretraining, history)):
         with jax.ensure_compile_time_eval():
             tasks = problem.check_tasks(tasks, None)
             problem.check_weights(task_weights, tasks)
             validation.check_form(demos, task_size=tasks.shape[1])
-            problem.buffer(demos, pretraining, tasks, stages[-1])
+            problem.buffer(demos, pretraining, history, tasks, stages[-1])
     _check_room(demos, stages[-1])
     demos = demonstrations_lib.as_arrays(demos)
     num_tasks, dtype = jnp.shape(tasks)[0], compute_dtype(tasks)

@@ -70,6 +70,7 @@ def check_positive(numbers: Mapping[str, SupportsIndex]) -> None:
 def buffer(
     demos: Demonstrations | None,
     pretraining: Demonstrations | None,
+    history: Demonstrations | None,
     tasks: Array,
     budget: int,
 ) -> Demonstrations:
@@ -78,14 +79,15 @@ def buffer(
     Args:
       demos: an empty buffer, or None for one of the shape of `pretraining`.
       pretraining: demonstrations, checked against the buffer; or None.
+      history: the same.
       tasks: evaluation tasks.
       budget: demonstrations that will be collected.
 
     Raises:
       InvalidArgumentError: neither of the two is given.
       CapacityError: the budget does not fit.
-      DemonstrationError: the pre-training demonstrations or the buffer are malformed,
-        or it is not empty.
+      DemonstrationError: the demonstrations or the buffer are malformed, or it is not
+        empty.
     """
     if demos is not None:
         validation.check_form(demos, task_size=tasks.shape[1])
@@ -103,8 +105,9 @@ def buffer(
             "demos must be given where pretraining is not: an empty buffer from"
             " demonstrations.empty, which says how wide states and actions are"
         )
-    if pretraining is not None:
-        _check_fit(pretraining, demos, tasks)
+    for given in (pretraining, history):
+        if given is not None:
+            _check_fit(given, demos, tasks)
     return demos
 
 

@@ -25,11 +25,13 @@ class Range(NamedTuple):
       words: how a message says it, behind "must be".
       holds: whether a number is one of them; NaN is none.
       whole: whether only whole numbers are.
+      limit: what a message adds where a number is too large for 32 bits.
     """
 
     words: str
     holds: Callable[[Any], bool]
     whole: bool = False
+    limit: str = ""
 
 
 def at_least(least: int) -> Range:
@@ -39,8 +41,12 @@ def at_least(least: int) -> Range:
       >>> at_least(2).words
       'a whole number, at least 2'
     """
-    words = f"a whole number, at least {least}"
-    return Range(words, lambda value: least <= value < 2**31, whole=True)
+    return Range(
+        f"a whole number, at least {least}",
+        lambda value: least <= value < 2**31,
+        whole=True,
+        limit=" and below 2147483648",
+    )
 
 
 COUNT = at_least(1)
@@ -81,10 +87,12 @@ def check(name: str, value: Any, allowed: Range, *, optional: bool = False) -> N
     if isinstance(value, jax.core.Tracer) or (optional and value is None):
         return
     number = _scalar(value)
-    if not _is_number(number, allowed.whole) or not _is_in(allowed, number):
+    is_number = _is_number(number, allowed.whole)
+    if not is_number or not _is_in(allowed, number):
+        limit = allowed.limit if is_number and number >= 2**31 else ""
         otherwise = " or None" if optional else ""
         raise errors.InvalidArgumentError(
-            f"{name} must be {allowed.words}{otherwise}, got {value!r}"
+            f"{name} must be {allowed.words}{limit}{otherwise}, got {value!r}"
         )
 
 

@@ -68,7 +68,7 @@ def specify(
     # NumPy's and JAX's would overflow in the product, and are none of JSON's.
     counts = {name: int(value) for name, value in given.items()}
     budget = math.prod(counts.values())
-    blank = problem.buffer(demos, pretraining, tasks, budget)
+    blank = problem.buffer(demos, pretraining, history, tasks, budget)
     return Specification(
         int(seed), tasks, weights, names, pretraining, history, blank, **counts
     )

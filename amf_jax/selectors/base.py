@@ -151,7 +151,8 @@ def _prepared_select(select: Callable) -> Callable:
     @functools.wraps(select)
     def prepared(key, state, context: Context):
         given = _prepared(context, key, state)
-        if is_concrete((key, state, given)):
+        eager = jax.config.jax_disable_jit  # type: ignore[attr-defined]
+        if is_concrete((key, state, given)) and not eager:
             return compiled(key, state, given)
         choice, state, info = select(key, state, on_device(given))
         choice, info = forwards_only((choice, info))

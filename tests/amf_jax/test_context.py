@@ -414,3 +414,12 @@ def test_states_that_are_infinite_once_they_are_rounded_are_refused():
     demos = demos._replace(observations=demos.observations.astype(float) * 1e39)
     with pytest.raises(errors.DemonstrationError, match="observations is NaN or inf"):
         selectors.check_context(plain()._replace(demos=demos))
+
+
+def test_numpy_arrays_will_do_without_jit_as_well():
+    context = jax.tree.map(np.asarray, plain())
+    rule = selectors.amf(BLANK, None, weights="off")
+    with jax.disable_jit():
+        choice, _, info = rule.select(jax.random.key(0), rule.init(context), context)
+    assert choice.task_id in (0, 1, 2)
+    np.testing.assert_array_equal(info.scores, 0.0)

@@ -805,3 +805,12 @@ def test_a_whole_run_passes_where_nan_is_an_error():
         tuner.run()
     assert [record["scores"] is None for record in tuner.records[1:3]] == [True, True]
     assert len(tuner.records[-1]["scores"]) == 3
+
+
+def test_a_history_that_is_none_of_these_tasks_is_refused():
+    history = problems.tiny_demos(0, (0, 1))
+    history = history._replace(task_ids=history.task_ids.at[1].set(99))
+    with pytest.raises(
+        errors.DemonstrationError, match="demonstration 1 has task id 9"
+    ):
+        make("amf", history=history)
