@@ -80,6 +80,7 @@ def test_eight_devices_do_what_one_does(names, tmp_path):
         assert max(counts) - min(counts) <= 1
 
 
+@pytest.mark.slow
 def test_two_processes_do_what_one_does(tmp_path):
     names = ("gram, all pairs", "feature", "entropy", "program")
     one, other = outputs(tmp_path, 2, 2, names)

@@ -35,7 +35,9 @@ def collected(selector, capacity):
     return np.array(scores), select._cache_size()
 
 
-@pytest.mark.parametrize("path", ["gram", "feature"])
+@pytest.mark.parametrize(
+    "path", [pytest.param("gram", marks=pytest.mark.slow), "feature"]
+)
 def test_a_buffer_that_doubles_changes_no_score(path):
     selector = selectors.amf(EMBEDDING, POLICY.log_likelihood, path=path)
     grown, compilations = collected(selector, capacity=1)

@@ -475,7 +475,8 @@ def test_paper_preset_is_an_option_of_every_cell(run_sweep, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "preset"),
-    [(name, "fast") for name in sweeps.SWEEPS]
+    [(name, "fast") for name in sweeps.SWEEPS if name != "all_state"]
+    + [pytest.param("all_state", "fast", marks=pytest.mark.slow)]  # all of the others
     + [(name, "paper") for name in ("main", "figure7", "figure8")],  # of each suite
 )
 def test_named_sweeps_can_be_planned_and_drawn(tmp_path, name, preset):
