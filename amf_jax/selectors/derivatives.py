@@ -4,8 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.custom_derivatives import linear_call
 
 from amf_jax import errors
 
@@ -32,9 +31,13 @@ def forwards_only(tree: Any) -> Any:
 def _along(primals, tangents):
     def one(tangent):
         floating = jnp.issubdtype(tangent.dtype, jnp.floating)
-        return _LINEAR.bind(tangent) if floating else tangent
+        return linear_call(_same, _refuse, (), tangent) if floating else tangent
 
     return primals[0], jax.tree.map(one, tangents[0])
+
+
+def _same(_, tangent):
+    return tangent
 
 
 def _refuse(*_):
@@ -44,14 +47,3 @@ def _refuse(*_):
         " forwards instead: jax.jvp, jax.jacfwd, or candidates.value_and_slope for many"
         " points at once"
     )
-
-
-_LINEAR = Primitive("forwards_only")  # the identity; only its transpose is looked at
-_LINEAR.def_impl(lambda tangent: tangent)
-_LINEAR.def_abstract_eval(lambda tangent: tangent)
-mlir.register_lowering(_LINEAR, lambda _, tangent: [tangent])
-ad.deflinear2(_LINEAR, _refuse)
-batching.primitive_batchers[_LINEAR] = lambda tangents, axes: (
-    _LINEAR.bind(*tangents),
-    axes[0],
-)
