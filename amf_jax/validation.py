@@ -20,26 +20,17 @@ _FIELDS = {
 }
 
 
-def validate(
-    demos: Any,
-    *,
-    observation_size: int | None = None,
-    action_size: int | None = None,
-    task_size: int | None = None,
-    num_tasks: int | None = None,
-) -> None:
+def validate(demos: Any, **sizes: int | None) -> None:
     """Checks demonstrations, of which there must be one at least.
+
+    Args:
+      demos: to check.
+      **sizes: as in `check_form`.
 
     Raises:
       DemonstrationError: no real row, and as `check_form`.
     """
-    check_form(
-        demos,
-        observation_size=observation_size,
-        action_size=action_size,
-        task_size=task_size,
-        num_tasks=num_tasks,
-    )
+    check_form(demos, **sizes)
     if not np.asarray(demos.demo_mask).any():
         raise errors.DemonstrationError(
             "every demonstration is masked; demo_mask must hold at least one True"

@@ -90,8 +90,6 @@ def _up_to(least: int, most: int) -> Range:
 
 
 _PAIRS = ranges.at_least(2)
-_PART = Range("between 0 and 1, both excluded", lambda value: 0 < value < 1)
-_ELITE = Range("above 0 and at most 1", lambda value: 0 < value <= 1)
 
 _RUN = {
     "suite": _other("the environment", str, "as in --config=<suite>.py"),
@@ -160,7 +158,7 @@ _SELECTION = {
     "likelihood_std": _number(
         "deviation of the policy's actions, in action units", POSITIVE
     ),
-    "dropout_rate": _number("of the embedding dropout", _PART),
+    "dropout_rate": _number("of the embedding dropout", ranges.OPEN_SHARE),
     "dropout_passes": _number("of the embedding dropout", _PAIRS),
     "projection_rank": _number("numbers per projected gradient", COUNT),
     "exploration": _number("share of uniform choices of learning_progress", SHARE),
@@ -177,7 +175,7 @@ _SEARCH = {
     "steps": _number("of each climb", COUNT, optional=True),
     "learning_rate": _number("first step, share of the space", POSITIVE, optional=True),
     "generations": _number("of cross_entropy", _PAIRS, optional=True),
-    "elite_share": _number("of a generation", _ELITE, optional=True),
+    "elite_share": _number("of a generation", ranges.SHARE_OF_SOME, optional=True),
     "least_deviation": _number("share of the space", NOT_NEGATIVE, optional=True),
 }
 
