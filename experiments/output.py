@@ -32,11 +32,15 @@ def replacing(path: Path) -> Iterator[Path]:
         raise ResultsError(f"cannot write {path}: {reason(error)}") from error
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, name: str) -> None:
     """Finds out whether files can be written to a folder, and creates it if need be.
 
+    Args:
+      folder: to write to.
+      name: of the argument that says so, for the message.
+
     Raises:
-      ResultsError: they cannot.
+      ResultsError: they cannot, with the reason.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,7 +48,8 @@ def check_folder(folder: Path) -> None:
             pass
     except OSError as error:
         raise ResultsError(
-            f"cannot write to the folder {folder}: {reason(error)}; name another"
+            f"{name}: cannot write to the folder {folder}: {reason(error)}; name one"
+            " that can be created and written to"
         ) from error
 
 

@@ -8,7 +8,6 @@ The first line is `{"config": ..., "versions": ..., "seed": k, "method": ...,
 import json
 import os
 import secrets
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -66,16 +65,7 @@ def check_writable(directory: str | os.PathLike[str]) -> None:
     Raises:
       ResultsError: if the folder cannot be made or written to, with the reason.
     """
-    directory = files.local_path("results_dir", directory)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-    except OSError as error:
-        raise ResultsError(
-            f"results_dir: cannot write to {directory} ({output.reason(error)}); "
-            "name a folder that can be created and written to"
-        ) from error
+    output.check_folder(files.local_path("results_dir", directory), "results_dir")
 
 
 def write(

@@ -93,7 +93,7 @@ def _run(options: argparse.Namespace, console: Console) -> None:
         picture = files.local_path("render", options.render)
         pictures = extras.load("experiments.demos.pictures")
         pictures.check(picture)
-    output.check_folder(folder)
+    output.check_folder(folder, "output")
     world = demos.WORLDS[options.suite].world()
     with contextlib.ExitStack() as stack:
         # Opened first, so that a missing library is found out before the work.

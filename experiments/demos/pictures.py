@@ -53,7 +53,7 @@ def check(path: Path) -> None:
         )
     if path.suffix == ".mp4":
         extras.load("av")
-    output.check_folder(path.parent)
+    output.check_folder(path.parent, "render")
 
 
 def write(path: Path, world: World, attempts: Sequence[Attempt], paint: Paint) -> None:

@@ -41,7 +41,7 @@ def test_an_error_of_a_library_is_told_in_its_words(tmp_path):
 def test_a_file_in_the_way_is_named_with_what_is_wrong(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(errors.ResultsError, match="file/new: Not a directory"):
-        output.check_folder(tmp_path / "file" / "new")
+        output.check_folder(tmp_path / "file" / "new", "output")
     with (
         pytest.raises(errors.ResultsError, match="file/new: File exists"),
         output.replacing(tmp_path / "file" / "new"),
@@ -56,5 +56,5 @@ def test_a_file_in_the_way_is_named_with_what_is_wrong(tmp_path):
 
 
 def test_checking_a_folder_leaves_nothing(tmp_path):
-    output.check_folder(tmp_path / "a" / "b")
+    output.check_folder(tmp_path / "a" / "b", "output")
     assert os.listdir(tmp_path / "a" / "b") == []
