@@ -27,10 +27,8 @@ FORKER = """
     from amf_jax import lock
 
     held = lock.Lock(pathlib.Path(sys.argv[1]), "the run")
-    child = os.fork()
-    if not child:
-        time.sleep(600)
-    print(child, flush=True)
+    if not os.fork():  # the child says so itself: then it has given its copy up
+        print(os.getpid(), flush=True)
     time.sleep(600)
 """
 
