@@ -11,37 +11,41 @@ bounds how far from the expert a policy can be.
 `amf_jax.policies.gp` and `amf_jax.policies.mlp` hold ready-made policies.
 """
 
-from amf_jax import (
-    candidates,
-    criteria,
-    demonstrations,
-    embeddings,
-    errors,
-    finetune,
-    greedy,
-    history,
-    importance,
-    learners,
-    loop,
-    losses,
-    mixing,
-    policies,
-    posterior,
-    regularisers,
-    selectors,
-    streaming,
-    theory,
-    validation,
-)
-from amf_jax.demonstrations import Demonstrations
-from amf_jax.driver import ActiveFineTuner
-from amf_jax.embeddings import Embedding
-from amf_jax.learners import Learner, LearnerState
-from amf_jax.mixing import Mixing
-from amf_jax.policies.base import Policy
-from amf_jax.regularisers import Regulariser
-from amf_jax.selectors.base import Choice, Context, Selector, SelectorInfo
-from amf_jax.selectors.context import check_context
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from amf_jax import (
+        candidates,
+        criteria,
+        demonstrations,
+        embeddings,
+        errors,
+        finetune,
+        greedy,
+        history,
+        importance,
+        learners,
+        loop,
+        losses,
+        mixing,
+        policies,
+        posterior,
+        regularisers,
+        selectors,
+        streaming,
+        theory,
+        validation,
+    )
+    from amf_jax.demonstrations import Demonstrations
+    from amf_jax.driver import ActiveFineTuner
+    from amf_jax.embeddings import Embedding
+    from amf_jax.learners import Learner, LearnerState
+    from amf_jax.mixing import Mixing
+    from amf_jax.policies.base import Policy
+    from amf_jax.regularisers import Regulariser
+    from amf_jax.selectors.base import Choice, Context, Selector, SelectorInfo
+    from amf_jax.selectors.context import check_context
 
 __version__ = "0.1.0"
 
@@ -80,3 +84,34 @@ __all__ = [
     "theory",
     "validation",
 ]
+
+#: The modules of the names that are no modules themselves. All are imported when they
+#: are first asked for, so that `amf --help` answers without JAX.
+_MODULES = {
+    "ActiveFineTuner": "driver",
+    "Choice": "selectors",
+    "Context": "selectors",
+    "Demonstrations": "demonstrations",
+    "Embedding": "embeddings",
+    "Learner": "learners",
+    "LearnerState": "learners",
+    "Mixing": "mixing",
+    "Policy": "policies.base",
+    "Regulariser": "regularisers",
+    "Selector": "selectors",
+    "SelectorInfo": "selectors",
+    "check_context": "selectors.context",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = importlib.import_module(f"{__name__}.{_MODULES.get(name, name)}")
+    if name in _MODULES:
+        value = getattr(value, name)
+    return globals().setdefault(name, value)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
