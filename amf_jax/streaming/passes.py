@@ -36,7 +36,7 @@ class Request(NamedTuple):
       tasks: evaluation tasks.
       params: that the weights are taken at.
       embedding_params: that the embeddings are taken at.
-      microbatch_size: demonstrations at work at a time.
+      microbatch_size: demonstrations at work at a time; None goes by their steps.
       on_progress: told of each microbatch.
     """
 
@@ -46,7 +46,7 @@ class Request(NamedTuple):
     tasks: Float[Array, "C D"]
     params: Any
     embedding_params: Any
-    microbatch_size: int
+    microbatch_size: int | None
     on_progress: OnProgress
 
 

@@ -1,9 +1,10 @@
-"""Going through a pool of demonstrations several times, in microbatches of one shape.
+"""Going through a pool of demonstrations several times, in microbatches of few shapes.
 
 A pool is a function that starts to read anew at each call. Nothing of it is kept but a
 few numbers per demonstration, by which a later pass knows that it reads the same.
 """
 
+import itertools
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -14,9 +15,12 @@ import numpy as np
 
 from amf_jax import errors, validation
 from amf_jax.demonstrations import Demonstrations
+from amf_jax.selectors.feature_path import STEPS_AT_A_TIME
 
 #: `() -> iterator` over demonstrations, as many at a time as it likes and always the
-#: same ones in the same order. All share one horizon; leaves are NumPy or JAX arrays.
+#: same ones in the same order; leaves are NumPy or JAX arrays. Batches may differ in
+#: their horizon: each horizon is compiled once, and short demonstrations do not pay for
+#: long ones where those of one horizon follow each other.
 Pool = Callable[[], Iterator[Demonstrations]]
 
 
@@ -61,8 +65,8 @@ def first_pass(
       How many demonstrations came before, real rows alone, their part of the ledger.
 
     Raises:
-      DemonstrationError: as `validation.validate`; also for another horizon or
-        other widths than before, and for a demonstration of none of the tasks.
+      DemonstrationError: as `validation.validate`; also for other widths than before,
+        and for a demonstration of none of the tasks.
     """
     count, sizes = 0, None
     for batch in _batches(pool, tasks.dtype):
@@ -119,30 +123,37 @@ def microbatches(
     batches: Iterator[tuple[int, Demonstrations]],
     pairs: Callable[[int, Demonstrations], tuple[np.ndarray, np.ndarray]],
     tasks: np.ndarray,
-    size: int,
+    size: int | None,
 ) -> Iterator[Microbatch]:
-    """The pairs that count, gathered into full microbatches; the last one is padded.
+    """The pairs that count, gathered into full microbatches of one horizon each.
+
+    The last one is padded, and so is the last before another horizon.
 
     Args:
       batches: of demonstrations, and how many came before.
       pairs: `(before, batch) -> (rows, task_ids)`, those of a batch that count.
       tasks: `[C, D]`.
-      size: pairs of a microbatch.
+      size: pairs of a microbatch; None takes about `STEPS_AT_A_TIME` steps.
     """
-    parts: list[Microbatch] = []
-    held = 0
-    for first, batch in batches:
-        rows, ids = pairs(first, batch)
-        for start, end in _cuts(len(rows), size - held, size):
-            chosen = rows[start:end]
-            relabelled = Demonstrations(*(leaf[chosen] for leaf in batch))
-            parts.append(Microbatch(relabelled, first + chosen, ids[start:end]))
-            held += end - start
-            if held == size:
-                yield _joined(parts, tasks, size)
-                parts, held = [], 0
-    if held:
-        yield _joined(parts, tasks, size)
+
+    def by_horizon(item: tuple[int, Demonstrations]) -> int:
+        return item[1].step_mask.shape[1]
+
+    for horizon, alike in itertools.groupby(batches, by_horizon):
+        full, held = size or max(1, STEPS_AT_A_TIME // horizon), 0
+        parts: list[Microbatch] = []
+        for first, batch in alike:
+            rows, ids = pairs(first, batch)
+            for start, end in _cuts(len(rows), full - held, full):
+                chosen = rows[start:end]
+                relabelled = Demonstrations(*(leaf[chosen] for leaf in batch))
+                parts.append(Microbatch(relabelled, first + chosen, ids[start:end]))
+                held += end - start
+                if held == full:
+                    yield _joined(parts, tasks, full)
+                    parts, held = [], 0
+        if held:
+            yield _joined(parts, tasks, full)
 
 
 def _cuts(total: int, first: int, size: int) -> Iterator[tuple[int, int]]:
@@ -202,10 +213,10 @@ def _real(batch: Demonstrations) -> Demonstrations:
 def _check(batch: Demonstrations, tasks: np.ndarray, before: int, sizes):
     """Raises for a batch that does not fit; `sizes` of those before, or None."""
     validation.validate(batch, task_size=tasks.shape[1], num_tasks=tasks.shape[0])
-    found = (*batch.observations.shape[1:], batch.actions.shape[-1])
+    found = (*batch.observations.shape[2:], batch.actions.shape[-1])
     if sizes is not None and found != sizes:
         raise errors.DemonstrationError(
-            f"demonstration {before} has (steps, state, action) sizes {found}; those"
+            f"demonstration {before} has (state, action) sizes {found}; those"
             f" before it have {sizes}, and all of a pool must have the same"
         )
     unlisted = batch.demo_mask & (batch.task_ids < 0)

@@ -129,8 +129,6 @@ def select(
     head = next(first)
     batch = head[1]
     horizon = batch.step_mask.shape[1]
-    if microbatch_size is None:
-        microbatch_size = max(1, STEPS_AT_A_TIME // horizon)
     width = steps.width(embedding, embedding_params, batch)
     request = Request(
         pool,
@@ -213,7 +211,9 @@ def _bytes_peak(
     Raises:
       MemoryBudgetError: if it is more than the limit, or than there is.
     """
-    chunk = request.microbatch_size * head.step_mask.shape[1]
+    horizon = head.step_mask.shape[1]
+    size = request.microbatch_size or max(1, STEPS_AT_A_TIME // horizon)
+    chunk = size * horizon
     embedding, params = request.embedding, request.embedding_params
 
     def needed(features: int, made: float) -> int:

@@ -268,10 +268,29 @@ def test_demonstrations_that_do_not_fit_are_refused(demos, message):
         select(lambda: iter([demos]))
 
 
-def test_batches_of_different_horizons_are_refused():
-    shorter = problems.tiny_demos(horizon=2, tasks=CONTEXT.tasks)
+@pytest.mark.parametrize("microbatch_size", [2, None])
+def test_batches_may_differ_in_horizon(microbatch_size):
+    cut = np.arange(3) < [[3], [3], [3], [2], [2], [2], [3], [3]]
+    demos = CONTEXT.demos._replace(step_mask=CONTEXT.demos.step_mask & cut)
+    expected = in_memory(CONTEXT._replace(demos=demos), weights="deterministic")
+
+    def shorter(demos):
+        fields = "observations", "actions", "step_mask"
+        return demos._replace(**{name: getattr(demos, name)[:, :2] for name in fields})
+
+    def pool():
+        yield rows(0, 3, demos)
+        yield shorter(rows(3, 6, demos))
+        yield rows(6, 7, demos)
+
+    found = select(pool, weights="deterministic", microbatch_size=microbatch_size)
+    assert_same(found, expected)
+
+
+def test_batches_of_different_widths_are_refused():
+    wider = rows(0, 1)._replace(actions=np.zeros((1, 3, 5)))
     with pytest.raises(errors.DemonstrationError, match="demonstration 3 has .* sizes"):
-        select(lambda: iter([rows(0, 3), shorter]))
+        select(lambda: iter([rows(0, 3), wider]))
 
 
 def test_an_empty_pool_is_refused():
