@@ -27,7 +27,7 @@ class Entry(NamedTuple):
     Attributes:
       build: makes what a config describes of a method.
       check: raises what `build` would say about the two, but starts no simulator.
-      program: whole cells as one pure function; None for a suite that is a simulator.
+      program: whole runs as one pure function; None for a suite that is a simulator.
     """
 
     build: Callable[[ConfigDict, methods.Method], base.Parts]
@@ -50,7 +50,7 @@ _MOST_DEMONSTRATIONS = 100_000
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """One cell, ready to run.
+    """One run, ready to run.
 
     Attributes:
       tuner: runs or resumes the rounds.

@@ -30,7 +30,7 @@ def path(
     method: str,
     seed: int,
 ) -> Path:
-    """Where the results of one cell are kept.
+    """Where the results of one run are kept.
 
     Example:
       >>> path("results", "metaworld", "8-8-0-0", "amf", 3).as_posix()
@@ -43,7 +43,7 @@ def path(
 def plain_config(config: Any) -> dict[str, Any]:
     """A config as files hold it: without sections that leave every choice open.
 
-    A run is then the same cell as before its config had the section.
+    A run is then the same as before its config had the section.
 
     Example:
       >>> plain_config({"seed": 3, "search": {"name": None, "steps": None}})

@@ -1,4 +1,4 @@
-r"""Runs one cell of an experiment: one suite, setting, method and seed.
+r"""Runs one experiment: one suite, setting, method and seed.
 
   python -m experiments.run --config=experiments/configs/<suite>.py:<setting>[,option…]
       [--config.<field>=<value> …] [--plugin=<module> …]
@@ -37,22 +37,23 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from amf_jax import errors
-from experiments import build, cell, command, methods, plugins, progress, threads
+from experiments import build, command, methods, plugins, threads
 from experiments.configs import loading
+from experiments.execution import progress, runner
 
-RunCell = Callable[[ConfigDict, Callable[[progress.Record], None]], Path]
+Execute = Callable[[ConfigDict, Callable[[progress.Record], None]], Path]
 
 
 def main(
     argv: Sequence[str],
-    run_cell: RunCell = cell.run_cell,
+    execute: Execute = runner.execute,
     console: Console | None = None,
 ) -> int:
-    """Runs the cell that a command line names.
+    """Runs the config that a command line names.
 
     Args:
       argv: program name and arguments, as in `sys.argv`.
-      run_cell: runs a config, calling back with each record; returns the results file.
+      execute: runs a config, calling back with each record; returns the results file.
       console: where to show progress; messages about mistakes go to stderr.
 
     Returns:
@@ -76,7 +77,7 @@ def main(
         return 2
     try:
         with progress.RunDisplay(config, console) as display:
-            path = run_cell(config, display.on_round)
+            path = execute(config, display.on_round)
     except errors.AmfError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-r"""Runs a sweep: many cells in parallel processes, here or on a Ray cluster.
+r"""Runs a sweep: many runs in parallel processes, here or on a Ray cluster.
 
   python -m experiments.sweep --config=experiments/configs/sweeps.py:<name>
       [--config.<field>=<value> …] [--launcher=local|ray|vmap] [--plugin=<module> …]
@@ -10,9 +10,10 @@ Examples:
 
   # A small version of it, on two processes.
   python -m experiments.sweep --config=experiments/configs/sweeps.py:figure7 \
-      --config.cells=integrator:6 --config.seeds=2 --config.rounds=4 --config.workers=2
+      --config.settings=integrator:6 --config.seeds=2 --config.rounds=4 \
+      --config.workers=2
 
-  # Other methods; any field of the cells' own configs through `overrides`.
+  # Other methods; any field of the runs' own configs through `overrides`.
   python -m experiments.sweep --config=experiments/configs/sweeps.py:main \
       --config.methods=amf,amf_paper --config.overrides.attempts=10
 
@@ -20,13 +21,13 @@ Examples:
   python -m experiments.sweep --config=experiments/configs/sweeps.py:figure7 \
       --launcher=vmap
 
-  # On the Ray cluster this machine belongs to, 64 cells at a time.
+  # On the Ray cluster this machine belongs to, 64 runs at a time.
   python -m experiments.sweep --config=experiments/configs/sweeps.py:figure9 \
       --launcher=ray --config.workers=64
 
-Finished cells are skipped, half-finished ones go on where they stopped, broken ones are
+Finished runs are skipped, half-finished ones go on where they stopped, broken ones are
 tried once more and leave a log beside their results. Ctrl-C stops after the current
-rounds; the same command goes on from there. Exit codes: 0 all finished, 1 a cell
+rounds; the same command goes on from there. Exit codes: 0 all finished, 1 a run
 failed, 2 wrong command line, 130 interrupted.
 
 The launcher `vmap` runs all seeds of a setting and method in one jitted program, in
@@ -38,19 +39,19 @@ RAY_ADDRESS, else the one that `ray start` has started on this machine, else it 
 local one, which no other machine can reach. For several machines, start Ray on each
 with `ray start`, in a network that you trust: who reaches a Ray cluster can run
 programs on it. All nodes must have this checkout, its Python environment and the
-results folder under the same paths, as on a shared filesystem: every cell writes its
-results itself. `workers` is the number of cells at a time (0: as this machine has cores
+results folder under the same paths, as on a shared filesystem: every run writes its
+results itself. `workers` is the number of runs at a time (0: as this machine has cores
 for), each of which takes a CPU for each of its `threads`.
 
-A cell computes on as many threads as its config says, one by default, whatever else
-runs: resumed or run alone, by whichever launcher of the two that run cells one by one,
+A run computes on as many threads as its config says, one by default, whatever else
+runs: resumed or run alone, by whichever launcher of the two that run runs one by one,
 it gives the same records to the bit, on processors of the same kind and with the same
 versions of the packages in the header of its results. `--config.overrides.threads=4`
-is for few large cells on many cores.
+is for few large runs on many cores.
 
-Config files, those in --config.cells too, are Python and are executed, also for --help:
-use none that you would not run. So are plugins, modules that every process imports
-first and that can add methods, selectors and suites (docs/extending.md).
+Config files, those in --config.settings too, are Python and are executed, also for
+--help: use none that you would not run. So are plugins, modules that every process
+imports first and that can add methods, selectors and suites (docs/extending.md).
 """
 
 import os
@@ -65,22 +66,10 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from amf_jax import errors
-from experiments import (
-    command,
-    figures,
-    launchers,
-    planning,
-    plugins,
-    progress,
-    reading,
-    results,
-    sweep_progress,
-    tables,
-    threads,
-    worker,
-)
-from experiments.cell import run_cell
+from experiments import command, figures, plugins, reading, results, tables, threads
 from experiments.configs import loading, sweeps
+from experiments.execution import launchers, planning, progress, sweep_progress, worker
+from experiments.execution.runner import execute
 from experiments.runs import ResultsWarning
 
 
@@ -94,7 +83,7 @@ def report(
     """
     runs: dict[tuple[str, str], dict[str, list[reading.Run]]] = {}
     for entry in planned:
-        config, path = entry.cell.config, entry.cell.results
+        config, path = entry.job.config, entry.job.results
         if path.exists() and reading.is_complete(reading.read(path), config.rounds):
             by_method = runs.setdefault((config.suite, config.setting), {})
             by_method.setdefault(config.method, []).append(reading.read(path))
@@ -119,14 +108,14 @@ def report(
 
 def main(
     argv: Sequence[str],
-    run_cell: Callable[[ConfigDict], object] = run_cell,
+    execute: Callable[[ConfigDict], object] = execute,
     console: Console | None = None,
 ) -> int:
     """Runs the sweep that a command line names.
 
     Args:
       argv: program name and arguments, as in `sys.argv`.
-      run_cell: runs a config; a fresh process must be able to import it.
+      execute: runs a config; a fresh process must be able to import it.
       console: where to show progress; messages about mistakes go to stderr.
 
     Returns:
@@ -135,10 +124,10 @@ def main(
     console = console or command.console()
     flag_values = flags.FlagValues()
     dry_run = flags.DEFINE_bool(
-        "dry-run", False, "list the cells and stop", flag_values=flag_values
+        "dry-run", False, "list the runs and stop", flag_values=flag_values
     )
     launcher = flags.DEFINE_string(
-        "launcher", "local", "where the cells run", flag_values=flag_values
+        "launcher", "local", "where the runs are executed", flag_values=flag_values
     )
     modules = plugins.define_flag(flag_values)
     try:
@@ -150,12 +139,12 @@ def main(
         launch = launchers.get(launcher.value)
         _check_figures(sweep.figures)
         planned = planning.plan(sweep, modules.value)
-        todo = [entry.cell for entry in planned if not entry.finished]
+        todo = [entry.job for entry in planned if not entry.finished]
         launchers.check(launcher.value, todo)
     except errors.AmfError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1 if isinstance(error, errors.ResultsError) else 2
-    workers = sweep.workers or _cells_at_a_time(planned)
+    workers = sweep.workers or _runs_at_a_time(planned)
     progress.say(console, f"sweep {sweep.name}: {planning.cost(planned, workers)}")
     if dry_run.value:
         for entry in planned:
@@ -163,10 +152,10 @@ def main(
         return 0
     try:
         results.check_writable(sweep.results_dir)
-        outcome = _run(launch, planned, workers, run_cell, console)
-        for cell, message in outcome.failed:
-            about = f"failed: {progress.label(cell.config)}: {message}"
-            print(f"{about} (log: {cell.log})", file=sys.stderr)
+        outcome = _run(launch, planned, workers, execute, console)
+        for job, message in outcome.failed:
+            about = f"failed: {progress.label(job.config)}: {message}"
+            print(f"{about} (log: {job.log})", file=sys.stderr)
         if outcome.interrupted:
             progress.say(console, "interrupted; the same command goes on from here")
             return 130
@@ -196,35 +185,35 @@ def _check_figures(names: Sequence[str]) -> None:
             raise errors.UnknownNameError("figure", name, figures.FIGURES)
 
 
-def _cells_at_a_time(planned: Sequence[planning.Planned]) -> int:
-    """How many cells the cores of this machine have threads for."""
-    return max(len(threads.available_cores()) // planned[0].cell.config.threads, 1)
+def _runs_at_a_time(planned: Sequence[planning.Planned]) -> int:
+    """How many runs the cores of this machine have threads for."""
+    return max(len(threads.available_cores()) // planned[0].job.config.threads, 1)
 
 
 def _run(
     launch: launchers.Launcher,
     planned: Sequence[planning.Planned],
     workers: int,
-    run_cell: Callable[[ConfigDict], object],
+    execute: Callable[[ConfigDict], object],
     console: Console,
 ) -> launchers.Outcome:
-    todo = [entry.cell for entry in planned if not entry.finished]
+    todo = [entry.job for entry in planned if not entry.finished]
     display = sweep_progress.SweepDisplay(
         todo, len(planned) - len(todo), _latest_record, console
     )
     with display:
-        return launch(run_cell, todo, workers, display, _cache_folder())
+        return launch(execute, todo, workers, display, _cache_folder())
 
 
-def _latest_record(cell: worker.Cell) -> dict[str, Any] | None:
-    if not cell.results.exists():
+def _latest_record(job: worker.Job) -> dict[str, Any] | None:
+    if not job.results.exists():
         return None
-    records = reading.read(cell.results).records
+    records = reading.read(job.results).records
     return records[-1] if records else None
 
 
 def _cache_folder() -> Path:
-    """Where compiled programs are kept from one cell, and one sweep, to the next."""
+    """Where compiled programs are kept from one run, and one sweep, to the next."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "amf_jax" / "compiled"
 

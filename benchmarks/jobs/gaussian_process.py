@@ -6,19 +6,19 @@ from collections.abc import Iterator
 
 from benchmarks.jobs.base import Bench, run_python
 from benchmarks.rows import Row
-from experiments import cell
 from experiments.configs import integrator
+from experiments.execution import runner
 
 #: The paper's own figure: its evaluation of Gaussian processes fits in 10 minutes.
 PAPER_SECONDS = 600.0
 
 
 def run(bench: Bench) -> Iterator[Row]:
-    """The sweep as a user starts it, once; quickly, a single round of a cell."""
+    """The sweep as a user starts it, once; quickly, a single round of a run."""
     with tempfile.TemporaryDirectory() as folder:
         if bench.quick:
-            case = "one round of a cell, uniform choice, with compiling"
-            yield Row("gaussian_process", case, seconds=_cell(folder))
+            case = "one round of a run, uniform choice, with compiling"
+            yield Row("gaussian_process", case, seconds=_round(folder))
             return
         seconds = _sweep(folder)
     yield Row(
@@ -34,12 +34,12 @@ def run(bench: Bench) -> Iterator[Row]:
     )
 
 
-def _cell(folder: str) -> float:
+def _round(folder: str) -> float:
     """Seconds of a round in this process; active choice takes long to compile."""
     config = integrator.get_config("6")
     config.update(method="uniform", rounds=1, results_dir=folder)
     start = time.perf_counter()
-    cell.run_cell(config)
+    runner.execute(config)
     return time.perf_counter() - start
 
 

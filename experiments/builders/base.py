@@ -1,4 +1,4 @@
-"""What builders share: the parts of a cell, and a method's options under a config."""
+"""What builders share: the parts of a run, and a method's options under a config."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -63,11 +63,11 @@ class Parts:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """Whole cells as one pure function, for a suite that can be traced.
+    """Whole runs as one pure function, for a suite that can be traced.
 
     Attributes:
-      representative: `(config) -> config`, the same for all cells that share a program.
-      inputs: `(config) -> pytree` of arrays: all that tells such cells from each other.
+      representative: `(config) -> config`, the same for all runs that share a program.
+      inputs: `(config) -> pytree` of arrays: all that tells such runs from each other.
       run: `(config) -> function` of the inputs, which returns `loop.Rounds`. Metrics
         have the names of fields of a record.
     """
@@ -89,8 +89,8 @@ def check_selection(
     """Refuses what was chosen in `config.selection` and cannot be had.
 
     Args:
-      config: of the cell.
-      method: of the cell.
+      config: of the run.
+      method: of the run.
       stated_criterion: of a suite whose config states one, which gives way to a method
         that is about another; None for a config that leaves it open.
 
@@ -128,8 +128,8 @@ def selector(
     """Builds a method's selector with the options that its rule takes.
 
     Args:
-      config: of the cell.
-      method: of the cell.
+      config: of the run.
+      method: of the run.
       embedding: for rules that look at a model.
       log_likelihood: the same.
       pretraining_counts: demonstrations of each task in pre-training, for rules that

@@ -15,7 +15,7 @@ class Setup(NamedTuple):
     """What a way is built from.
 
     Attributes:
-      config: the section `forgetting` of the cell's.
+      config: the section `forgetting` of the run's.
       policy: that is trained.
       tasks: evaluation tasks `[C, D]`.
       strength: of a penalty; 0 for ways that have none.

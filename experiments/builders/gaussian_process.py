@@ -1,4 +1,4 @@
-"""Builds a cell of the integrator, whose policy is a Gaussian process."""
+"""Builds a run on the integrator, whose policy is a Gaussian process."""
 
 import jax
 import jax.numpy as jnp

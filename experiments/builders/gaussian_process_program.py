@@ -1,4 +1,4 @@
-"""A whole cell of the integrator as one pure function, to be mapped over seeds."""
+"""A whole run on the integrator as one pure function, to be mapped over seeds."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,7 +20,7 @@ _FIRST_CAPACITY = 20
 
 
 class Inputs(NamedTuple):
-    """What differs between cells of one program.
+    """What differs between runs of one program.
 
     Attributes:
       key: of every random decision.
@@ -34,7 +34,7 @@ class Inputs(NamedTuple):
 
 
 def _representative(config: ConfigDict) -> ConfigDict:
-    """The same cell with seed 0, in setting 1 unless its selector knows the setting."""
+    """The same run with seed 0, in setting 1 unless its selector knows the setting."""
     same = ConfigDict(config)
     with same.unlocked():
         same.update(seed=0, results_dir="")

@@ -1,4 +1,4 @@
-"""Builds a cell of a neural policy, trained by gradient on any suite."""
+"""Builds a run of a neural policy, trained by gradient on any suite."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -41,7 +41,7 @@ def check(config: ConfigDict, method: Method) -> None:
 
     Args:
       config: as in `build`.
-      method: of the cell.
+      method: of the run.
 
     Raises:
       UnknownNameError: for an option that does not exist.
@@ -60,7 +60,7 @@ def build(config: ConfigDict, method: Method, suite: Suite) -> Parts:
     Args:
       config: with the sections `selection`, `training` and `forgetting` of
         `experiments/configs/metaworld.py`, and the pre-training `allocation`.
-      method: of the cell.
+      method: of the run.
       suite: with a finite set of tasks.
 
     Raises:

@@ -224,8 +224,8 @@ RUN: Mapping[str, Field] = {
 #: Fields of a sweep's config.
 SWEEP: Mapping[str, Field] = {
     "name": _other("of the sweep", str, "as in --config"),
-    "cells": _texts("what to run", "<suite>:<setting>[,preset], …"),
-    "methods": _texts("run on every cell", "methods, see run --help"),
+    "settings": _texts("what to run", "<suite>:<setting>[,preset], …"),
+    "methods": _texts("run in every setting", "methods, see run --help"),
     "includes": _texts("further sweeps, with the same seeds", "sweeps, below"),
     "seeds": _number("how many, from 0 on", _up_to(1, _MOST)),
     "preset": _RUN["preset"],

@@ -38,6 +38,8 @@ _OVERRIDE = re.compile(
 )
 #: Fields of a sweep that stand for fields of its runs.
 _OVERRIDES = "overrides."
+#: Fields by the names that they had before.
+_RENAMED = {"cells": "settings"}
 #: By a field's type; all others are Python literals.
 _PARSERS: Mapping[type, flags.ArgumentParser] = {
     int: flags.IntegerParser(),
@@ -146,7 +148,7 @@ def help_text(about: str, argv: Sequence[str]) -> str:
 
 def _field_table(config: ConfigDict) -> str:
     """Fields with their values, meanings and ranges, no wider than the terminal."""
-    known = fields.SWEEP if "cells" in config else fields.RUN
+    known = fields.SWEEP if "settings" in config else fields.RUN
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("field", no_wrap=True)
     table.add_column("value", max_width=14, overflow="fold")
@@ -175,7 +177,7 @@ def parse(
     """
     spec, rest = _take_config(argv)
     config = load(spec)
-    fitting = "sweep" if "cells" in config else "run"
+    fitting = "sweep" if "settings" in config else "run"
     if fitting != command:
         raise errors.InvalidArgumentError(
             f"{spec} is for another command: python -m experiments.{fitting}"
@@ -275,8 +277,17 @@ def _flatten(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def check_field(config: ConfigDict, field: str) -> None:
-    """Raises `UnknownNameError` if `config` has no such (possibly nested) field."""
+    """Refuses a (possibly nested) field that `config` has not.
+
+    Raises:
+      UnknownNameError: naming the nearest one.
+      InvalidArgumentError: it has another name now.
+    """
     known = field_names(config)
+    if field in _RENAMED and _RENAMED[field] in known:
+        raise errors.InvalidArgumentError(
+            f"config field {field!r} is called {_RENAMED[field]!r}"
+        )
     if field not in known:
         raise errors.UnknownNameError("config field", field, known)
 

@@ -1,4 +1,4 @@
-"""Named sweeps: every cell × every method, and what they include, × seeds 0, 1, ….
+"""Named sweeps: every setting × every method, and what they include, × seeds 0, 1, ….
 
 `main` is what `make run` does; `evidence_…` make the committed result sets; `figure…`
 and `ablation_…` run what the figure of that name compares; `all_state` is all of them.
@@ -18,34 +18,34 @@ class Sweep(NamedTuple):
 
     Attributes:
       about: what it compares, in one line.
-      cells: what to run, as `<suite>:<setting>[,option…]`.
-      methods: run on every cell.
+      settings: what to run, as `<suite>:<setting>[,option…]`.
+      methods: run in every setting.
       seeds: how many seeds, counted from 0.
       figures: drawn from the results at the end.
       includes: other sweeps that are part of this one, with the same seeds.
     """
 
     about: str
-    cells: tuple[str, ...]
+    settings: tuple[str, ...]
     methods: tuple[str, ...]
     seeds: int
     figures: tuple[str, ...]
     includes: tuple[str, ...] = ()
 
 
-def _cells(suite: str, *settings: str | int) -> tuple[str, ...]:
+def _settings(suite: str, *settings: str | int) -> tuple[str, ...]:
     return tuple(f"{suite}:{setting}" for setting in settings)
 
 
-_INTEGRATOR = _cells("integrator", *range(1, 13))
-_SKEWED = _cells("metaworld", "8-8-0-0")
-_EVEN = _cells("metaworld", "4-4-4-4")
-_METAWORLD = _cells("metaworld", "8-8-0-0", "0-0-8-8", "4-4-4-4")
-_ALLOCATIONS = _METAWORLD + _cells("metaworld", "0-8-8-0", "2-2-2-2")
-_KITCHEN_SKEWED = _cells("kitchen", "8-8-0-0-0")
-_KITCHEN_EVEN = _cells("kitchen", "3-3-3-3-3")
-_KITCHEN = _cells("kitchen", "8-8-0-0-0", "0-0-0-8-8", "3-3-3-3-3")
-_KITCHEN_ALL = _cells(
+_INTEGRATOR = _settings("integrator", *range(1, 13))
+_SKEWED = _settings("metaworld", "8-8-0-0")
+_EVEN = _settings("metaworld", "4-4-4-4")
+_METAWORLD = _settings("metaworld", "8-8-0-0", "0-0-8-8", "4-4-4-4")
+_ALLOCATIONS = _METAWORLD + _settings("metaworld", "0-8-8-0", "2-2-2-2")
+_KITCHEN_SKEWED = _settings("kitchen", "8-8-0-0-0")
+_KITCHEN_EVEN = _settings("kitchen", "3-3-3-3-3")
+_KITCHEN = _settings("kitchen", "8-8-0-0-0", "0-0-0-8-8", "3-3-3-3-3")
+_KITCHEN_ALL = _settings(
     "kitchen", "8-8-0-0-0", "0-8-8-0-0", "0-0-8-8-0", "0-0-0-8-8", "3-3-3-3-3"
 )
 
@@ -320,13 +320,13 @@ def get_config(name: str) -> ConfigDict:
     return ConfigDict(
         {
             "name": name,
-            "cells": sweep.cells,
+            "settings": sweep.settings,
             "methods": sweep.methods,
             "includes": sweep.includes,
             "seeds": sweep.seeds,
             "preset": "fast",
             "rounds": config_dict.placeholder(int),  # None: as the suite says
-            "overrides": ConfigDict(),  # further fields of every cell
+            "overrides": ConfigDict(),  # further fields of every run
             "results_dir": "results",
             "figures": sweep.figures,
             "workers": 0,  # 0: one per core

@@ -10,10 +10,11 @@ import rich.progress
 from rich.console import Console
 
 from amf_jax import errors, files, ranges
-from experiments import command, demos, extras, output, progress
+from experiments import command, demos, extras, output
 from experiments.demos import collect, robomimic
 from experiments.demos.collect import Attempt
 from experiments.demos.rendering import Painter
+from experiments.execution import progress
 from experiments.suites.recording import World
 from experiments.tables.table import to_rich
 

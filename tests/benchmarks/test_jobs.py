@@ -34,7 +34,7 @@ def hurry(monkeypatch):
     monkeypatch.setattr(base.Bench, "seconds", 1e-9)
     monkeypatch.setattr(problems, "SMALL", TINY)
     monkeypatch.setattr(problems, "PAPER", TINY)
-    monkeypatch.setattr(gaussian_process, "_cell", lambda folder: 1.0)
+    monkeypatch.setattr(gaussian_process, "_round", lambda folder: 1.0)
     monkeypatch.setattr(startup, "run_python", lambda *arguments: "")
 
 
@@ -167,7 +167,7 @@ def test_figure_7_is_the_whole_sweep_with_nothing_compiled_before(monkeypatch):
     (row,) = gaussian_process.run(BENCH._replace(quick=False))
     ((arguments, environment),) = called
     assert "--config=experiments/configs/sweeps.py:figure7" in arguments
-    assert not [each for each in arguments if "cells" in each or "seeds" in each]
+    assert not [each for each in arguments if "settings" in each or "seeds" in each]
     (folder,) = [each.partition("=")[2] for each in arguments if "results_dir" in each]
     assert environment["JAX_COMPILATION_CACHE_DIR"].startswith(folder)
     assert isinstance(row, Row) and row.peer_seconds == 600.0

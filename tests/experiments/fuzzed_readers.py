@@ -80,7 +80,7 @@ def _are_some_of_the_embeddings(data: dict, whole: dict) -> bool:
     return all(row in whole.values() for row in data.values())
 
 
-_CELL = "metaworld", "8-8-0-0", "amf"
+_RUN = "metaworld", "8-8-0-0", "amf"
 _FIELDS = "mean_success", "return", "success", "mixing", "ess", "entropy"
 
 
@@ -109,13 +109,13 @@ def _results(folder: Path) -> Path:
             }
             for number in range(3)
         ]
-        results.write(results.path(folder, *_CELL, seed), header, records)
+        results.write(results.path(folder, *_RUN, seed), header, records)
     return folder
 
 
 def _read_results(folder: Path) -> dict:
     """Numbers by seed and field, None where there is a gap."""
-    found = runs.collect(folder, *_CELL)
+    found = runs.collect(folder, *_RUN)
     tables.to_text(tables.compare({"amf": found}))
     tables.to_text(tables.leaderboard(tables.rank({"amf": found})))
     columns = {}

@@ -23,7 +23,7 @@ from experiments.suites import integrator
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
-def options_of(monkeypatch, cell, **overrides):
+def options_of(monkeypatch, spec, **overrides):
     """Arguments that selector, learner and the way not to forget are built with."""
     seen = {"learner": {}, "kept": None}
     make, gradient_learner = selectors.make, learners.gradient_learner
@@ -58,7 +58,7 @@ def options_of(monkeypatch, cell, **overrides):
     monkeypatch.setattr(embeddings, "make", spy_embedding)
     monkeypatch.setattr(selectors, "make", spy)
     monkeypatch.setattr(learners, "gradient_learner", spy_learner)
-    built = build.build(loading.load(cell, overrides))
+    built = build.build(loading.load(spec, overrides))
     built.suite.close()
     return seen
 
@@ -113,7 +113,7 @@ STRENGTHS = {"amf_l2": 0.1, "amf_ewc": 0.1, "amf_l2_strong": 1.0, "amf_ewc_stron
 
 
 def assert_keeps(seen, way, strength=None):
-    """Whether the learner of a Metaworld cell was given that way not to forget."""
+    """Whether the learner of a Metaworld run was given that way not to forget."""
     given = {"mixing", "regulariser"} & seen["learner"].keys()
     if way == "none":
         assert not given and seen["kept"] is None

@@ -8,7 +8,7 @@ from experiments.configs import loading
 
 
 @pytest.mark.parametrize(
-    ("cell", "overrides", "error", "message"),
+    ("spec", "overrides", "error", "message"),
     [
         (
             "integrator:6",
@@ -261,9 +261,9 @@ from experiments.configs import loading
         ),
     ],
 )
-def test_configs_that_make_no_sense_are_refused(cell, overrides, error, message):
+def test_configs_that_make_no_sense_are_refused(spec, overrides, error, message):
     with pytest.raises(error, match=message):
-        build.build(loading.load(cell, overrides))
+        build.build(loading.load(spec, overrides))
 
 
 def test_no_simulator_is_started_for_a_config_that_makes_no_sense(monkeypatch):

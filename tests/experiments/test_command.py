@@ -70,7 +70,7 @@ def test_a_reader_that_leaves_and_a_narrow_encoding_end_nothing_with_a_traceback
         check=True,
     )
     assert done.stdout == (
-        "Runs one cell of an experiment: one suite, setting, method and seed.\n"
+        "Runs one experiment: one suite, setting, method and seed.\n"
     )
     assert done.stderr == ""
 

@@ -6,8 +6,8 @@ from absl import flags
 from amf_jax import errors
 from experiments.configs import integrator, loading, metaworld
 
-CELLS = [f"integrator:{setting}" for setting in integrator.SETTINGS]
-CELLS += [f"metaworld:{setting}" for setting in metaworld.SETTINGS]
+SPECS = [f"integrator:{setting}" for setting in integrator.SETTINGS]
+SPECS += [f"metaworld:{setting}" for setting in metaworld.SETTINGS]
 COMMON = {
     "suite",
     "setting",
@@ -26,11 +26,11 @@ COMMON = {
 
 
 @pytest.mark.parametrize("preset", [None, "fast", "paper"])
-@pytest.mark.parametrize("cell", CELLS)
-def test_every_setting_parses_at_every_preset(cell, preset):
-    config = loading.load(cell if preset is None else f"{cell},{preset}")
+@pytest.mark.parametrize("spec", SPECS)
+def test_every_setting_parses_at_every_preset(spec, preset):
+    config = loading.load(spec if preset is None else f"{spec},{preset}")
     assert set(config.keys()) >= COMMON
-    assert f"{config.suite}:{config.setting}" == cell
+    assert f"{config.suite}:{config.setting}" == spec
     assert config.preset == (preset or "fast")
     assert config.method == "amf"
     assert config.is_locked
@@ -74,7 +74,7 @@ def test_the_paper_preset_of_the_integrator_sums_over_all_demonstrations():
 
 
 @pytest.mark.parametrize(
-    ("cell", "error", "message"),
+    ("spec", "error", "message"),
     [
         ("integrator:13", errors.UnknownNameError, "integrator setting '13'"),
         ("integrator:0", errors.UnknownNameError, "Did you mean '10'"),
@@ -89,9 +89,9 @@ def test_the_paper_preset_of_the_integrator_sums_over_all_demonstrations():
         ("metawrld:8-8-0-0", errors.UnknownNameError, "Did you mean 'metaworld'"),
     ],
 )
-def test_unknown_strings_are_refused_with_the_nearest_one(cell, error, message):
+def test_unknown_strings_are_refused_with_the_nearest_one(spec, error, message):
     with pytest.raises(error, match=message):
-        loading.load(cell)
+        loading.load(spec)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_unknown_fields_and_wrong_types_are_refused(field, value, error, message
 
 
 @pytest.mark.parametrize(
-    ("cell", "field", "value"),
+    ("spec", "field", "value"),
     [
         ("metaworld:8-8-0-0", "allocation", (0, 0, 8, 8)),
         ("metaworld:8-8-0-0", "task_names", ("a", "b", "c", "d")),
@@ -122,9 +122,9 @@ def test_unknown_fields_and_wrong_types_are_refused(field, value, error, message
         ("integrator:6", "preset", "paper"),
     ],
 )
-def test_what_goes_with_the_setting_cannot_be_overridden(cell, field, value):
+def test_what_goes_with_the_setting_cannot_be_overridden(spec, field, value):
     with pytest.raises(errors.InvalidArgumentError, match=f"{field} cannot be overr"):
-        loading.load(cell, {field: value})
+        loading.load(spec, {field: value})
 
 
 def test_the_setting_may_be_repeated():

@@ -15,7 +15,6 @@ from amf_jax import candidates, errors, selectors
 from amf_jax.selectors.registry import Entry
 from experiments import (
     build,
-    cell,
     figures,
     methods,
     plugins,
@@ -28,12 +27,13 @@ from experiments import run as command_run
 from experiments.builders import neural
 from experiments.comparisons import Comparison
 from experiments.configs import loading
+from experiments.execution import runner
 from experiments.figures import curves, data, style, suites
 from experiments.figures.estimates import MEAN
 from experiments.runs import ResultsWarning
 from experiments.suites import integrator
 from tests import problems
-from tests.experiments import fake_cells, figure_results
+from tests.experiments import fake_runs, figure_results
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
@@ -98,7 +98,7 @@ def test_the_figure_of_the_page_is_drawn_by_one_registry_line(monkeypatch, tmp_p
 
 @pytest.fixture
 def reach(monkeypatch, tmp_path):
-    """Registers the suite of the page; returns the config of a small cell."""
+    """Registers the suite of the page; returns the config of a small run."""
     file = tmp_path / "reach.py"
     file.write_text(example("A point that moves"))
     entry = build.Entry(run(file.read_text())["build"], neural.check)
@@ -141,7 +141,7 @@ def test_the_selector_of_the_page_is_run_and_drawn_by_one_registry_line(
     reach, worst_first, quick_compile, tmp_path
 ):
     config = reach(method="worst_first", rounds=1, warm_start_rounds=0)
-    run_of = reading.read(cell.run_cell(config))
+    run_of = reading.read(runner.execute(config))
     assert run_of.records[1]["task"] == 1  # which pre-training did not show
     assert run_of.header["method"]["selector"] == "worst_first"
     assert run_of.header["method"]["forgetting"] == "adaptive_prior"
@@ -180,12 +180,12 @@ def test_the_plugin_of_the_page_brings_a_method(forgets_less, capsys):
     argv = ["run", "--config=metaworld:8-8-0-0", "--config.method=uniform_l2"]
     console = Console(file=io.StringIO())
 
-    def run_cell(config, on_round):
+    def execute(config, on_round):
         ran.append(methods.get(config.method))
 
-    assert command_run.main(argv, run_cell, console) == 2
+    assert command_run.main(argv, execute, console) == 2
     assert "Did you mean 'uniform'?" in capsys.readouterr().err
-    assert command_run.main([*argv, forgets_less], run_cell, console) == 0
+    assert command_run.main([*argv, forgets_less], execute, console) == 0
     assert ran == [methods.Method("uniform", forgetting="l2", strength=0.3)]
 
 
@@ -200,7 +200,7 @@ def test_workers_of_a_sweep_import_plugins(forgets_less, tmp_path):
         forgets_less,
     ]
     console = Console(file=io.StringIO())
-    assert sweep.main(argv, fake_cells.run_of_known_method, console) == 0
+    assert sweep.main(argv, fake_runs.run_of_known_method, console) == 0
     assert list(tmp_path.glob("metaworld/8-8-0-0/uniform_l2/seed0.jsonl"))
 
 

@@ -7,10 +7,11 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from amf_jax import errors
-from experiments import build, planning
+from experiments import build
 from experiments.configs import fields, loading, sweeps
+from experiments.execution import planning
 
-CELLS = [
+SPECS = [
     f"{name}:{setting}{preset}"
     for name, setting in (
         ("integrator", "6"),
@@ -22,21 +23,21 @@ CELLS = [
 
 
 def test_every_config_file_is_looked_at():
-    names = {cell.partition(":")[0] for cell in CELLS}
+    names = {spec.partition(":")[0] for spec in SPECS}
     assert names | {"sweeps"} == loading.config_files().keys()
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_every_field_of_every_config_is_in_the_table_and_in_its_range(cell):
-    config = loading.load(cell)
+@pytest.mark.parametrize("spec", SPECS)
+def test_every_field_of_every_config_is_in_the_table_and_in_its_range(spec):
+    config = loading.load(spec)
     assert not fields.flat(config).keys() - fields.RUN.keys()
     fields.check(config, fields.RUN)
 
 
 def test_the_table_has_no_fields_that_no_config_has():
     used = set()
-    for cell in CELLS:
-        used |= fields.flat(loading.load(cell)).keys()
+    for spec in SPECS:
+        used |= fields.flat(loading.load(spec)).keys()
     assert used == fields.RUN.keys()
     assert fields.flat(sweeps.get_config("main")).keys() == fields.SWEEP.keys()
 
@@ -107,23 +108,23 @@ def test_a_budget_that_no_buffer_holds_is_refused():
         build.check(loading.load("metaworld:8-8-0-0", overrides))
 
 
-def parsed(cell, *arguments, command="run"):
-    argv = [command, f"--config={cell}", *arguments]
+def parsed(spec, *arguments, command="run"):
+    argv = [command, f"--config={spec}", *arguments]
     return loading.parse(argv, flags.FlagValues(), command)
 
 
 @pytest.mark.parametrize(
-    ("cell", "field"),
+    ("spec", "field"),
     [
-        (cell, field)
-        for cell in ("integrator:6", "kitchen:8-8-0-0-0")
-        for field in fields.flat(loading.load(cell))
+        (spec, field)
+        for spec in ("integrator:6", "kitchen:8-8-0-0-0")
+        for field in fields.flat(loading.load(spec))
     ],
 )
-def test_none_is_for_optional_fields_and_refused_for_others(cell, field):
+def test_none_is_for_optional_fields_and_refused_for_others(spec, field):
     optional = fields.RUN[field].words().endswith("or None")
     try:
-        config = parsed(cell, f"--config.{field}=None")
+        config = parsed(spec, f"--config.{field}=None")
         build.check(config)
         accepted = True
         assert fields.flat(config)[field] is None
@@ -132,7 +133,7 @@ def test_none_is_for_optional_fields_and_refused_for_others(cell, field):
     assert accepted == optional
 
 
-@pytest.mark.parametrize("cell", ["integrator:6", "metaworld:8-8-0-0"])
+@pytest.mark.parametrize("spec", ["integrator:6", "metaworld:8-8-0-0"])
 @pytest.mark.parametrize(
     ("argument", "field", "value"),
     [
@@ -151,8 +152,8 @@ def test_none_is_for_optional_fields_and_refused_for_others(cell, field):
         ("--config.selection.normalise_kernel", "normalise_kernel", True),
     ],
 )
-def test_values_are_read_as_their_fields_need_them(cell, argument, field, value):
-    config = parsed(cell, argument)
+def test_values_are_read_as_their_fields_need_them(spec, argument, field, value):
+    config = parsed(spec, argument)
     build.check(config)
     assert config.selection[field] == value
     assert type(config.selection[field]) is type(value)
@@ -161,17 +162,17 @@ def test_values_are_read_as_their_fields_need_them(cell, argument, field, value)
 @pytest.mark.parametrize(
     ("arguments", "value"),
     [
-        (["--config.cells=a:1"], ("a:1",)),
-        (["--config.cells=a:1,a:2"], ("a:1", "a:2")),
-        (["--config.cells=a:1, a:2"], ("a:1", "a:2")),
-        (["--config.cells=('a:1','a:2')"], ("a:1", "a:2")),
-        (["--config.cells", "a:1", "--config.cells", "a:2"], ("a:1", "a:2")),
-        (["--config.cells=()"], ()),
-        (["--config.cells="], ()),
+        (["--config.settings=a:1"], ("a:1",)),
+        (["--config.settings=a:1,a:2"], ("a:1", "a:2")),
+        (["--config.settings=a:1, a:2"], ("a:1", "a:2")),
+        (["--config.settings=('a:1','a:2')"], ("a:1", "a:2")),
+        (["--config.settings", "a:1", "--config.settings", "a:2"], ("a:1", "a:2")),
+        (["--config.settings=()"], ()),
+        (["--config.settings="], ()),
     ],
 )
 def test_names_need_no_quotes(arguments, value):
-    assert parsed("sweeps:main", *arguments, command="sweep").cells == value
+    assert parsed("sweeps:main", *arguments, command="sweep").settings == value
 
 
 @pytest.mark.parametrize(
@@ -198,17 +199,17 @@ def test_sections_are_overridden_field_by_field():
 
 
 SECTIONS = [
-    (cell, section)
-    for cell in CELLS
-    for section, value in loading.load(cell).items()
+    (spec, section)
+    for spec in SPECS
+    for section, value in loading.load(spec).items()
     if isinstance(value, ConfigDict)
 ] + [("integrator:6", "selection.search")]
 
 
 @pytest.mark.parametrize("value", [None, 5, "x", (1,)], ids=repr)
-@pytest.mark.parametrize(("cell", "section"), SECTIONS)
-def test_a_section_stays_a_section(cell, section, value):
-    config = loading.load(cell).copy_and_resolve_references().unlock()
+@pytest.mark.parametrize(("spec", "section"), SECTIONS)
+def test_a_section_stays_a_section(spec, section, value):
+    config = loading.load(spec).copy_and_resolve_references().unlock()
     *outer, name = section.split(".")
     parent = config[outer[0]] if outer else config
     del parent[name]
@@ -223,9 +224,9 @@ def test_a_section_stays_a_section(cell, section, value):
 @pytest.mark.parametrize("field", ["training", "overrides", "overrides.training"])
 def test_a_section_on_a_command_line_is_overridden_by_fields_alone(field, value):
     command = "sweep" if field.startswith("overrides") else "run"
-    cell = "sweeps:main" if command == "sweep" else "metaworld:8-8-0-0"
+    spec = "sweeps:main" if command == "sweep" else "metaworld:8-8-0-0"
     with pytest.raises(errors.InvalidArgumentError, match=field.rpartition(".")[2]):
-        config = parsed(cell, f"--config.{field}={value}", command=command)
+        config = parsed(spec, f"--config.{field}={value}", command=command)
         build.check(config) if command == "run" else planning.plan(config)
 
 

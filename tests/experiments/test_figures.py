@@ -85,7 +85,7 @@ def test_sweeps_run_the_methods_that_their_figures_draw(monkeypatch, tmp_path):
                 figures.make(name, tmp_path)
             suite, comparison = asked.value.args
             assert set(comparison.methods) <= set(sweep.methods)
-            assert any(cell.startswith(f"{suite.name}:") for cell in sweep.cells)
+            assert any(spec.startswith(f"{suite.name}:") for spec in sweep.settings)
 
 
 @pytest.mark.filterwarnings("ignore::experiments.runs.ResultsWarning")

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amf_jax import errors
-from experiments import build, planning
+from experiments import build
 from experiments.configs import fields, loading
+from experiments.execution import planning
 from tests.fuzzing import budget
 
 SPECS = {

@@ -5,7 +5,7 @@ import pytest
 
 from amf_jax.errors import ResultsError
 from experiments import reading, results, runs, schema
-from experiments.planning import EVIDENCE
+from experiments.execution.planning import EVIDENCE
 from experiments.reading import Run
 from tests.experiments import figure_results
 from tests.experiments.result_files import CONFIG, header, place, rounds

@@ -213,8 +213,8 @@ def test_the_committed_sweeps_make_what_the_claims_ask_for():
         assert sweeps.SWEEPS[name].seeds >= rule.MIN_SEEDS
         for part in (name, *sweeps.SWEEPS[name].includes):
             sweep = sweeps.SWEEPS[part]
-            for cell in sweep.cells:
-                suite, setting = cell.split(":")
+            for spec in sweep.settings:
+                suite, setting = spec.split(":")
                 evidence.setdefault((suite, setting), {}).update(
                     {
                         method: integrator(setting, method, 0.0, seeds=range(2))

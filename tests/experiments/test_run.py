@@ -1,4 +1,4 @@
-"""The command that runs one cell: its help, its mistakes, its exit codes."""
+"""The command that runs one run: its help, its mistakes, its exit codes."""
 
 import io
 import subprocess
@@ -9,7 +9,7 @@ from rich.console import Console
 
 from amf_jax import errors
 from experiments import methods, run, threads
-from tests.experiments import fake_cells
+from tests.experiments import fake_runs
 
 METAWORLD = "--config=experiments/configs/metaworld.py:8-8-0-0"
 
@@ -22,9 +22,9 @@ def limits(monkeypatch):
     return counts
 
 
-def _run(*arguments, run_cell=None):
+def _run(*arguments, execute=None):
     console = Console(file=io.StringIO(), width=160)
-    return run.main(["run", *arguments], run_cell, console), console.file.getvalue()
+    return run.main(["run", *arguments], execute, console), console.file.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,10 @@ def test_mistakes_are_one_line_and_exit_code_2(capsys, arguments, message):
     assert error.startswith("error: ") and error.count("\n") == 1
 
 
-def test_overrides_reach_the_cell_with_their_types(limits):
+def test_overrides_reach_the_run_with_their_types(limits):
     seen = []
 
-    def run_cell(config, on_round):
+    def execute(config, on_round):
         seen.append(config)
         return "results/here.jsonl"
 
@@ -77,7 +77,7 @@ def test_overrides_reach_the_cell_with_their_types(limits):
         "--config.forgetting.conservatism=1",
         "--config.method",
         "amf_no_prior",
-        run_cell=run_cell,
+        execute=execute,
     )
     assert code == 0
     (config,) = seen
@@ -90,31 +90,31 @@ def test_overrides_reach_the_cell_with_their_types(limits):
 
 
 def test_rounds_are_shown_as_they_finish():
-    def run_cell(config, on_round):
-        on_round(fake_cells.record(0))
-        on_round(fake_cells.record(1))
+    def execute(config, on_round):
+        on_round(fake_runs.record(0))
+        on_round(fake_runs.record(1))
 
-    _, output = _run(METAWORLD, run_cell=run_cell)
+    _, output = _run(METAWORLD, execute=execute)
     lines = output.splitlines()
     assert lines[0] == "metaworld 8-8-0-0 amf seed 0"
     assert lines[2].startswith("round 1/20, asked for mug right, success 0.40, α 0.90")
 
 
 def test_errors_of_the_library_are_one_line_and_exit_code_1(capsys):
-    def run_cell(config, on_round):
+    def execute(config, on_round):
         raise errors.CheckpointError("checkpoint: it is torn")
 
-    code, _ = _run(METAWORLD, run_cell=run_cell)
+    code, _ = _run(METAWORLD, execute=execute)
     assert code == 1
     assert capsys.readouterr().err == "error: checkpoint: it is torn\n"
 
 
 def test_other_errors_keep_their_traceback():
-    def run_cell(config, on_round):
+    def execute(config, on_round):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        _run(METAWORLD, run_cell=run_cell)
+        _run(METAWORLD, execute=execute)
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,10 @@ def test_other_errors_keep_their_traceback():
     ],
 )
 def test_ctrl_c_says_how_to_resume(capsys, interrupt, message):
-    def run_cell(config, on_round):
+    def execute(config, on_round):
         raise interrupt
 
-    code, _ = _run(METAWORLD, run_cell=run_cell)
+    code, _ = _run(METAWORLD, execute=execute)
     assert code == 130
     assert message in capsys.readouterr().err
 

@@ -30,9 +30,9 @@ def compile_once(tmp_path_factory):
     jax.config.update("jax_compilation_cache_dir", None)
 
 
-def pick_counts(cell, seed):
+def pick_counts(spec, seed):
     config = loading.load(
-        cell,
+        spec,
         {
             "seed": seed,
             "attempts": 0,
@@ -50,30 +50,30 @@ def pick_counts(cell, seed):
     return np.bincount(picks, minlength=num_tasks)
 
 
-def undemonstrated_share(cell, seeds=SEEDS):
-    missing = np.array([count == "0" for count in cell.split(":")[1].split("-")])
-    counts = np.array([pick_counts(cell, seed) for seed in seeds])
+def undemonstrated_share(spec, seeds=SEEDS):
+    missing = np.array([count == "0" for count in spec.split(":")[1].split("-")])
+    counts = np.array([pick_counts(spec, seed) for seed in seeds])
     return counts[:, missing].sum() / counts.sum()
 
 
-@pytest.mark.parametrize(("cell", "share"), [MISMATCHED[0], MISMATCHED[3]])
-def test_a_run_asks_for_the_tasks_that_pre_training_lacked(cell, share):
-    assert undemonstrated_share(cell, seeds=[0]) >= share
+@pytest.mark.parametrize(("spec", "share"), [MISMATCHED[0], MISMATCHED[3]])
+def test_a_run_asks_for_the_tasks_that_pre_training_lacked(spec, share):
+    assert undemonstrated_share(spec, seeds=[0]) >= share
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("cell", "share"), MISMATCHED)
-def test_asks_for_the_tasks_that_pre_training_lacked(cell, share):
-    assert undemonstrated_share(cell) >= share
+@pytest.mark.parametrize(("spec", "share"), MISMATCHED)
+def test_asks_for_the_tasks_that_pre_training_lacked(spec, share):
+    assert undemonstrated_share(spec) >= share
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell", [cell for cell, _ in MISMATCHED])
-def test_with_the_sign_of_equation_4_as_printed_it_does_not(cell, monkeypatch):
+@pytest.mark.parametrize("spec", [spec for spec, _ in MISMATCHED])
+def test_with_the_sign_of_equation_4_as_printed_it_does_not(spec, monkeypatch):
     printed = criteria.CRITERIA["variance"]._replace(sign=-1.0)
     monkeypatch.setitem(criteria.CRITERIA, "variance", printed)
-    share = undemonstrated_share(cell, seeds=[0])
-    assert share == 0 if cell.startswith("kitchen") else share < 0.5
+    share = undemonstrated_share(spec, seeds=[0])
+    assert share == 0 if spec.startswith("kitchen") else share < 0.5
 
 
 @pytest.mark.slow

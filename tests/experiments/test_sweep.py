@@ -1,4 +1,4 @@
-"""Sweeps over cells that take no time: what is run, retried, skipped and reported."""
+"""Sweeps over runs that take no time: what is run, retried, skipped and reported."""
 
 import io
 import itertools
@@ -12,22 +12,23 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from experiments import figures, planning, sweep, threads, worker
+from experiments import figures, sweep, threads
 from experiments.configs import loading, sweeps
-from tests.experiments import fake_cells
+from experiments.execution import planning, worker
+from tests.experiments import fake_runs
 
 
 @pytest.fixture
 def run_sweep(tmp_path, monkeypatch):
     """Runs a sweep of the fake suite; returns the exit code and the output."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (tmp_path / "fake.py").write_text(fake_cells.CONFIG_FILE)
+    (tmp_path / "fake.py").write_text(fake_runs.CONFIG_FILE)
 
-    def run(run_cell, *arguments, workers=1, figures="()"):
+    def run(execute, *arguments, workers=1, figures="()"):
         console = Console(file=io.StringIO(), width=160)
         flags = {
             "--config": "experiments/configs/sweeps.py:main",
-            "--config.cells": f"{tmp_path}/fake.py:8-8-0-0",
+            "--config.settings": f"{tmp_path}/fake.py:8-8-0-0",
             "--config.methods": "amf",
             "--config.seeds": "2",
             "--config.results_dir": str(tmp_path),
@@ -36,7 +37,7 @@ def run_sweep(tmp_path, monkeypatch):
             **dict(argument.split("=", 1) for argument in arguments),
         }
         argv = [f"{name}={value}" for name, value in flags.items()]
-        code = sweep.main(["sweep", *argv], run_cell, console)
+        code = sweep.main(["sweep", *argv], execute, console)
         return code, console.file.getvalue()
 
     return run
@@ -44,7 +45,7 @@ def run_sweep(tmp_path, monkeypatch):
 
 @pytest.fixture
 def diary(tmp_path):
-    """What the fake cells wrote down, in order."""
+    """What the fake runs wrote down, in order."""
 
     def read():
         path = tmp_path / "diary"
@@ -59,9 +60,9 @@ def _config(tmp_path, **overrides):
     return loading.load(spec, {"results_dir": str(tmp_path), **overrides})
 
 
-def test_runs_every_cell_once_and_reports_table_and_figure(run_sweep, tmp_path, diary):
+def test_runs_every_run_once_and_reports_table_and_figure(run_sweep, tmp_path, diary):
     code, output = run_sweep(
-        fake_cells.run, "--config.methods=amf,uniform", figures="main"
+        fake_runs.run, "--config.methods=amf,uniform", figures="main"
     )
     assert code == 0
     assert len(diary()) == 4
@@ -72,35 +73,35 @@ def test_runs_every_cell_once_and_reports_table_and_figure(run_sweep, tmp_path, 
     assert (tmp_path / "figures" / "main.png").stat().st_size > 1000
     assert not list(tmp_path.rglob("*.log"))  # nobody needs the log of a success
 
-    code, output = run_sweep(fake_cells.run, "--config.methods=amf,uniform")
+    code, output = run_sweep(fake_runs.run, "--config.methods=amf,uniform")
     assert code == 0
     assert len(diary()) == 4  # a second time nothing is run, and all is shown
-    assert output.startswith("sweep main: 4 cells, 4 finished\n")
+    assert output.startswith("sweep main: 4 runs, 4 finished\n")
     assert "0.400 [0.40, 0.40]" in output
 
 
-def test_skips_finished_cells_and_reruns_half_finished_ones(run_sweep, tmp_path, diary):
+def test_skips_finished_runs_and_reruns_half_finished_ones(run_sweep, tmp_path, diary):
     finished, half = _config(tmp_path, seed=0), _config(tmp_path, seed=1)
-    fake_cells.write(finished, 2)
-    fake_cells.write(half, 1)
-    code, output = run_sweep(fake_cells.run)
+    fake_runs.write(finished, 2)
+    fake_runs.write(half, 1)
+    code, output = run_sweep(fake_runs.run)
     assert code == 0
     assert [entry["seed"] for entry in diary()] == [1]
     # One round of 2 seconds is missing.
-    assert "2 cells, 1 finished, 1 to run on 1 process, about 0:02" in output
+    assert "2 runs, 1 finished, 1 to run on 1 process, about 0:02" in output
 
 
-def test_dry_run_lists_cells_and_runs_none(run_sweep, tmp_path, diary):
-    fake_cells.write(_config(tmp_path, seed=0), 2)
-    fake_cells.write(_config(tmp_path, seed=1), 0)
+def test_dry_run_lists_runs_and_runs_none(run_sweep, tmp_path, diary):
+    fake_runs.write(_config(tmp_path, seed=0), 2)
+    fake_runs.write(_config(tmp_path, seed=1), 0)
     code, output = run_sweep(
-        fake_cells.run, "--dry-run=true", "--config.seeds=3", workers=2
+        fake_runs.run, "--dry-run=true", "--config.seeds=3", workers=2
     )
     assert code == 0
     assert diary() == []
     # Two missing rounds of seed 1 and three of seed 2, 2 s each, on two processes.
     assert output.splitlines() == [
-        "sweep main: 3 cells, 1 finished, 2 to run on 2 processes, about 0:05",
+        "sweep main: 3 runs, 1 finished, 2 to run on 2 processes, about 0:05",
         "  metaworld 8-8-0-0 amf seed 0: finished",
         "  metaworld 8-8-0-0 amf seed 1: stopped after round 0 of 2",
         "  metaworld 8-8-0-0 amf seed 2: to run",
@@ -110,22 +111,22 @@ def test_dry_run_lists_cells_and_runs_none(run_sweep, tmp_path, diary):
 def test_time_is_not_guessed_where_nothing_was_measured(
     run_sweep, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr("experiments.planning.EVIDENCE", tmp_path / "none")
-    _, output = run_sweep(fake_cells.run, "--dry-run=true")
+    monkeypatch.setattr("experiments.execution.planning.EVIDENCE", tmp_path / "none")
+    _, output = run_sweep(fake_runs.run, "--dry-run=true")
     assert "time unknown until rounds were measured" in output
 
 
-def test_a_crashed_cell_is_tried_once_more(run_sweep, diary):
-    code, output = run_sweep(fake_cells.crash_once)
+def test_a_crashed_run_is_tried_once_more(run_sweep, diary):
+    code, output = run_sweep(fake_runs.crash_once)
     assert code == 0
     assert [entry["seed"] for entry in diary()] == [0, 1]
     assert "seed 1: ValueError: a rare accident (will be tried once more)" in output
 
 
-def test_a_cell_that_fails_twice_is_reported_with_its_log(
+def test_a_run_that_fails_twice_is_reported_with_its_log(
     run_sweep, tmp_path, diary, capsys
 ):
-    code, _ = run_sweep(fake_cells.always_crash, "--config.seeds=3")
+    code, _ = run_sweep(fake_runs.always_crash, "--config.seeds=3")
     assert code == 1
     assert [entry["seed"] for entry in diary()] == [0, 2]
     log = tmp_path / "metaworld" / "8-8-0-0" / "amf" / "seed1.log"
@@ -134,8 +135,8 @@ def test_a_cell_that_fails_twice_is_reported_with_its_log(
     assert capsys.readouterr().err.startswith(message)
 
 
-def test_a_killed_worker_is_replaced_and_its_cell_run_again(run_sweep, diary):
-    code, output = run_sweep(fake_cells.killed_once)
+def test_a_killed_worker_is_replaced_and_its_run_run_again(run_sweep, diary):
+    code, output = run_sweep(fake_runs.killed_once)
     assert code == 0
     assert [entry["seed"] for entry in diary()] == [0, 1]
     first, second = (entry["process"] for entry in diary())
@@ -146,15 +147,15 @@ def test_a_killed_worker_is_replaced_and_its_cell_run_again(run_sweep, diary):
 def test_a_process_is_replaced_before_it_has_grown_too_far(
     run_sweep, monkeypatch, diary
 ):
-    monkeypatch.setattr("experiments.pool.CELLS_PER_PROCESS", 2)
-    code, _ = run_sweep(fake_cells.run, "--config.seeds=3")
+    monkeypatch.setattr("experiments.execution.local.RUNS_PER_PROCESS", 2)
+    code, _ = run_sweep(fake_runs.run, "--config.seeds=3")
     assert code == 0
     first, second, third = (entry["process"] for entry in diary())
     assert first == second != third
 
 
 def test_workers_share_the_cores_without_fighting(run_sweep, diary):
-    run_sweep(fake_cells.run, "--config.seeds=6", workers=2)
+    run_sweep(fake_runs.run, "--config.seeds=6", workers=2)
     shares = worker.split_cores(threads.available_cores(), 2)
     for entry in diary():
         assert entry["cores"] in shares
@@ -162,22 +163,22 @@ def test_workers_share_the_cores_without_fighting(run_sweep, diary):
 
 
 def test_one_worker_left_computes_on_as_many_threads(run_sweep, diary):
-    run_sweep(fake_cells.run, workers=1)
+    run_sweep(fake_runs.run, workers=1)
     assert {entry["threads"] for entry in diary()} == {"1"}
 
 
-def test_as_many_cells_at_a_time_as_there_are_cores_for(run_sweep, monkeypatch):
+def test_as_many_runs_at_a_time_as_there_are_cores_for(run_sweep, monkeypatch):
     monkeypatch.setattr(threads, "available_cores", lambda: [0, 1, 2, 3, 4])
     arguments = ["--config.overrides.threads=2", "--config.seeds=8", "--dry-run=true"]
-    _, output = run_sweep(fake_cells.run, *arguments, workers=0)
+    _, output = run_sweep(fake_runs.run, *arguments, workers=0)
     assert "8 to run on 2 processes" in output
 
 
-def test_cells_are_listed_with_commas_as_their_options_are(run_sweep, tmp_path):
+def test_runs_are_listed_with_commas_as_their_options_are(run_sweep, tmp_path):
     file = tmp_path / "fake.py"
     code, output = run_sweep(
-        fake_cells.run,
-        f"--config.cells={file}:8-8-0-0,{file}:4-4-4-4,paper",
+        fake_runs.run,
+        f"--config.settings={file}:8-8-0-0,{file}:4-4-4-4,paper",
         "--config.seeds=1",
         "--dry-run=true",
     )
@@ -192,18 +193,18 @@ def test_figures_that_cannot_be_drawn_are_found_before_anything_runs(
     run_sweep, monkeypatch, diary, capsys
 ):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    code, output = run_sweep(fake_cells.run, figures="main")
+    code, output = run_sweep(fake_runs.run, figures="main")
     assert code == 2
     assert "pip install 'amf_jax[experiments]'" in capsys.readouterr().err
     assert output == "" and diary() == []
-    assert run_sweep(fake_cells.run, "--dry-run=true", figures="()")[0] == 0
+    assert run_sweep(fake_runs.run, "--dry-run=true", figures="()")[0] == 0
 
 
 def test_results_without_times_are_no_reason_to_stop(run_sweep, tmp_path, monkeypatch):
-    monkeypatch.setattr("experiments.planning.EVIDENCE", tmp_path / "none")
+    monkeypatch.setattr("experiments.execution.planning.EVIDENCE", tmp_path / "none")
     config = _config(tmp_path, seed=0)
-    fake_cells.write(config, 2)
-    path = fake_cells.folder(config) / "seed0.jsonl"
+    fake_runs.write(config, 2)
+    path = fake_runs.folder(config) / "seed0.jsonl"
     header, *records = map(json.loads, path.read_text().splitlines())
     for record in records:
         del record["seconds"]
@@ -217,8 +218,8 @@ def test_a_sweep_has_one_number_of_threads(run_sweep, tmp_path, capsys):
     other = source.replace("config.rounds = 2", "config.rounds = config.threads = 2")
     (tmp_path / "other.py").write_text(other)
     code, _ = run_sweep(
-        fake_cells.run,
-        f"--config.cells={tmp_path}/fake.py:8-8-0-0,{tmp_path}/other.py:4-4-4-4",
+        fake_runs.run,
+        f"--config.settings={tmp_path}/fake.py:8-8-0-0,{tmp_path}/other.py:4-4-4-4",
     )
     assert code == 2
     assert "threads must be the same for all runs of a sweep, got 1, 2" in (
@@ -227,7 +228,7 @@ def test_a_sweep_has_one_number_of_threads(run_sweep, tmp_path, capsys):
 
 
 def test_ctrl_c_lets_the_round_finish_and_starts_nothing_new(run_sweep, tmp_path):
-    code, output = run_sweep(fake_cells.ctrl_c)
+    code, output = run_sweep(fake_runs.ctrl_c)
     assert code == 130
     assert "stopping after the current rounds" in output
     assert "the same command goes on from here" in output
@@ -238,24 +239,24 @@ def test_ctrl_c_lets_the_round_finish_and_starts_nothing_new(run_sweep, tmp_path
 
 
 def test_second_ctrl_c_stops_at_once(run_sweep):
-    code, _ = run_sweep(fake_cells.ctrl_c_twice)
+    code, _ = run_sweep(fake_runs.ctrl_c_twice)
     assert code == 130
 
 
 def test_workers_do_not_outlive_a_killed_sweep(tmp_path):
-    # Else a sweep that is started again would run a cell that is still running.
+    # Else a sweep that is started again would run a run that is still running.
     script = """
 import sys
 from pathlib import Path
 from unittest import mock
 from ml_collections import ConfigDict
-from experiments import pool, worker
-from tests.experiments import fake_cells
+from experiments.execution import local, worker
+from tests.experiments import fake_runs
 folder = Path(sys.argv[1])
 config = ConfigDict({"results_dir": sys.argv[1], "threads": 1})
-cell = worker.Cell(config, folder, folder / "log")
+job = worker.Job(config, folder, folder / "log")
 if __name__ == "__main__":
-    pool.run(fake_cells.sleep, [cell], 1, mock.Mock(), folder)
+    local.run(fake_runs.sleep, [job], 1, mock.Mock(), folder)
 """
     (tmp_path / "script.py").write_text(script)
     sweeping = subprocess.Popen(
@@ -286,10 +287,10 @@ def _is_alive(process):
 
 
 def test_a_worker_that_cannot_start_is_an_error_not_a_loop(run_sweep, capsys):
-    code, _ = run_sweep(fake_cells.DiesOnArrival())
+    code, _ = run_sweep(fake_runs.DiesOnArrival())
     assert code == 1
     assert (
-        "ended with exit code 3 before it could take a cell" in capsys.readouterr().err
+        "ended with exit code 3 before it could take a job" in capsys.readouterr().err
     )
 
 
@@ -311,7 +312,10 @@ def test_a_worker_that_cannot_start_is_an_error_not_a_loop(run_sweep, capsys):
         ("--config.overrides.seed=5", "overrides.seed cannot be set"),
         ("--config.overrides={'seed': 5}", "use --config.seeds=<how many>"),
         ("--config.overrides.method=uniform", "use --config.methods=<method>,…"),
-        ("--config.overrides.suite=kitchen", "use --config.cells=<suite>:<setting>,…"),
+        (
+            "--config.overrides.suite=kitchen",
+            "use --config.settings=<suite>:<setting>,…",
+        ),
         ("--config.overrides.setting=4-4-4-4", "overrides.setting cannot be set"),
         ("--config.overrides.results_dir=x", "use --config.results_dir=<folder>"),
         ("--config.overrides.threads=0", "threads must be a whole number from 1"),
@@ -329,9 +333,10 @@ def test_a_worker_that_cannot_start_is_an_error_not_a_loop(run_sweep, capsys):
         ("--config.overrides.training.schedule=cosin", "Did you mean 'cosine'?"),
         ("--config.overrides.forgetting.strength=0.1", "go with 'adaptive_prior'"),
         ("--config.methods=amf_no_histroy", "Did you mean 'amf_no_history'?"),
-        ("--config.cells=metawrld:8-8-0-0", "Did you mean 'metaworld'?"),
+        ("--config.settings=metawrld:8-8-0-0", "Did you mean 'metaworld'?"),
         ("--config.methods=amf,amf", "a second time"),
         ("--config.seds=2", "Did you mean 'seeds'?"),
+        ("--config.cells=integrator:6", "'cells' is called 'settings'"),
         ("--launcher=rai", "Did you mean 'ray'?"),
         ("--config=experiments/configs/sweeps.py:figur7", "Did you mean 'figure7'?"),
         ("--config=experiments/configs/integrator.py:6", "-m experiments.run"),
@@ -340,7 +345,7 @@ def test_a_worker_that_cannot_start_is_an_error_not_a_loop(run_sweep, capsys):
 def test_mistakes_are_one_line_before_anything_runs(
     run_sweep, diary, capsys, argument, message
 ):
-    code, output = run_sweep(fake_cells.run, argument)
+    code, output = run_sweep(fake_runs.run, argument)
     error = capsys.readouterr().err
     assert code == 2
     assert message in error
@@ -352,15 +357,15 @@ def test_mistakes_are_one_line_before_anything_runs(
     "arguments, message",
     [
         (
-            ["--config.cells=integrator:6", "--config.methods=amf,dropout"],
+            ["--config.settings=integrator:6", "--config.methods=amf,dropout"],
             "method='dropout' is about embeddings of a neural policy",
         ),
         (
-            ["--config.cells=integrator:6", "--config.methods=learning_progress"],
+            ["--config.settings=integrator:6", "--config.methods=learning_progress"],
             "method='learning_progress' looks at success rates",
         ),
         (
-            ["--config.cells=integrator:6", "--config.methods=amf_deterministic"],
+            ["--config.settings=integrator:6", "--config.methods=amf_deterministic"],
             "needs a finite task set",
         ),
         (
@@ -377,10 +382,10 @@ def test_mistakes_are_one_line_before_anything_runs(
         ),
     ],
 )
-def test_cells_that_must_fail_are_not_even_planned(
+def test_runs_that_must_fail_are_not_even_planned(
     run_sweep, diary, capsys, arguments, message
 ):
-    code, output = run_sweep(fake_cells.run, *arguments, "--dry-run=true")
+    code, output = run_sweep(fake_runs.run, *arguments, "--dry-run=true")
     error = capsys.readouterr().err
     assert code == 2
     assert message in error
@@ -388,22 +393,22 @@ def test_cells_that_must_fail_are_not_even_planned(
     assert output == "" and diary() == []
 
 
-def test_a_sweep_is_checked_once_per_cell_and_method(run_sweep, monkeypatch):
+def test_a_sweep_is_checked_once_per_run_and_method(run_sweep, monkeypatch):
     checked = []
     monkeypatch.setattr(
         "experiments.build.check",
         lambda config: checked.append((config.setting, config.method)),
     )
     arguments = ["--config.methods=amf,uniform", "--config.seeds=5", "--dry-run=true"]
-    assert run_sweep(fake_cells.run, *arguments)[0] == 0
+    assert run_sweep(fake_runs.run, *arguments)[0] == 0
     assert checked == [("8-8-0-0", "amf"), ("8-8-0-0", "uniform")]
 
 
 def test_results_of_another_config_stop_the_sweep_before_it_starts(
     run_sweep, tmp_path, diary, capsys
 ):
-    fake_cells.write(_config(tmp_path, seed=1, attempts=3), 2)
-    code, _ = run_sweep(fake_cells.run)
+    fake_runs.write(_config(tmp_path, seed=1, attempts=3), 2)
+    code, _ = run_sweep(fake_runs.run)
     assert code == 1
     assert "attempts: 3, 10" in capsys.readouterr().err
     assert diary() == []
@@ -419,8 +424,8 @@ def test_results_of_another_config_stop_the_sweep_before_it_starts(
         ],
     ],
 )
-def test_overrides_reach_every_cell(run_sweep, tmp_path, arguments):
-    code, _ = run_sweep(fake_cells.run, *arguments)
+def test_overrides_reach_every_run(run_sweep, tmp_path, arguments):
+    code, _ = run_sweep(fake_runs.run, *arguments)
     assert code == 0
     for seed in range(2):
         path = tmp_path / "metaworld" / "8-8-0-0" / "amf" / f"seed{seed}.jsonl"
@@ -431,11 +436,11 @@ def test_overrides_reach_every_cell(run_sweep, tmp_path, arguments):
 
 
 def test_included_sweeps_add_what_is_not_there_yet(run_sweep, tmp_path, monkeypatch):
-    cells = (f"{tmp_path}/fake.py:8-8-0-0", f"{tmp_path}/fake.py:4-4-4-4")
-    part = sweeps.Sweep("a part", cells, ("amf", "uniform"), 9, ())
+    settings = (f"{tmp_path}/fake.py:8-8-0-0", f"{tmp_path}/fake.py:4-4-4-4")
+    part = sweeps.Sweep("a part", settings, ("amf", "uniform"), 9, ())
     monkeypatch.setitem(sweeps.SWEEPS, "part", part)
     code, output = run_sweep(
-        fake_cells.run,
+        fake_runs.run,
         "--config.includes=('part',)",
         "--config.seeds=1",
         "--dry-run=true",
@@ -456,10 +461,10 @@ def test_included_sweeps_add_what_is_not_there_yet(run_sweep, tmp_path, monkeypa
 def test_time_is_that_of_the_method_where_it_was_measured(
     run_sweep, tmp_path, method, time_
 ):
-    fake_cells.write(_config(tmp_path, seed=9), 2, seconds=2.0)
-    fake_cells.write(_config(tmp_path, seed=9, method="uniform"), 2, seconds=20.0)
+    fake_runs.write(_config(tmp_path, seed=9), 2, seconds=2.0)
+    fake_runs.write(_config(tmp_path, seed=9, method="uniform"), 2, seconds=20.0)
     _, output = run_sweep(
-        fake_cells.run,
+        fake_runs.run,
         f"--config.methods={method}",
         "--config.seeds=1",
         "--dry-run=true",
@@ -467,8 +472,8 @@ def test_time_is_that_of_the_method_where_it_was_measured(
     assert output.splitlines()[0].endswith(f"on 1 process, about {time_}")
 
 
-def test_paper_preset_is_an_option_of_every_cell(run_sweep, tmp_path):
-    run_sweep(fake_cells.run, "--config.preset=paper")
+def test_paper_preset_is_an_option_of_every_run(run_sweep, tmp_path):
+    run_sweep(fake_runs.run, "--config.preset=paper")
     path = tmp_path / "metaworld" / "8-8-0-0" / "amf" / "seed0.jsonl"
     assert json.loads(path.read_text().splitlines()[0])["config"]["preset"] == "paper"
 
@@ -485,7 +490,7 @@ def test_named_sweeps_can_be_planned_and_drawn(tmp_path, name, preset):
     config.seeds, config.preset, config.results_dir = 1, preset, str(tmp_path)
     planned = planning.plan(config)
     kinds = [(f"{c.suite}:{c.setting}", c.method) for c in map(_planned, planned)]
-    own = itertools.product(config.cells, config.methods)
+    own = itertools.product(config.settings, config.methods)
     assert set(kinds) >= set(own)
     assert len(set(kinds)) == len(kinds)
     assert {c.preset for c in map(_planned, planned)} == {preset}
@@ -493,11 +498,11 @@ def test_named_sweeps_can_be_planned_and_drawn(tmp_path, name, preset):
 
 
 def _planned(entry):
-    return entry.cell.config
+    return entry.job.config
 
 
 def test_help_names_every_sweep(capsys):
-    assert sweep.main(["sweep", "--help"], fake_cells.run) == 0
+    assert sweep.main(["sweep", "--help"], fake_runs.run) == 0
     text = capsys.readouterr().out
     assert all(f"  {name}: " in text for name in sweeps.SWEEPS)
     assert "--dry-run" in text

@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from amf_jax import errors
-from experiments import launchers, threads, worker
+from experiments import threads
 from experiments.configs import loading
+from experiments.execution import launchers, worker
 
 SCRIPT = """
 import hashlib
@@ -68,9 +69,9 @@ def test_more_threads_than_cores_are_refused(monkeypatch):
 def test_launchers_refuse_more_threads_than_cores(launcher, monkeypatch, tmp_path):
     monkeypatch.setattr(threads, "available_cores", lambda: [0])
     config = loading.load("integrator:6", {"threads": 2})
-    cell = worker.Cell(config, tmp_path / "results", tmp_path / "log")
+    job = worker.Job(config, tmp_path / "results", tmp_path / "log")
     with pytest.raises(errors.InvalidArgumentError, match="at most 1, .* got 2"):
-        launchers.check(launcher, [cell])
+        launchers.check(launcher, [job])
 
 
 def test_cores_are_counted_where_the_system_does_not_tell(monkeypatch):

@@ -29,7 +29,7 @@ def get_config(string):
 
 
 def folder(config: ConfigDict) -> Path:
-    """Where the cell keeps its results."""
+    """Where the run keeps its results."""
     return Path(config.results_dir) / config.suite / config.setting / config.method
 
 
@@ -48,7 +48,7 @@ def record(round_: int, seconds: float = 2.0) -> dict:
 
 
 def write(config: ConfigDict, rounds: int, seconds: float = 2.0) -> None:
-    """Writes the results of rounds 0 to `rounds`, at once as real cells do."""
+    """Writes the results of rounds 0 to `rounds`, at once as real runs do."""
     lines = [{"config": config.to_dict(), "versions": {}, "seed": config.seed}]
     lines += [record(round_, seconds) for round_ in range(rounds + 1)]
     path = folder(config) / f"seed{config.seed}.jsonl"
@@ -59,7 +59,7 @@ def write(config: ConfigDict, rounds: int, seconds: float = 2.0) -> None:
 
 
 def run(config: ConfigDict) -> None:
-    """Finishes; keeps a diary of who ran which cell with what."""
+    """Finishes; keeps a diary of who ran which run with what."""
     diary = Path(config.results_dir) / "diary"
     with diary.open("a") as file:
         entry = {
@@ -74,7 +74,7 @@ def run(config: ConfigDict) -> None:
 
 
 def run_of_known_method(config: ConfigDict) -> None:
-    """Finishes if the process knows the cell's method."""
+    """Finishes if the process knows the run's method."""
     from experiments import methods
 
     methods.get(config.method)
@@ -123,7 +123,7 @@ def finish_round(config: ConfigDict) -> None:
 
 
 def ctrl_c_twice(config: ConfigDict) -> None:
-    """Ctrl-C is pressed twice, and the cell hears neither."""
+    """Ctrl-C is pressed twice, and the run hears neither."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for _ in range(2):
         os.kill(os.getppid(), signal.SIGINT)

@@ -1,12 +1,13 @@
-"""Committed runs are still cells of today's configs, and what else would be is not."""
+"""Committed runs are still runs of today's configs, and what else would be is not."""
 
 from pathlib import Path
 
 import pytest
 
 from amf_jax.errors import ResultsError
-from experiments import planning, reading, results, studies
+from experiments import reading, results, studies
 from experiments.configs import loading, sweeps
+from experiments.execution import planning
 
 EVIDENCE = Path(__file__).parents[2] / "evidence"
 SUITES = ("integrator", "metaworld", "kitchen")
@@ -21,7 +22,7 @@ def check(file, config):
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_a_committed_cell_has_the_config_it_would_be_run_with(suite):
+def test_a_committed_run_has_the_config_it_would_be_run_with(suite):
     folders = sorted(EVIDENCE.glob(f"{suite}/*"))
     assert len(folders) >= 3
     for folder in folders:
@@ -43,11 +44,11 @@ def test_so_has_a_committed_study(file):
 def test_a_sweep_finds_the_committed_integrator_finished():
     sweep = sweeps.get_config("evidence_integrator")
     sweep.results_dir, sweep.seeds = str(EVIDENCE), 1
-    sweep.cells = ("integrator:1", "integrator:6")
+    sweep.settings = ("integrator:1", "integrator:6")
     assert all(entry.finished for entry in planning.plan(sweep))
 
 
-def test_a_committed_cell_is_not_gone_on_with_under_another_search():
+def test_a_committed_run_is_not_gone_on_with_under_another_search():
     file = results.path(EVIDENCE, "integrator", "6", "amf", 0)
     results.require_same_config(file, loading.load("integrator:6"))
     other = loading.load("integrator:6", {"selection.search.name": "cross_entropy"})

@@ -2,7 +2,7 @@
 
 The cluster is the one of `RAY_ADDRESS`, else the one that `ray start` has started on
 this machine, else a local one for this sweep alone, which other machines cannot reach:
-whoever reaches a Ray cluster can run programs on it. A cell writes its results file
+whoever reaches a Ray cluster can run programs on it. A job writes its results file
 itself, and they are read here to show progress: the nodes must see the same folders
 under the same names.
 """
@@ -18,17 +18,17 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from amf_jax import errors
-from experiments import worker
-from experiments.launchers import (
+from experiments.execution import worker
+from experiments.execution.launchers import (
     POLL_SECONDS,
     Attempt,
-    CellQueue,
+    JobQueue,
     LauncherError,
     Observer,
     Outcome,
     count_interrupts,
 )
-from experiments.worker import Cell
+from experiments.execution.worker import Job
 
 try:
     import ray
@@ -41,30 +41,30 @@ except ImportError as error:
 
 
 def run(
-    run_cell: Callable[[ConfigDict], object],
-    cells: Sequence[Cell],
+    execute: Callable[[ConfigDict], object],
+    jobs: Sequence[Job],
     workers: int,
     observer: Observer,
     cache: Path,
 ) -> Outcome:
-    """Runs at most `workers` cells at a time on a Ray cluster; a `Launcher`.
+    """Runs at most `workers` jobs at a time on a Ray cluster; a `Launcher`.
 
     Raises:
       LauncherError: the cluster cannot be reached.
     """
-    queue = CellQueue(cells, observer)
+    queue = JobQueue(jobs, observer)
     if not queue:
         return queue.outcome
-    # ray.cancel would interrupt a cell several times, and so cut its last round off.
+    # ray.cancel would interrupt a job several times, and so cut its last round off.
     stop = cache.absolute() / f"stop-{uuid.uuid4().hex}"
     try:
-        count = cells[0].config.threads  # of all of them
+        count = jobs[0].config.threads  # of all of them
         environment = worker.environment(count, cache)
         if path := os.environ.get("PYTHONPATH"):  # other nodes have their own
             environment["PYTHONPATH"] = path
         _connect(workers * count, environment)
         with count_interrupts() as interrupts:
-            _run(run_cell, queue, workers, count, observer, interrupts, stop)
+            _run(execute, queue, workers, count, observer, interrupts, stop)
     except KeyboardInterrupt:  # before it was connected
         queue.interrupt()
     finally:
@@ -115,8 +115,8 @@ def _loopback() -> Iterator[None]:
 
 
 def _run(
-    run_cell: Callable[[ConfigDict], object],
-    queue: CellQueue,
+    execute: Callable[[ConfigDict], object],
+    queue: JobQueue,
     workers: int,
     count: int,
     observer: Observer,
@@ -125,7 +125,7 @@ def _run(
 ) -> None:
     task = ray.remote(
         num_cpus=count,
-        max_calls=worker.CELLS_PER_PROCESS,
+        max_calls=worker.RUNS_PER_PROCESS,
         max_retries=0,  # the queue counts the attempts
         num_returns="streaming",
     )(worker.work_on)
@@ -133,7 +133,7 @@ def _run(
     while queue or running:
         while queue and len(running) < workers:
             attempt = queue.take()
-            stream = task.remote(run_cell, attempt.cell, os.getcwd(), stop)
+            stream = task.remote(execute, attempt.job, os.getcwd(), stop)
             running[stream] = attempt
         for news in ray.wait(list(running), timeout=POLL_SECONDS)[0]:
             if _settled(news, running[news], queue, observer):
@@ -150,7 +150,7 @@ def _run(
 def _settled(
     news: ray.ObjectRefGenerator,
     attempt: Attempt,
-    queue: CellQueue,
+    queue: JobQueue,
     observer: Observer,
 ) -> bool:
     """Takes one message of a task; whether it was the last one."""
@@ -159,7 +159,7 @@ def _settled(
     except ray.exceptions.RayError as error:
         kind, message = "died", _in_one_line(error)
     if kind == "started":
-        observer.started(attempt.cell)
+        observer.started(attempt.job)
         return False
     if kind == "finished":
         queue.finished(attempt)

@@ -10,8 +10,8 @@ from rich.console import Console, Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from experiments import progress
-from experiments.worker import Cell
+from experiments.execution import progress
+from experiments.execution.worker import Job
 
 #: Seconds between plain lines.
 LINE_INTERVAL = 15.0
@@ -21,23 +21,23 @@ class SweepDisplay:
     """Shows a sweep while it goes on; the observer of a launcher.
 
     Args:
-      cells: all cells of the sweep that are not finished yet.
+      jobs: all runs of the sweep that are not finished yet.
       skipped: how many were finished before.
-      latest: the latest record in the results file of a cell, None if there is none.
+      latest: the latest record in the results file of a job, None if there is none.
       console: where to show it.
       clock: seconds of any origin.
     """
 
     def __init__(
         self,
-        cells: Sequence[Cell],
+        jobs: Sequence[Job],
         skipped: int,
-        latest: Callable[[Cell], progress.Record | None],
+        latest: Callable[[Job], progress.Record | None],
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._runs: dict[Path, progress.RunProgress] = {}
-        self._running: dict[Path, Cell] = {}
+        self._running: dict[Path, Job] = {}
         self._settled: set[Path] = set()
         self._finished = self._skipped = skipped
         self._failed = 0
@@ -45,8 +45,8 @@ class SweepDisplay:
         self._console = console or Console()
         self._clock = clock
         self._begin = self._line_time = clock()
-        for cell in cells:
-            self._follow(cell)
+        for job in jobs:
+            self._follow(job)
         self._rounds_before = self._rounds()
         self._live = progress.live(self._console, self.render)  # renders at once
 
@@ -64,31 +64,31 @@ class SweepDisplay:
         if self._live:
             self._live.stop()
 
-    def started(self, cell: Cell) -> None:
-        """A worker took `cell`."""
-        self._follow(cell)
-        self._running[cell.results] = cell
+    def started(self, job: Job) -> None:
+        """A worker took `job`."""
+        self._follow(job)
+        self._running[job.results] = job
 
-    def finished(self, cell: Cell) -> None:
-        """`cell` ran to its end."""
-        self._observe(cell)
-        del self._running[cell.results]
-        self._settled.add(cell.results)
+    def finished(self, job: Job) -> None:
+        """`job` ran to its end."""
+        self._observe(job)
+        del self._running[job.results]
+        self._settled.add(job.results)
         self._finished += 1
-        record = self._runs[cell.results].record or {}
+        record = self._runs[job.results].record or {}
         self._say(
-            f"finished {progress.label(cell.config)}: {progress.score(record)}"
+            f"finished {progress.label(job.config)}: {progress.score(record)}"
             f" ({self.summary()})"
         )
 
-    def failed(self, cell: Cell, message: str, final: bool) -> None:
-        """`cell` failed; unless `final` it will be tried again."""
-        self._running.pop(cell.results, None)
+    def failed(self, job: Job, message: str, final: bool) -> None:
+        """`job` failed; unless `final` it will be tried again."""
+        self._running.pop(job.results, None)
         if final:
-            self._settled.add(cell.results)
+            self._settled.add(job.results)
             self._failed += 1
-        ending = f"log: {cell.log}" if final else "will be tried once more"
-        self._say(f"FAILED {progress.label(cell.config)}: {message} ({ending})")
+        ending = f"log: {job.log}" if final else "will be tried once more"
+        self._say(f"FAILED {progress.label(job.config)}: {message} ({ending})")
 
     def stopping(self) -> None:
         """Ctrl-C was pressed."""
@@ -96,21 +96,21 @@ class SweepDisplay:
 
     def tick(self) -> None:
         """Shows what the results files hold by now."""
-        for cell in self._running.values():
-            self._observe(cell)
+        for job in self._running.values():
+            self._observe(job)
         now = self._clock()
         if self._live:
             self._live.refresh()
         elif now - self._line_time >= LINE_INTERVAL:
             self._line_time = now
             self._say(self.summary())
-            for path, cell in self._running.items():
+            for path, job in self._running.items():
                 text = progress.line(self._runs[path], now)
-                self._say(f"  {progress.label(cell.config)}: {text}")
+                self._say(f"  {progress.label(job.config)}: {text}")
 
     def summary(self) -> str:
         """The sweep as a whole in one line."""
-        parts = [f"{self._finished}/{self._skipped + len(self._runs)} cells"]
+        parts = [f"{self._finished}/{self._skipped + len(self._runs)} runs"]
         if self._failed:
             parts.append(f"{self._failed} failed")
         return ", ".join(parts) + f", ETA {progress.duration(self.remaining())}"
@@ -130,20 +130,20 @@ class SweepDisplay:
     def _rounds(self) -> int:
         return sum(run.round + 1 for run in self._runs.values())
 
-    def _follow(self, cell: Cell) -> None:
-        self._runs[cell.results] = progress.RunProgress(cell.config)
-        self._observe(cell)
+    def _follow(self, job: Job) -> None:
+        self._runs[job.results] = progress.RunProgress(job.config)
+        self._observe(job)
 
-    def _observe(self, cell: Cell) -> None:
-        record = self._latest(cell)
+    def _observe(self, job: Job) -> None:
+        record = self._latest(job)
         if record is not None:
-            self._runs[cell.results].observe(record, self._clock())
+            self._runs[job.results].observe(record, self._clock())
 
     def _say(self, text: str) -> None:
         progress.say(self._console, text)
 
     def render(self) -> RenderableType:
-        """The live table: one row per running cell, and the sweep as a whole."""
+        """The live table: one row per running job, and the sweep as a whole."""
         now = self._clock()
         table = Table(box=None, pad_edge=False)
         for column in ("suite", "setting", "method"):
@@ -153,8 +153,8 @@ class SweepDisplay:
         for column in ("asked for", "result", "α per task"):
             table.add_column(column)
         table.add_column("ETA", justify="right")
-        for path, cell in list(self._running.items()):
-            run, config = self._runs[path], cell.config
+        for path, job in list(self._running.items()):
+            run, config = self._runs[path], job.config
             record = run.record or {}
             table.add_row(
                 config.suite,

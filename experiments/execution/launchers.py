@@ -1,7 +1,7 @@
-"""Where the cells of a sweep run: the launchers, and what they have in common.
+"""Where the jobs of a sweep run: the launchers, and what they have in common.
 
 A launcher is a function `run` in a module of its own, which is imported only if it is
-chosen: Ray is an optional dependency. One that cannot run every cell has a function
+chosen: Ray is an optional dependency. One that cannot run every job has a function
 `check` beside it.
 """
 
@@ -17,13 +17,13 @@ from typing import NamedTuple, Protocol
 from ml_collections import ConfigDict
 
 from amf_jax import errors
-from experiments.worker import Cell
+from experiments.execution.worker import Job
 
 #: Modules of the launchers, by the name that `--launcher` takes.
 LAUNCHERS = {
-    "local": "experiments.pool",
-    "ray": "experiments.ray_pool",
-    "vmap": "experiments.vmap_pool",
+    "local": "experiments.execution.local",
+    "ray": "experiments.execution.ray_cluster",
+    "vmap": "experiments.execution.vmap",
 }
 
 #: Seconds that a launcher waits for news before it calls `Observer.tick` again.
@@ -39,14 +39,14 @@ class LauncherError(errors.AmfError, RuntimeError):
 class Observer(Protocol):
     """Is told what happens."""
 
-    def started(self, cell: Cell) -> None:
-        """A worker took `cell`, for the first or the second time."""
+    def started(self, job: Job) -> None:
+        """A worker took `job`, for the first or the second time."""
 
-    def finished(self, cell: Cell) -> None:
-        """`cell` ran to its end."""
+    def finished(self, job: Job) -> None:
+        """`job` ran to its end."""
 
-    def failed(self, cell: Cell, message: str, final: bool) -> None:
-        """`cell` failed, maybe before it started; unless `final` it is tried again."""
+    def failed(self, job: Job, message: str, final: bool) -> None:
+        """`job` failed, maybe before it started; unless `final` it is tried again."""
 
     def stopping(self) -> None:
         """Ctrl-C was pressed."""
@@ -57,39 +57,39 @@ class Observer(Protocol):
 
 @dataclasses.dataclass
 class Outcome:
-    """What became of the cells; cells in neither list were not finished.
+    """What became of the jobs; jobs in neither list were not finished.
 
     Attributes:
-      finished: cells that ran to their end.
-      failed: cells that failed twice, with the last line of the error.
+      finished: jobs that ran to their end.
+      failed: jobs that failed twice, with the last line of the error.
       interrupted: whether Ctrl-C ended the sweep early.
     """
 
-    finished: list[Cell] = dataclasses.field(default_factory=list)
-    failed: list[tuple[Cell, str]] = dataclasses.field(default_factory=list)
+    finished: list[Job] = dataclasses.field(default_factory=list)
+    failed: list[tuple[Job, str]] = dataclasses.field(default_factory=list)
     interrupted: bool = False
 
 
 class Launcher(Protocol):
-    """Runs cells in other processes."""
+    """Runs jobs in other processes."""
 
     def __call__(
         self,
-        run_cell: Callable[[ConfigDict], object],
-        cells: Sequence[Cell],
+        execute: Callable[[ConfigDict], object],
+        jobs: Sequence[Job],
         workers: int,
         observer: Observer,
         cache: Path,
     ) -> Outcome:
-        """Runs `run_cell(cell.config)` for every cell, each at most twice.
+        """Runs `execute(job.config)` for every job, each at most twice.
 
-        The first Ctrl-C lets the running cells finish their round, the second kills
+        The first Ctrl-C lets the running jobs finish their round, the second kills
         them.
 
         Args:
-          run_cell: a function that a fresh process can import.
-          cells: what to run, in this order.
-          workers: how many cells run at a time, at least 1.
+          execute: a function that a fresh process can import.
+          jobs: what to run, in this order.
+          workers: how many jobs run at a time, at least 1.
           observer: told what happens.
           cache: folder of the compilation cache that the workers share.
 
@@ -110,62 +110,62 @@ def get(name: str) -> Launcher:
     return importlib.import_module(LAUNCHERS[name]).run
 
 
-def check(name: str, cells: Sequence[Cell]) -> None:
-    """Refuses cells that the launcher called `name` cannot run.
+def check(name: str, jobs: Sequence[Job]) -> None:
+    """Refuses jobs that the launcher called `name` cannot run.
 
     Raises:
       InvalidArgumentError: naming them.
     """
     module = importlib.import_module(LAUNCHERS[name])
     if hasattr(module, "check"):
-        module.check(cells)
+        module.check(jobs)
 
 
 class Attempt(NamedTuple):
-    """A cell that is run for the `number`-th time, counted from 1."""
+    """A job that is run for the `number`-th time, counted from 1."""
 
-    cell: Cell
+    job: Job
     number: int = 1
 
 
-class CellQueue:
-    """The cells that wait for a worker, and what became of the others.
+class JobQueue:
+    """The jobs that wait for a worker, and what became of the others.
 
     Args:
-      cells: what to run, in this order.
+      jobs: what to run, in this order.
       observer: told what becomes of them.
 
     Attributes:
-      outcome: what became of the cells so far.
+      outcome: what became of the jobs so far.
     """
 
-    def __init__(self, cells: Sequence[Cell], observer: Observer):
+    def __init__(self, jobs: Sequence[Job], observer: Observer):
         self.outcome = Outcome()
-        self._waiting = deque(map(Attempt, cells))
+        self._waiting = deque(map(Attempt, jobs))
         self._observer = observer
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def take(self) -> Attempt:
-        """The next cell to run."""
+        """The next job to run."""
         return self._waiting.popleft()
 
     def finished(self, attempt: Attempt) -> None:
-        """The cell ran to its end."""
-        self.outcome.finished.append(attempt.cell)
-        self._observer.finished(attempt.cell)
+        """The job ran to its end."""
+        self.outcome.finished.append(attempt.job)
+        self._observer.finished(attempt.job)
 
     def failed(self, attempt: Attempt, message: str) -> None:
-        """The cell failed: it waits for its second attempt if this was the first."""
+        """The job failed: it waits for its second attempt if this was the first."""
         if self.outcome.interrupted:
             return
         final = attempt.number == _ATTEMPTS
         if final:
-            self.outcome.failed.append((attempt.cell, message))
+            self.outcome.failed.append((attempt.job, message))
         else:
-            self._waiting.append(Attempt(attempt.cell, attempt.number + 1))
-        self._observer.failed(attempt.cell, message, final)
+            self._waiting.append(Attempt(attempt.job, attempt.number + 1))
+        self._observer.failed(attempt.job, message, final)
 
     def interrupt(self) -> None:
         """Drops what waits, after a Ctrl-C."""

@@ -1,4 +1,4 @@
-"""All seeds of a cell as one program, and the launcher `vmap` that runs them so."""
+"""All seeds of a run as one program, and the launcher `vmap` that runs them so."""
 
 import io
 
@@ -7,17 +7,9 @@ import pytest
 from rich.console import Console
 
 from amf_jax import errors
-from experiments import (
-    cell,
-    launchers,
-    reading,
-    results,
-    seeds,
-    sweep,
-    vmap_pool,
-    worker,
-)
+from experiments import reading, results, sweep
 from experiments.configs import loading
+from experiments.execution import launchers, runner, vmap, worker
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -38,11 +30,11 @@ def jointly(folder, **overrides):
     joint = config(folder, SEEDS[0], **overrides)
     with joint.unlocked():
         joint.seeds = SEEDS
-    return seeds.run_seeds(joint)
+    return vmap.run_seeds(joint)
 
 
 def assert_alike(ours, theirs):
-    """The same cell, up to the rounding of the floats and where the time went."""
+    """The same run, up to the rounding of the floats and where the time went."""
     ours, theirs = reading.read(ours), reading.read(theirs)
     assert not reading.header_differences(
         ours.header, theirs.header, results.LOCATION_FIELDS
@@ -68,15 +60,15 @@ def test_seeds_in_one_program_are_those_of_the_driver(tmp_path, method, override
     together = jointly(tmp_path / "together", **overrides)
     assert len(together) == len(SEEDS)
     for seed, path in zip(SEEDS, together, strict=True):
-        alone = cell.run_cell(config(tmp_path / "alone", seed, **overrides))
+        alone = runner.execute(config(tmp_path / "alone", seed, **overrides))
         assert_alike(path, alone)
 
 
 def test_settings_share_a_program(tmp_path):
-    seeds._mapped.cache_clear()
+    vmap._mapped.cache_clear()
     for setting in ("2", "9"):
         jointly(tmp_path, spec=f"integrator:{setting}", method="uniform")
-    assert seeds._mapped.cache_info().misses == 1
+    assert vmap._mapped.cache_info().misses == 1
 
 
 def test_a_folder_of_another_config_is_refused_before_anything_runs(tmp_path):
@@ -110,8 +102,8 @@ def run_sweep(tmp_path, monkeypatch):
     return run
 
 
-def test_a_sweep_runs_all_seeds_at_once_and_no_cell_twice(run_sweep, tmp_path):
-    code, output = run_sweep("--config.cells=('integrator:2','integrator:6')")
+def test_a_sweep_runs_all_seeds_at_once_and_no_run_twice(run_sweep, tmp_path):
+    code, output = run_sweep("--config.settings=('integrator:2','integrator:6')")
     assert code == 0
     assert output.count("finished integrator") == 4
     for setting, seed in (("2", 0), ("2", 1), ("6", 0), ("6", 1)):
@@ -122,15 +114,15 @@ def test_a_sweep_runs_all_seeds_at_once_and_no_cell_twice(run_sweep, tmp_path):
         assert reading.is_complete(run, 2)
         assert run.records[1]["seconds"]["share"] > 0.0
     assert not list(tmp_path.rglob("*.log"))
-    code, output = run_sweep("--config.cells=('integrator:2','integrator:6')")
+    code, output = run_sweep("--config.settings=('integrator:2','integrator:6')")
     assert code == 0
-    assert output.startswith("sweep figure7: 4 cells, 4 finished\n")
+    assert output.startswith("sweep figure7: 4 runs, 4 finished\n")
 
 
 def test_a_sweep_of_a_simulator_is_refused_before_it_starts(
     run_sweep, tmp_path, capsys
 ):
-    code, _ = run_sweep("--config.cells=('metaworld:8-8-0-0','integrator:6')")
+    code, _ = run_sweep("--config.settings=('metaworld:8-8-0-0','integrator:6')")
     assert code == 2
     message = capsys.readouterr().err
     assert "launcher 'vmap'" in message
@@ -145,14 +137,14 @@ class Diary:
     def __init__(self):
         self.entries = []
 
-    def started(self, cell):
-        self.entries.append(("started", cell.config.seed))
+    def started(self, job):
+        self.entries.append(("started", job.config.seed))
 
-    def finished(self, cell):
-        self.entries.append(("finished", cell.config.seed))
+    def finished(self, job):
+        self.entries.append(("finished", job.config.seed))
 
-    def failed(self, cell, message, final):
-        self.entries.append(("failed", cell.config.seed, final))
+    def failed(self, job, message, final):
+        self.entries.append(("failed", job.config.seed, final))
 
     def stopping(self):
         raise AssertionError
@@ -162,15 +154,15 @@ class Diary:
 
 
 def test_what_fails_fails_for_all_its_seeds(tmp_path):
-    cells = []
+    jobs = []
     for seed in SEEDS:
         one = config(tmp_path, seed, method="uniform")
         path = results.path(tmp_path, "integrator", "6", "uniform", seed)
-        cells.append(worker.Cell(one, path, path.with_suffix(".log")))
-    cells[1].results.parent.mkdir(parents=True)
-    cells[1].results.write_text("no header\n")
+        jobs.append(worker.Job(one, path, path.with_suffix(".log")))
+    jobs[1].results.parent.mkdir(parents=True)
+    jobs[1].results.write_text("no header\n")
     diary = Diary()
-    outcome = vmap_pool.run(cell.run_cell, cells, 1, diary, tmp_path / "cache")
+    outcome = vmap.run(runner.execute, jobs, 1, diary, tmp_path / "cache")
     assert isinstance(outcome, launchers.Outcome)
     assert not outcome.finished
     assert [one.config.seed for one, _ in outcome.failed] == list(SEEDS)
@@ -185,4 +177,4 @@ def test_what_fails_fails_for_all_its_seeds(tmp_path):
         ("failed", 0, True),
         ("failed", 3, True),
     ]
-    assert cells[0].log.exists()  # of both, beside the first
+    assert jobs[0].log.exists()  # of both, beside the first

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from amf_jax import errors
-from experiments import build, methods, progress, reading, results, worker
+from experiments import build, methods, reading, results
 from experiments.configs import fields, loading, sweeps
+from experiments.execution import progress, worker
 
 #: Results the project vouches for; they tell how long a round takes on a fresh clone.
-EVIDENCE = Path(__file__).parents[1] / "evidence"
+EVIDENCE = Path(__file__).parents[2] / "evidence"
 
 #: Result files read to measure the time of a round.
 _TIMED_FILES = 20
@@ -25,38 +26,38 @@ _TIMED_FILES = 20
 _PLANNED = {
     "seed": "--config.seeds=<how many>",
     "method": "--config.methods=<method>,…",
-    "suite": "--config.cells=<suite>:<setting>,…",
-    "setting": "--config.cells=<suite>:<setting>,…",
+    "suite": "--config.settings=<suite>:<setting>,…",
+    "setting": "--config.settings=<suite>:<setting>,…",
     "results_dir": "--config.results_dir=<folder>",
 }
 
 
 class Planned(NamedTuple):
-    """A cell of a sweep and how far it is.
+    """A run of a sweep and how far it is.
 
     Attributes:
-      cell: what to run.
+      job: what to run.
       records: how many records its results file holds.
       finished: whether those are all.
     """
 
-    cell: worker.Cell
+    job: worker.Job
     records: int
     finished: bool
 
 
 def plan(sweep: ConfigDict, plugins: Sequence[str] = ()) -> list[Planned]:
-    """All cells of a sweep, finished or not.
+    """All runs of a sweep, finished or not.
 
     Seeds are outermost: an interrupted sweep then holds a few seeds of everything
     instead of all seeds of one method.
 
     Args:
       sweep: its config.
-      plugins: modules that every cell needs.
+      plugins: modules that every run needs.
 
     Raises:
-      AmfError: a cell cannot be configured or contradicts itself, two cells would write
+      AmfError: a run cannot be configured or contradicts itself, two runs would write
         the same file, or a file was written by another config.
     """
     fields.check(sweep, fields.SWEEP)
@@ -82,22 +83,22 @@ def plan(sweep: ConfigDict, plugins: Sequence[str] = ()) -> list[Planned]:
         )
         if path in planned:
             raise errors.InvalidArgumentError(
-                f"cells: {spec} with {method} would write {path} a second time; keep"
+                f"settings: {spec} with {method} would write {path} a second time; keep"
                 " each of the two in a results_dir of its own"
             )
         results.require_same_run(path, config, dataclasses.asdict(methods.get(method)))
         run = reading.read(path) if os.path.exists(path) else None
         planned[path] = Planned(
-            worker.Cell(config, path, path.with_suffix(".log"), tuple(plugins)),
+            worker.Job(config, path, path.with_suffix(".log"), tuple(plugins)),
             len(run.records) if run else 0,
             run is not None and reading.is_complete(run, config.rounds),
         )
     if not planned:
         raise errors.InvalidArgumentError(
-            "cells and methods must each name at least one; for example"
-            " --config.cells=metaworld:8-8-0-0 --config.methods=amf,uniform"
+            "settings and methods must each name at least one; for example"
+            " --config.settings=metaworld:8-8-0-0 --config.methods=amf,uniform"
         )
-    counts = {entry.cell.config.threads for entry in planned.values()}
+    counts = {entry.job.config.threads for entry in planned.values()}
     if len(counts) > 1:
         raise errors.InvalidArgumentError(
             "threads must be the same for all runs of a sweep, got"
@@ -107,12 +108,13 @@ def plan(sweep: ConfigDict, plugins: Sequence[str] = ()) -> list[Planned]:
 
 
 def _pairs(sweep: ConfigDict) -> list[tuple[str, str]]:
-    """What is run with every seed: cells × methods, then what the sweep includes."""
+    """What is run with every seed: settings × methods, then what the sweep includes."""
     for name in sweep.methods:
         methods.get(name)
-    # A comma stands between cells, and between a cell and its options.
-    cells = re.split(r",(?=[^,]*:)", ",".join(sweep.cells)) if sweep.cells else []
-    pairs = list(itertools.product(cells, sweep.methods))
+    # A comma stands between settings, and between a setting and its options.
+    joined = ",".join(sweep.settings)
+    settings = re.split(r",(?=[^,]*:)", joined) if joined else []
+    pairs = list(itertools.product(settings, sweep.methods))
     for name in sweep.includes:
         included = _pairs(sweeps.get_config(name))
         pairs += [pair for pair in included if pair not in pairs]
@@ -140,7 +142,7 @@ def _config(
 def cost(planned: Sequence[Planned], workers: int) -> str:
     """What a sweep still has to do, in one line."""
     todo = [entry for entry in planned if not entry.finished]
-    parts = [f"{len(planned)} cells, {len(planned) - len(todo)} finished"]
+    parts = [f"{len(planned)} runs, {len(planned) - len(todo)} finished"]
     if todo:
         seconds = _estimate(todo)
         workers = min(workers, len(todo))
@@ -160,7 +162,7 @@ def _estimate(todo: Sequence[Planned]) -> float | None:
     total = 0.0
     paces: dict[tuple[str, ...], float | None] = {}
     for entry in todo:
-        config = entry.cell.config
+        config = entry.job.config
         kind = (config.suite, config.preset, config.method)
         if kind not in paces:
             folders = (Path(config.results_dir), EVIDENCE)
@@ -202,11 +204,11 @@ def _seconds(record: dict[str, Any]) -> float:
 
 
 def describe(entry: Planned) -> str:
-    """A cell and its state in one line."""
+    """A run and its state in one line."""
     if entry.finished:
         state = "finished"
     elif entry.records:
-        state = f"stopped after round {entry.records - 1} of {entry.cell.config.rounds}"
+        state = f"stopped after round {entry.records - 1} of {entry.job.config.rounds}"
     else:
         state = "to run"
-    return f"  {progress.label(entry.cell.config)}: {state}"
+    return f"  {progress.label(entry.job.config)}: {state}"

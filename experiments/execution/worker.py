@@ -1,4 +1,4 @@
-"""Worker processes: each runs cell after cell, on its own share of the cores."""
+"""Worker processes: each runs job after job, on its own share of the cores."""
 
 import _thread
 import contextlib
@@ -18,16 +18,16 @@ from ml_collections import ConfigDict
 
 from experiments import command, plugins, threads
 
-#: A process grows by about 10 MB with every cell that it runs, since what was compiled
-#: for one is kept; after so many cells another takes its place.
-CELLS_PER_PROCESS = 32
+#: A process grows by about 10 MB with every job that it runs, since what was compiled
+#: for one is kept; after so many jobs another takes its place.
+RUNS_PER_PROCESS = 32
 
-#: How often a cell looks whether it is to stop.
+#: How often a job looks whether it is to stop.
 _WATCH_SECONDS = 0.2
 
 
-class Cell(NamedTuple):
-    """One run.
+class Job(NamedTuple):
+    """A run that is to be executed.
 
     Attributes:
       config: the resolved one.
@@ -65,7 +65,7 @@ def environment(count: int, cache: Path) -> dict[str, str]:
     """Settings that must stand before JAX and BLAS are loaded.
 
     Args:
-      count: threads of each cell. What is compiled depends on it, so each has a cache
+      count: threads of each job. What is compiled depends on it, so each has a cache
         of its own.
       cache: folder of what is compiled.
     """
@@ -81,49 +81,49 @@ def environment(count: int, cache: Path) -> dict[str, str]:
 
 
 def work(
-    run_cell: Callable[[ConfigDict], object],
+    execute: Callable[[ConfigDict], object],
     pipe: connection.Connection,
     cores: list[int],
 ) -> None:
-    """The life of a worker process: one cell after the other until the pipe closes."""
+    """The life of a worker process: one job after the other until the pipe closes."""
     _detach(cores)
     pipe.send(("ready", ""))
     while True:
         try:
-            cell = pipe.recv()
+            job = pipe.recv()
         except (EOFError, KeyboardInterrupt):
             return
         try:
-            pipe.send(attempt(run_cell, cell))
+            pipe.send(attempt(execute, job))
         except KeyboardInterrupt:
             return
 
 
 def work_on(
-    run_cell: Callable[[ConfigDict], object], cell: Cell, folder: str, stop: Path
+    execute: Callable[[ConfigDict], object], job: Job, folder: str, stop: Path
 ) -> Iterator[tuple[str, str]]:
-    """One cell in a process of somebody else's.
+    """One job in a process of somebody else's.
 
     Args:
-      run_cell: runs the cell's config.
-      cell: what to run.
+      execute: runs the job's config.
+      job: what to run.
       folder: what relative paths are relative to.
-      stop: a file that is Ctrl-C for the cell as soon as it exists.
+      stop: a file that is Ctrl-C for the job as soon as it exists.
 
     Yields:
       `started` and "", then what `attempt` returns, or `interrupted` and "".
 
     Raises:
-      InvalidArgumentError: this machine has fewer cores than the cell has threads.
+      InvalidArgumentError: this machine has fewer cores than the job has threads.
     """
     os.chdir(folder)
     if folder not in sys.path:
         sys.path.insert(0, folder)  # as `python -m` does there
-    threads.check(cell.config.threads)
+    threads.check(job.config.threads)
     yield "started", ""
     try:
         with _interrupted_by(stop):
-            end = attempt(run_cell, cell)
+            end = attempt(execute, job)
     except KeyboardInterrupt:
         end = "interrupted", ""
     yield end
@@ -161,7 +161,7 @@ def _detach(cores: list[int]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
-    # A worker must not outlive its parent: a restarted sweep would run its cell twice.
+    # A worker must not outlive its parent: a restarted sweep would run its job twice.
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
@@ -172,19 +172,19 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-def attempt(run_cell: Callable[[ConfigDict], object], cell: Cell) -> tuple[str, str]:
-    """Runs a cell with all output in its log, which stays only if the cell fails.
+def attempt(execute: Callable[[ConfigDict], object], job: Job) -> tuple[str, str]:
+    """Runs a job with all output in its log, which stays only if the job fails.
 
     Returns:
       `finished`, or `failed` and the last line of the error.
     """
     kind, message = "interrupted", ""
     try:
-        with _output_to(cell.log):
+        with _output_to(job.log):
             command.replace_unprintable()
             try:
-                plugins.load(cell.plugins)
-                run_cell(cell.config)
+                plugins.load(job.plugins)
+                execute(job.config)
                 kind = "finished"
             except Exception as error:
                 traceback.print_exc()
@@ -193,7 +193,7 @@ def attempt(run_cell: Callable[[ConfigDict], object], cell: Cell) -> tuple[str, 
         return kind, message
     finally:
         if kind != "failed":
-            cell.log.unlink(missing_ok=True)
+            job.log.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

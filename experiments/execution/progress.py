@@ -135,10 +135,10 @@ def run_table(progress: RunProgress, now: float) -> RenderableType:
         table.add_column(column, justify="left" if column == "task" else "right")
     columns = [success, record.get("demos_per_task"), record.get("mixing")]
     for index in range(len(_list(success))):
-        cells = [_list(column)[index] if column else None for column in columns]
+        values = [_list(column)[index] if column else None for column in columns]
         table.add_row(
             task_name(index, config.get("task_names", ())),
-            *(_number(cell) for cell in cells),
+            *(_number(value) for value in values),
         )
     return Group(head, about, table)
 

@@ -1,4 +1,4 @@
-"""One cell of an experiment, run to its end: a suite, a setting, a method, a seed."""
+"""One run of an experiment, to its end: a suite, a setting, a method, a seed."""
 
 import contextlib
 import dataclasses
@@ -16,10 +16,10 @@ from experiments import build, methods, output, reading, results
 Record = dict
 
 
-def run_cell(
+def execute(
     config: ConfigDict, on_round: Callable[[Record], None] | None = None
 ) -> Path:
-    """Runs a cell, resumes it where it stopped, or leaves it as it is if finished.
+    """Runs a config, resumes its run where it stopped, or leaves a finished run alone.
 
     One that is finished goes on if the config has more rounds.
 
@@ -27,7 +27,7 @@ def run_cell(
     the checkpoint beside it if its last line was torn.
 
     Args:
-      config: of the cell.
+      config: of the run.
       on_round: called with each new record once it is on disk.
 
     Returns:
@@ -69,7 +69,7 @@ def run_cell(
 
 @contextlib.contextmanager
 def claimed(config: ConfigDict) -> Iterator[Path]:
-    """The results file of a cell, once it is clear that this process may write it.
+    """The results file of a run, once it is clear that this process may write it.
 
     No other process can have it within the block.
 
@@ -97,10 +97,10 @@ def claimed(config: ConfigDict) -> Iterator[Path]:
 
 
 def header(config: ConfigDict, sessions: Sequence[Session]) -> dict[str, Any]:
-    """The first line of a cell's results file.
+    """The first line of a run's results file.
 
     Args:
-      config: of the cell.
+      config: of the run.
       sessions: that made its rounds; the versions are those of the last one.
     """
     return {

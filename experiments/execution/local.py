@@ -1,7 +1,7 @@
 """The launcher `local`: parallel processes that survive crashes, kills and Ctrl-C.
 
-A worker process imports JAX once, then runs cell after cell. Workers share no queue:
-each has a pipe of its own, so one that is killed takes nothing with it but its cell,
+A worker process imports JAX once, then runs job after job. Workers share no queue:
+each has a pipe of its own, so one that is killed takes nothing with it but its job,
 which a fresh worker runs once more.
 """
 
@@ -17,18 +17,18 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from experiments import threads
-from experiments.launchers import (
+from experiments.execution.launchers import (
     POLL_SECONDS,
     Attempt,
-    CellQueue,
+    JobQueue,
     LauncherError,
     Observer,
     Outcome,
     count_interrupts,
 )
-from experiments.worker import (
-    CELLS_PER_PROCESS,
-    Cell,
+from experiments.execution.worker import (
+    RUNS_PER_PROCESS,
+    Job,
     environment,
     split_cores,
     work,
@@ -45,33 +45,33 @@ class _Worker:
     taken: int = 0
 
 
-def check(cells: Sequence[Cell]) -> None:
-    """Refuses cells that want more threads than there are cores.
+def check(jobs: Sequence[Job]) -> None:
+    """Refuses jobs that want more threads than there are cores.
 
     Raises:
       InvalidArgumentError: naming both numbers.
     """
-    for cell in cells[:1]:  # the others want as many
-        threads.check(cell.config.threads)
+    for job in jobs[:1]:  # the others want as many
+        threads.check(job.config.threads)
 
 
 def run(
-    run_cell: Callable[[ConfigDict], object],
-    cells: Sequence[Cell],
+    execute: Callable[[ConfigDict], object],
+    jobs: Sequence[Job],
     workers: int,
     observer: Observer,
     cache: Path,
 ) -> Outcome:
-    """Runs the cells in `workers` processes; a `Launcher`.
+    """Runs the jobs in `workers` processes; a `Launcher`.
 
     Raises:
-      LauncherError: a worker died before it could take a cell.
+      LauncherError: a worker died before it could take a job.
     """
-    queue = CellQueue(cells, observer)
+    queue = JobQueue(jobs, observer)
     if not queue:
         return queue.outcome
-    count = cells[0].config.threads  # of all of them
-    idle_cores = split_cores(threads.available_cores(), min(workers, len(cells)), count)
+    count = jobs[0].config.threads  # of all of them
+    idle_cores = split_cores(threads.available_cores(), min(workers, len(jobs)), count)
     settings = environment(count, cache)
     active: list[_Worker] = []
     with count_interrupts() as interrupts:
@@ -83,7 +83,7 @@ def run(
                 if len(interrupts) > 1:
                     break
                 while idle_cores and len(active) < len(queue) + _busy(active):
-                    active.append(_start(run_cell, idle_cores.pop(0), settings))
+                    active.append(_start(execute, idle_cores.pop(0), settings))
                 for worker in _readable(active):
                     if not _receive(worker, queue):
                         active.remove(worker)
@@ -94,8 +94,8 @@ def run(
                         worker.taken += 1
                         # One killed while idle shows up as a closed pipe next turn.
                         with contextlib.suppress(BrokenPipeError):
-                            worker.pipe.send(worker.attempt.cell)
-                        observer.started(worker.attempt.cell)
+                            worker.pipe.send(worker.attempt.job)
+                        observer.started(worker.attempt.job)
                 observer.tick()
         finally:
             for worker in active:
@@ -112,7 +112,7 @@ def _readable(active: Sequence[_Worker]) -> list[_Worker]:
     return [worker for worker in active if worker.pipe in ready]
 
 
-def _receive(worker: _Worker, queue: CellQueue) -> bool:
+def _receive(worker: _Worker, queue: JobQueue) -> bool:
     """Takes one message of a worker; False if that worker is gone."""
     try:
         kind, message = worker.pipe.recv()
@@ -121,7 +121,7 @@ def _receive(worker: _Worker, queue: CellQueue) -> bool:
         kind, message = "died", _cause_of_death(worker.process.exitcode)
         if not worker.ready and not queue.outcome.interrupted:
             raise LauncherError(
-                f"a worker process {message} before it could take a cell"
+                f"a worker process {message} before it could take a job"
             ) from None
     if kind == "ready":
         worker.ready = True
@@ -131,7 +131,7 @@ def _receive(worker: _Worker, queue: CellQueue) -> bool:
         queue.finished(attempt)
     elif attempt:
         queue.failed(attempt, message)
-    if kind in ("finished", "failed") and worker.taken < CELLS_PER_PROCESS:
+    if kind in ("finished", "failed") and worker.taken < RUNS_PER_PROCESS:
         return True
     _end(worker)
     return False
@@ -151,13 +151,13 @@ def _interrupt(active: Sequence[_Worker]) -> None:
 
 
 def _start(
-    run_cell: Callable[[ConfigDict], object],
+    execute: Callable[[ConfigDict], object],
     cores: list[int],
     settings: dict[str, str],
 ) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(run_cell, theirs, cores), daemon=True)
+    process = context.Process(target=work, args=(execute, theirs, cores), daemon=True)
     # A fresh interpreter inherits the block: it must not see a Ctrl-C meant for the
     # parent before it has left the parent's process group.
     with _environment(settings):

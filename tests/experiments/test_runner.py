@@ -1,4 +1,4 @@
-"""One cell from its config to its results file, stopped in every possible way."""
+"""One run from its config to its results file, stopped in every possible way."""
 
 import json
 import shutil
@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from amf_jax import errors
-from experiments import build, cell, methods, reading, results
+from experiments import build, methods, reading, results
 from experiments.configs import loading
+from experiments.execution import runner
 
 ROUNDS = 4
 
@@ -51,7 +52,7 @@ def stop_after(round_index):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The results file of a whole run with uniform choice."""
-    return cell.run_cell(config(tmp_path_factory.mktemp("finished")))
+    return runner.execute(config(tmp_path_factory.mktemp("finished")))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def half_done(tmp_path_factory):
     """The folder of the same run, stopped after round 2."""
     folder = tmp_path_factory.mktemp("half_done")
     with pytest.raises(Stop):
-        cell.run_cell(config(folder), stop_after(2))
+        runner.execute(config(folder), stop_after(2))
     return folder
 
 
@@ -85,7 +86,7 @@ def active(tmp_path_factory):
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        path = cell.run_cell(
+        path = runner.execute(
             config(tmp_path_factory.mktemp("active"), "amf"),
             lambda record: counts.append(len(compiled)),
         )
@@ -131,7 +132,7 @@ def test_nothing_is_compiled_after_the_first_round(active):
 def test_a_killed_run_goes_on_as_if_it_had_never_stopped(active, tmp_path):
     script = f"""
         import os, signal
-        from experiments import cell
+        from experiments.execution import runner
         from experiments.configs import loading
         from experiments.suites import integrator
 
@@ -148,7 +149,7 @@ def test_a_killed_run_goes_on_as_if_it_had_never_stopped(active, tmp_path):
             return evaluate(*args)
 
         integrator.evaluate = killed_in_round_3
-        cell.run_cell(config)
+        runner.execute(config)
     """
     process = subprocess.run([sys.executable, "-c", textwrap.dedent(script)])
     assert process.returncode == -signal.SIGKILL
@@ -157,14 +158,14 @@ def test_a_killed_run_goes_on_as_if_it_had_never_stopped(active, tmp_path):
     assert without_seconds(path) == without_seconds(whole)[:4]  # rounds 0 to 2
 
     seen = []
-    assert cell.run_cell(config(tmp_path, "amf"), seen.append) == path
+    assert runner.execute(config(tmp_path, "amf"), seen.append) == path
     assert [record["round"] for record in seen] == [3, 4]
     assert without_seconds(path) == without_seconds(whole)
 
 
 def test_a_stopped_run_resumes_also_in_another_place(stopped, finished):
     seen = []
-    path = cell.run_cell(config(stopped), lambda record: seen.append(record["round"]))
+    path = runner.execute(config(stopped), lambda record: seen.append(record["round"]))
     assert seen == [3, 4]
     assert without_seconds(path) == without_seconds(finished)
     sessions = reading.read(path).header["sessions"]
@@ -175,9 +176,9 @@ def test_a_finished_run_goes_on_with_more_rounds(finished, tmp_path):
     shorter = shutil.copytree(finished.parents[3], tmp_path / "results")
     seen = []
     longer = config(shorter, rounds=ROUNDS + 2)
-    path = cell.run_cell(longer, lambda record: seen.append(record["round"]))
+    path = runner.execute(longer, lambda record: seen.append(record["round"]))
     assert seen == [5, 6]
-    straight = cell.run_cell(config(tmp_path / "straight", rounds=ROUNDS + 2))
+    straight = runner.execute(config(tmp_path / "straight", rounds=ROUNDS + 2))
     header, *records = without_seconds(path)
     expected_header, *expected = without_seconds(straight)
     assert header == expected_header
@@ -189,10 +190,10 @@ def test_a_finished_run_goes_on_with_more_rounds(finished, tmp_path):
 
     before = path.read_bytes()
     with pytest.raises(errors.ResultsError, match="a run of 6 rounds.*more, not 4"):
-        cell.run_cell(config(shorter))
+        runner.execute(config(shorter))
     with pytest.raises(errors.CheckpointError, match="rounds=6, or more"):
         kept = path.rename(path.with_suffix(".kept"))
-        cell.run_cell(config(shorter))
+        runner.execute(config(shorter))
     assert kept.read_bytes() == before
 
 
@@ -201,22 +202,22 @@ def test_a_finished_run_without_its_checkpoint_is_not_begun_anew(finished, tmp_p
     path = results_file(folder)
     shutil.rmtree(path.with_suffix(".checkpoint"))
     with pytest.raises(errors.ResultsError, match=r"seed0\.checkpoint, from which"):
-        cell.run_cell(config(folder, rounds=ROUNDS + 2))
+        runner.execute(config(folder, rounds=ROUNDS + 2))
     assert path.read_bytes() == finished.read_bytes()
 
 
-def test_a_cell_that_another_process_is_at_is_left_alone(stopped):
+def test_a_run_that_another_process_is_at_is_left_alone(stopped):
     path = results_file(stopped)
     script = """
         import sys, time
-        from experiments import cell
+        from experiments.execution import runner
         from experiments.configs import loading
 
         config = loading.load("integrator:6", {
             "results_dir": sys.argv[1], "method": "uniform", "rounds": 4,
             "checkpoint_every": 1,
         })
-        with cell.claimed(config):
+        with runner.claimed(config):
             print("claimed", flush=True)
             time.sleep(600)
     """
@@ -227,11 +228,11 @@ def test_a_cell_that_another_process_is_at_is_left_alone(stopped):
         assert process.stdout.readline() == b"claimed\n"
         before = path.read_bytes()
         with pytest.raises(errors.RunInUseError, match=f"process {process.pid} on"):
-            cell.run_cell(config(stopped))
+            runner.execute(config(stopped))
         assert path.read_bytes() == before
         process.kill()
         process.wait()
-        cell.run_cell(config(stopped))  # its lock is free
+        runner.execute(config(stopped))  # its lock is free
     finally:
         process.kill()
         process.wait()
@@ -249,10 +250,10 @@ def test_a_crash_between_checkpoint_and_record_loses_neither(
     with monkeypatch.context() as patch:
         patch.setattr(results, "write", crash)
         with pytest.raises(Stop):
-            cell.run_cell(config(stopped))
+            runner.execute(config(stopped))
     assert len(without_seconds(results_file(stopped))) == 4
     seen = []
-    path = cell.run_cell(config(stopped), lambda record: seen.append(record["round"]))
+    path = runner.execute(config(stopped), lambda record: seen.append(record["round"]))
     assert seen == [4]  # round 3 is in the checkpoint
     assert without_seconds(path) == without_seconds(finished)
 
@@ -263,14 +264,14 @@ def test_a_torn_last_line_is_repaired(finished, tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[:-40])
     assert reading.read(path).torn
-    cell.run_cell(config(folder))
+    runner.execute(config(folder))
     assert without_seconds(path) == without_seconds(finished)
 
 
 def test_a_finished_run_is_left_as_it_is(finished, monkeypatch):
     monkeypatch.setattr(build, "build", None)  # nothing is even built
     before = finished.read_bytes(), finished.stat().st_mtime_ns
-    assert cell.run_cell(config(finished.parents[3])) == finished
+    assert runner.execute(config(finished.parents[3])) == finished
     assert (finished.read_bytes(), finished.stat().st_mtime_ns) == before
 
 
@@ -293,21 +294,21 @@ def test_results_of_a_method_that_meant_something_else_are_kept(stopped, monkeyp
     with pytest.raises(
         errors.ResultsError, match="method.forgetting: 'none', 'adaptive_prior'"
     ):
-        cell.run_cell(config(stopped))
+        runner.execute(config(stopped))
     assert results_file(stopped).read_bytes() == before
 
 
 def test_results_of_another_config_are_kept(stopped):
     before = results_file(stopped).read_bytes()
     with pytest.raises(errors.ResultsError, match="policy.noise: 0.05, 0.1"):
-        cell.run_cell(config(stopped, **{"policy.noise": 0.1}))
+        runner.execute(config(stopped, **{"policy.noise": 0.1}))
     assert results_file(stopped).read_bytes() == before
 
 
 def test_a_checkpoint_of_another_config_is_refused(stopped):
     results_file(stopped).unlink()
     with pytest.raises(errors.CheckpointError, match="another config"):
-        cell.run_cell(config(stopped, **{"policy.noise": 0.1}))
+        runner.execute(config(stopped, **{"policy.noise": 0.1}))
 
 
 def test_a_corrupt_checkpoint_is_refused_and_the_records_kept(stopped):
@@ -318,7 +319,7 @@ def test_a_corrupt_checkpoint_is_refused_and_the_records_kept(stopped):
         content = path.read_bytes()
         path.write_bytes(content[: len(content) // 2])
     with pytest.raises(errors.CheckpointError, match=r"seed0\.checkpoint is damaged"):
-        cell.run_cell(config(stopped))
+        runner.execute(config(stopped))
     assert results_file(stopped).read_bytes() == before
 
 
@@ -328,7 +329,7 @@ def test_a_damaged_checkpoint_goes_on_from_the_round_before(stopped, finished):
         path.write_bytes(path.read_bytes()[:-9])
     seen = []
     with pytest.warns(errors.ResumeWarning, match="round 2: its state .*from round 1"):
-        path = cell.run_cell(config(stopped), lambda one: seen.append(one["round"]))
+        path = runner.execute(config(stopped), lambda one: seen.append(one["round"]))
     assert seen == [2, 3, 4]
     assert without_seconds(path) == without_seconds(finished)
 
@@ -337,4 +338,4 @@ def test_a_folder_that_cannot_be_written_is_refused_first(tmp_path, monkeypatch)
     monkeypatch.setattr(build, "build", None)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(errors.ResultsError, match="results_dir: cannot write"):
-        cell.run_cell(config(tmp_path / "file" / "results"))
+        runner.execute(config(tmp_path / "file" / "results"))

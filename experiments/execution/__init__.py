@@ -1,0 +1,1 @@
+"""How runs are executed: one alone, or many by processes, Ray or one program."""
