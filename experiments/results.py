@@ -40,6 +40,34 @@ def path(
     return folder / suite / str(setting) / method / f"seed{seed}.jsonl"
 
 
+def evidence_path(
+    evidence_dir: str | os.PathLike[str], suite: str, setting: str, method: str
+) -> Path:
+    """Where the evidence of all seeds of a method is kept.
+
+    Example:
+      >>> evidence_path("evidence", "metaworld", "8-8-0-0", "amf").as_posix()
+      'evidence/metaworld/8-8-0-0/amf.jsonl'
+    """
+    folder = files.local_path("evidence_dir", evidence_dir)
+    return folder / suite / str(setting) / f"{method}.jsonl"
+
+
+def refuse_evidence(results_dir: str | os.PathLike[str]) -> None:
+    """Refuses to run into a folder of evidence: there is nothing to go on from.
+
+    Raises:
+      ResultsError: saying how runs get there.
+    """
+    folder = files.local_path("results_dir", results_dir)
+    if next(folder.glob("*/*/*.jsonl"), None) is not None:
+        raise ResultsError(
+            f"results_dir: {folder} holds evidence, which no run writes to; run into"
+            " another folder, then take its runs there with python -m"
+            f" experiments.evidence <results_dir> --evidence={folder}"
+        )
+
+
 def plain_config(config: Any) -> dict[str, Any]:
     """A config as files hold it: without sections that leave every choice open.
 

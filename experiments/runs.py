@@ -32,24 +32,56 @@ def collect(
 ) -> list[Run]:
     """All runs of one suite, setting and method, by ascending seed; [] if none.
 
+    They are read alike from result files, one for each seed, and from evidence.
+
     Raises:
       ResultsError: if a file is broken, holds another run than its place says, or was
         written by another config than its neighbours (seed and results_dir aside) or
-        when the method's name stood for something else.
+        when the method's name stood for something else; if the folder has both result
+        files and evidence of the method.
     """
     folder = results.path(results_dir, suite, setting, method, 0).parent
     found = {}
     for file in folder.glob("seed*.jsonl"):
         if match := re.fullmatch(r"seed(0|[1-9][0-9]*)", file.stem):
             found[int(match[1])] = file
+    evidence = results.evidence_path(results_dir, suite, setting, method)
+    if not evidence.exists():
+        located = [
+            (str(file), seed, reading.read(file))
+            for seed, file in sorted(found.items())
+        ]
+    elif not found:
+        located = [
+            (f"{evidence}, line {line}", run.seed, run)
+            for line, run in enumerate(reading.read_evidence(evidence), start=1)
+        ]
+    else:
+        raise ResultsError(
+            f"{evidence} and {folder} both hold runs of {method}; keep evidence and"
+            " results in folders of their own"
+        )
+    for where, seed, run in located:
+        _check_place(where, run, suite, setting, method, seed)
+    runs = [run for _, _, run in located]
+    require_alike(folder, runs)
+    return runs
+
+
+def require_alike(folder: Path, runs: Iterable[Run]) -> None:
+    """Refuses runs of several configs, seeds and places aside.
+
+    Args:
+      folder: where they are kept, for the message.
+      runs: of one suite, setting and method.
+
+    Raises:
+      ResultsError: naming the fields that differ.
+    """
     ignored = results.LOCATION_FIELDS | {"seed"}
-    runs: list[Run] = []
     # Not the first run alone: it may not tell its method.
     unlike: list[tuple[Any, Run]] = []
-    for seed, file in sorted(found.items()):
-        run = reading.read(file)
-        _check_place(file, run, suite, setting, method, seed)
-        runs.append(run)
+    for run in runs:
         config = {name: run.config[name] for name in run.config if name not in ignored}
         told = (config, run.header.get("method"))
         if any(told == known for known, _ in unlike):
@@ -59,20 +91,19 @@ def collect(
             if differing:
                 raise ResultsError(
                     f"{folder} mixes results of several configs. Fields that differ "
-                    f"(seed {other.seed}, seed {seed}): {'; '.join(differing)}. Keep "
-                    "each config in its own results_dir"
+                    f"(seed {other.seed}, seed {run.seed}): {'; '.join(differing)}. "
+                    "Keep each config in its own results_dir"
                 )
         unlike.append((told, run))
-    return runs
 
 
 def _check_place(
-    file: Path, run: Run, suite: str, setting: str, method: str, seed: int
+    where: str, run: Run, suite: str, setting: str, method: str, seed: int
 ) -> None:
     """Refuses a file that was moved: tables and figures go by its place.
 
     Raises:
-      ResultsError: naming the file, and what its header says instead.
+      ResultsError: naming where it is, and what its header says instead.
     """
     told = [("suite", suite), ("setting", setting), ("seed", seed)]
     if not method.startswith("study_"):  # whose configs are of the method they study
@@ -82,7 +113,7 @@ def _check_place(
     for field, value, place in [("seed", run.seed, seed), *held]:
         if str(value) != str(place):
             raise ResultsError(
-                f"{file} holds the results of {field} {value}, not of {place}; move it"
+                f"{where} holds the results of {field} {value}, not of {place}; move it"
                 " to where it belongs"
             )
 
@@ -99,12 +130,8 @@ def collect_all(
     Raises:
       ResultsError: as for `collect`.
     """
-    folders = {
-        file.parent.relative_to(results_dir).parts
-        for file in Path(results_dir).glob("*/*/*/seed*.jsonl")
-    }
     found: dict[tuple[str, str], dict[str, list[Run]]] = {}
-    for suite, setting, method in sorted(folders, key=_natural):
+    for suite, setting, method in places(results_dir):
         if method.startswith("study_"):
             continue
         runs = collect(results_dir, suite, setting, method)
@@ -117,6 +144,25 @@ def collect_all(
                 stacklevel=2,
             )
     return found
+
+
+def places(
+    results_dir: str | os.PathLike[str], pattern: str = "*/*/*"
+) -> list[tuple[str, str, str]]:
+    """Suite, setting and method of all runs below a folder, results or evidence.
+
+    Args:
+      results_dir: the folder.
+      pattern: of `<suite>/<setting>/<method>`, as for `Path.glob`.
+
+    Returns:
+      Each in the order of its name, with numbers in a name as numbers.
+    """
+    root = Path(results_dir)
+    found = {file.parent for file in root.glob(f"{pattern}/seed*.jsonl")}
+    found |= {file.with_suffix("") for file in root.glob(f"{pattern}.jsonl")}
+    parts = [place.relative_to(root).parts for place in found]
+    return sorted(((a, b, c) for a, b, c in parts), key=_natural)
 
 
 def _natural(names: Iterable[str]) -> list[list[tuple[int, str]]]:

@@ -5,22 +5,22 @@ import dataclasses
 import itertools
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from amf_jax import errors
-from experiments import build, methods, reading, results
+from experiments import build, methods, reading, results, runs
 from experiments.configs import fields, loading, sweeps
 from experiments.execution import progress, worker
 
 #: Results the project vouches for; they tell how long a round takes on a fresh clone.
 EVIDENCE = Path(__file__).parents[2] / "evidence"
 
-#: Result files read to measure the time of a round.
-_TIMED_FILES = 20
+#: Runs looked at to measure the time of a round.
+_TIMED_RUNS = 20
 
 #: Fields of a run that a sweep decides, and where.
 _PLANNED = {
@@ -68,6 +68,7 @@ def plan(sweep: ConfigDict, plugins: Sequence[str] = ()) -> list[Planned]:
                 f"overrides.{field} cannot be set, since runs of a sweep differ in it"
                 f" or share it; use {_PLANNED[field]}"
             )
+    results.refuse_evidence(sweep.results_dir)
     pairs = _pairs(sweep)
     planned: dict[Path, Planned] = {}
     for seed, (spec, method) in itertools.product(range(sweep.seeds), pairs):
@@ -182,21 +183,24 @@ def seconds_per_round(
     Where that folder has none of the method, those of all methods tell.
     """
     for folder, name in itertools.product(folders, (method, "*")):
-        seconds: list[float] = []
-        pattern = f"{suite}/*/{name}/seed*.jsonl"
-        for path in itertools.islice(folder.glob(pattern), _TIMED_FILES):
-            # This is only an estimate: a broken file is reported where it matters.
-            with contextlib.suppress(errors.ResultsError):
-                run = reading.read(path)
-                if run.config.get("preset") == preset:
-                    seconds += [
-                        _seconds(record)
-                        for record in run.records[1:]
-                        if record.get("seconds")
-                    ]
+        timed = itertools.islice(_readable(folder, f"{suite}/*/{name}"), _TIMED_RUNS)
+        seconds = [
+            _seconds(record)
+            for run in timed
+            if run.config.get("preset") == preset
+            for record in run.records[1:]
+            if record.get("seconds")
+        ]
         if seconds:
             return sum(seconds) / len(seconds)
     return None
+
+
+def _readable(folder: Path, pattern: str) -> Iterator[reading.Run]:
+    """Runs below a folder; a broken file is reported where it matters."""
+    for place in runs.places(folder, pattern):
+        with contextlib.suppress(errors.ResultsError):
+            yield from runs.collect(folder, *place)
 
 
 def _seconds(record: dict[str, Any]) -> float:

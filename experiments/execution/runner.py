@@ -80,6 +80,7 @@ def claimed(config: ConfigDict) -> Iterator[Path]:
     path = results.path(
         config.results_dir, config.suite, config.setting, config.method, config.seed
     )
+    results.refuse_evidence(config.results_dir)
     results.check_writable(path.parent)
     try:
         held = Lock(path.with_suffix(".lock"), path)

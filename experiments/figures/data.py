@@ -19,6 +19,7 @@ from experiments.runs import (
     collect,
     finished,
     per_task,
+    places,
     warn_if_incomparable,
 )
 
@@ -81,7 +82,7 @@ def first_present(source: Source, suite: Suite, settings: Sequence[str]) -> str:
     """The first setting with results of any method, else the first."""
     for setting in settings:
         for folder in source.folders:
-            if any((folder.path / suite.name / setting).glob("*/seed*.jsonl")):
+            if places(folder.path, f"{suite.name}/{setting}/*"):
                 return setting
     return settings[0]
 
@@ -159,13 +160,13 @@ def load_study(source: Source, name: str) -> list[Run]:
       NoResultsError: if there is none.
     """
     results_dir = source.alone().folders[0].path
-    folders = sorted(results_dir.glob(f"integrator/*/study_{name}"))
-    for folder in folders:
-        found = collect(results_dir, "integrator", folder.parent.name, folder.name)
-        runs = [run for run in found if run.records]
+    found = places(results_dir, f"integrator/*/study_{name}")
+    for place in found:
+        runs = [run for run in collect(results_dir, *place) if run.records]
         if runs:
-            if folder != folders[-1]:
-                notice(f"several settings have a study of {name}: drawing {folder}")
+            if place != found[-1]:
+                drawn = results_dir.joinpath(*place)
+                notice(f"several settings have a study of {name}: drawing {drawn}")
             return runs
     raise source.missing(f"integrator study_{name}")
 

@@ -128,7 +128,6 @@ def sweep(suite: str) -> str:
     return (
         "python -m experiments.sweep"
         f" --config=experiments/configs/sweeps.py:evidence_{suite}"
-        " --config.results_dir=evidence"
     )
 
 
@@ -167,7 +166,8 @@ def _how(evidence: Evidence) -> list[str]:
     drawing = "python -m experiments.figures all --output=docs/figures"
     commands = [
         *map(sweep, suites),
-        "python -m experiments.studies all --results_dir=evidence",
+        "python -m experiments.studies all",
+        "python -m experiments.evidence results",
         f"{drawing} --results_dir=evidence",
         "python -m experiments.report",
     ]

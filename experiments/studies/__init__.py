@@ -110,6 +110,7 @@ def run(name: str, results_dir: str | Path, seeds: int | None = None) -> list[Pa
     study = STUDIES[name]
     count = study.seeds if seeds is None else seeds
     fields.SWEEP["seeds"].check("seeds", count)
+    results.refuse_evidence(results_dir)
     config = study.config()
     plain = results.plain_config(config) | {"results_dir": str(results_dir)}
     targets: dict[Path, Record] = {}

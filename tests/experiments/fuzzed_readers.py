@@ -11,7 +11,7 @@ import numpy as np
 from amf_jax.checkpoint import RunState
 from amf_jax.specification import specify
 from benchmarks import readme, rows
-from experiments import results, runs, tables
+from experiments import evidence, results, runs, tables
 from experiments.demos import collect, robomimic
 from experiments.encoders import table
 from tests import fuzzing
@@ -113,6 +113,11 @@ def _results(folder: Path) -> Path:
     return folder
 
 
+def _evidence(folder: Path) -> Path:
+    evidence.add(_results(folder.with_name("results")), folder)
+    return folder
+
+
 def _read_results(folder: Path) -> dict:
     """Numbers by seed and field, None where there is a gap."""
     found = runs.collect(folder, *_RUN)
@@ -144,6 +149,11 @@ def _are_the_first_rounds(data: dict, whole: dict) -> bool:
     return data.keys() == whole.keys() and all(
         column == whole[name][: len(column)] for name, column in data.items()
     )
+
+
+def _are_some_of_the_seeds(data: dict, whole: dict) -> bool:
+    """A lost line cannot be told from a seed that was never run."""
+    return data.items() <= whole.items()
 
 
 def _are_results_with_gaps(data: dict, whole: dict) -> bool:
@@ -228,6 +238,15 @@ READERS: Mapping[str, Reader] = {
         {
             "bytes": Damage(fuzzing.damaged_bytes, _are_results),
             "lines": Damage(fuzzing.damaged_lines, _are_the_first_rounds),
+            "JSON": Damage(fuzzing.damaged_json_lines, _are_results_with_gaps),
+        },
+    ),
+    "evidence": Reader(
+        _evidence,
+        _read_results,
+        {
+            "bytes": Damage(fuzzing.damaged_bytes, _are_results),
+            "lines": Damage(fuzzing.damaged_lines, _are_some_of_the_seeds),
             "JSON": Damage(fuzzing.damaged_json_lines, _are_results_with_gaps),
         },
     ),
