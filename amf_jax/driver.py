@@ -43,7 +43,7 @@ class ActiveFineTuner:
         the expert. `task` is an index, or a task vector if it is none of the evaluation
         tasks. Called once for each choice of a round, in the order of choosing.
       evaluate: `(act, state, round) -> mapping` of metrics (numbers, arrays, strings,
-        and what nests them), or None. `act` maps NumPy observations `[B, S]` and task
+        and what nests them), or None. `act` maps NumPy observations `[B, ...]` and task
         ids `[B]` to actions `[B, A]`. "success", one number per task, is what selectors
         see as `evaluations`.
       rounds: the budget, in rounds.
@@ -178,7 +178,7 @@ class ActiveFineTuner:
             self._save()  # which may have failed at first
         return self.records
 
-    def act(self, observations: np.ndarray, task_ids: np.ndarray) -> np.ndarray:
+    def act(self, observations: Any, task_ids: np.ndarray) -> np.ndarray:
         """Actions of the current policy, adaptive prior included."""
         if self.learner_state is None:
             raise errors.InvalidArgumentError("no policy yet: call run() first")

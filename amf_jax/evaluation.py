@@ -13,7 +13,8 @@ from jaxtyping import Array, Float
 from amf_jax import errors, problem, validation
 from amf_jax.learners import LearnerState
 
-#: Actions `[B, A]` for observations `[B, S]` and ids of evaluation tasks `[B]`.
+#: Actions `[B, A]` for observations, whose leaves lead with B, and ids of evaluation
+#: tasks `[B]`.
 Act = Callable[[Any, Any], np.ndarray]
 
 

@@ -141,9 +141,8 @@ def finetune(
 
         def cloning(trained, loss_key, row, time):
             params = merged(trained, start)
-            observations, actions = (
-                demos.observations[row, time],
-                demos.actions[row, time],
+            observations, actions = jax.tree.map(
+                lambda leaf: leaf[row, time], (demos.observations, demos.actions)
             )
             if batch_loss is not None:
                 own_key = devices.own_key(mesh, loss_key)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from amf_jax import errors, records
-from amf_jax.demonstrations import Demonstrations
+from amf_jax.demonstrations import Demonstrations, named_leaves
 from amf_jax.specification import Specification
 
 #: What may grow when a run goes on, and how a message asks for it.
@@ -41,8 +41,9 @@ def of_arguments(given: Specification, identity: Any) -> dict[str, Any]:
       InvalidArgumentError: an identity that JSON cannot hold.
     """
     rows = {
-        name: [str(column.dtype), list(column.shape[1:])]
-        for name, column in given.blank._asdict().items()
+        name: [str(leaf.dtype), list(leaf.shape[1:])]
+        for field, column in given.blank._asdict().items()
+        for name, leaf in named_leaves(field, column)
     }
     return {
         "seed": int(given.seed),
@@ -247,7 +248,7 @@ def _demonstrations(demos: Demonstrations | None) -> str | None:
     held, steps = demos.demo_mask.astype(bool), demos.step_mask.astype(bool)
     recorded = steps & held[:, None]
     parts = (
-        demos.observations[recorded],
+        jax.tree.map(lambda leaf: leaf[recorded], demos.observations),
         demos.actions[recorded],
         steps[held],
         demos.tasks[held],

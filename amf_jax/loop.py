@@ -38,7 +38,7 @@ class Environment(NamedTuple):
         rows of the chosen task; `demos` are those collected before. Called once
         for each choice of a round.
       evaluate: `(act, state, round) -> dict` of arrays, or None. `act(call,
-        observations [B, S], task_ids [B]) -> actions [B, A]` takes the number of the
+        observations [B, ...], task_ids [B]) -> actions [B, A]` takes the number of the
         call, from 0 on, for its random key. "success" `[C]` is what selectors see as
         `evaluations`.
     """

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
 
 
 def behaviour_cloning(
     loss: Callable,
     params,
     keys: Key[Array, " B"],
-    observations: Float[Array, "B S"],
+    observations: PyTree[Shaped[Array, "B ..."]],
     actions: Float[Array, "B A"],
     tasks: Float[Array, "B D"],
 ) -> Float[Array, ""]:
@@ -21,7 +21,7 @@ def behaviour_cloning(
       loss: as in `Policy.loss`, for one example.
       params: of the policy.
       keys: one for each example, for stochastic losses.
-      observations: a batch of states.
+      observations: a batch of states, whose leaves lead with B.
       actions: the expert's actions in them.
       tasks: the task vectors that the expert followed.
     """

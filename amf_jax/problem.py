@@ -164,7 +164,7 @@ def check_success(success: Any | None, num_tasks: int) -> None:
 def _check_fit(given: Demonstrations, demos: Demonstrations, tasks: Array) -> None:
     validation.validate(
         given,
-        observation_size=demos.observations.shape[2],
+        observation_size=demonstrations_lib.observation_spec(demos),
         action_size=demos.actions.shape[2],
         task_size=tasks.shape[1],
         num_tasks=tasks.shape[0],

@@ -119,12 +119,14 @@ def ewc(policy: Policy, strength: float, samples: int = 256) -> Regulariser:
         def add(total, example):
             row, time, key = example
             act_key, noise_key = jax.random.split(key)
+            task = demos.tasks[row]
+            observation = jax.tree.map(lambda leaf: leaf[row, time], demos.observations)
             action, gradient_of = jax.vjp(
                 lambda part: policy.act(
                     merged(part, anchor),
                     act_key,
-                    demos.observations[row, time],
-                    demos.tasks[row],
+                    observation,
+                    task,
                 ),
                 held,
             )

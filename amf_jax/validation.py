@@ -2,16 +2,16 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from amf_jax import errors
-from amf_jax.demonstrations import Demonstrations
+from amf_jax.demonstrations import Demonstrations, check_same_kind, named_leaves
 from amf_jax.dtypes import is_finite, real_numbers
 
-#: Fields of demonstrations, their axes, and what they may hold.
+#: Fields of demonstrations beside observations, their axes, and what they may hold.
 _FIELDS = {
-    "observations": (3, "real numbers"),
     "actions": (3, "real numbers"),
     "step_mask": (2, "booleans, or 0 and 1"),
     "tasks": (2, "real numbers"),
@@ -20,7 +20,7 @@ _FIELDS = {
 }
 
 
-def validate(demos: Any, **sizes: int | None) -> None:
+def validate(demos: Any, **sizes: Any) -> None:
     """Checks demonstrations, of which there must be one at least.
 
     Args:
@@ -40,12 +40,20 @@ def validate(demos: Any, **sizes: int | None) -> None:
 def check_form(
     demos: Any,
     *,
-    observation_size: int | None = None,
+    observation_size: Any = None,
     action_size: int | None = None,
     task_size: int | None = None,
     num_tasks: int | None = None,
 ) -> None:
     """Checks a buffer that may be empty.
+
+    Args:
+      demos: to check.
+      observation_size: width of a state, or what is observed in one step, as a pytree
+        of what has shapes; None is any.
+      action_size: width of an action, or None.
+      task_size: width of a task vector, or None.
+      num_tasks: C, the number of evaluation tasks, or None.
 
     Raises:
       DemonstrationError: as `typed`; also wrong widths or mismatched leading sizes, a
@@ -55,24 +63,15 @@ def check_form(
     """
     arrays = typed(demos)
     rows, horizon = arrays.step_mask.shape
+    _check_observations(arrays, observation_size)
     expected = {
-        "observations": (rows, horizon, observation_size),
         "actions": (rows, horizon, action_size),
         "tasks": (rows, task_size),
         "task_ids": (rows,),
         "demo_mask": (rows,),
     }
     for name, shape in expected.items():
-        actual = getattr(arrays, name).shape
-        fits = len(actual) == len(shape) and all(
-            want is None or have == want
-            for have, want in zip(actual, shape, strict=True)
-        )
-        if not fits:
-            wanted = tuple("any" if size is None else size for size in shape)
-            raise errors.DemonstrationError(
-                f"demonstrations.{name} has shape {actual}, expected {wanted}"
-            )
+        _check_shape(name, getattr(arrays, name).shape, shape)
     if (np.diff(arrays.demo_mask.astype(int)) > 0).any():
         raise errors.DemonstrationError(
             "demo_mask must be True for the first rows and False for the others: new"
@@ -96,6 +95,31 @@ def check_form(
     _check_finite(arrays)
 
 
+def _check_observations(arrays: Demonstrations, wanted: Any) -> None:
+    """Raises for leaves that are not as wanted, or do not lead with `[N, H]`."""
+    leading = arrays.step_mask.shape
+    leaves = named_leaves("observations", arrays.observations)
+    shapes: list[tuple] = [(*leading, *leaf.shape[2:]) for _, leaf in leaves]
+    if isinstance(wanted, int | np.integer):
+        shapes = [(*leading, wanted)] * len(leaves)
+    elif wanted is not None:
+        check_same_kind(arrays.observations, wanted, "the buffer")
+        shapes = [(*leading, *np.shape(leaf)) for leaf in jax.tree.leaves(wanted)]
+    for (name, leaf), shape in zip(leaves, shapes, strict=True):
+        _check_shape(name, leaf.shape, shape)
+
+
+def _check_shape(name: str, actual: tuple, shape: tuple) -> None:
+    fits = len(actual) == len(shape) and all(
+        want is None or have == want for have, want in zip(actual, shape, strict=True)
+    )
+    if not fits:
+        wanted = tuple("any" if size is None else size for size in shape)
+        raise errors.DemonstrationError(
+            f"demonstrations.{name} has shape {actual}, expected {wanted}"
+        )
+
+
 def typed(demos: Any) -> Demonstrations:
     """The same demonstrations as arrays of the host, with masks of booleans.
 
@@ -109,22 +133,43 @@ def typed(demos: Any) -> Demonstrations:
       amf_jax.errors.DemonstrationError: demonstrations must be amf_jax.Dem...
     """
     check_type(demos)
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, Any] = {"observations": _observed(demos.observations)}
     for name, (axes, words) in _FIELDS.items():
-        given = getattr(demos, name)
-        array = real_numbers(given) if hasattr(given, "dtype") else None
-        if array is None or array.ndim != axes or not _is_of_kind(name, array):
-            got = type(given).__name__
-            if hasattr(given, "dtype"):
-                got = f"{given.dtype} of shape {given.shape}"
-            raise errors.DemonstrationError(
-                f"demonstrations.{name} must be an array of {words} with {axes} axes,"
-                f" got {got}"
-            )
+        array = _typed(name, getattr(demos, name), range(axes, axes + 1), words)
         arrays[name] = (
             array.astype(bool, copy=False) if name.endswith("mask") else array
         )
     return Demonstrations(**arrays)
+
+
+def _observed(observations: Any) -> Any:
+    """Observations as arrays of the host."""
+    named = named_leaves("observations", observations)
+    if not named:
+        raise errors.DemonstrationError(
+            "demonstrations.observations must be an array of real numbers, or a pytree"
+            f" of such, got {observations!r}"
+        )
+    least = 3 if named[0][0] == "observations" else 2
+    leaves = [
+        _typed(name, leaf, range(least, np.iinfo(int).max), "real numbers")
+        for name, leaf in named
+    ]
+    return jax.tree.unflatten(jax.tree.structure(observations), leaves)
+
+
+def _typed(name: str, given: Any, axes: range, words: str) -> np.ndarray:
+    array = real_numbers(given) if hasattr(given, "dtype") else None
+    if array is not None and array.ndim in axes and _is_of_kind(name, array):
+        return array
+    got = type(given).__name__
+    if hasattr(given, "dtype"):
+        got = f"{given.dtype} of shape {given.shape}"
+    least = "at least " if len(axes) > 1 else ""
+    raise errors.DemonstrationError(
+        f"demonstrations.{name} must be an array of {words} with {least}{axes.start}"
+        f" axes, got {got}"
+    )
 
 
 def check_type(demos: Any) -> None:
@@ -150,8 +195,10 @@ def _is_of_kind(name: str, array: np.ndarray) -> bool:
 
 def _check_finite(arrays: Demonstrations) -> None:
     valid = arrays.step_mask & arrays.demo_mask[:, None]
-    for name in ("observations", "actions"):
-        wrong = valid & ~is_finite(getattr(arrays, name)).all(axis=-1)
+    observed = named_leaves("observations", arrays.observations)
+    for name, leaf in (*observed, ("actions", arrays.actions)):
+        finite = is_finite(leaf).all(axis=tuple(range(2, leaf.ndim)))
+        wrong = valid & ~finite
         if wrong.any():
             row, step = np.argwhere(wrong)[0]
             raise errors.DemonstrationError(

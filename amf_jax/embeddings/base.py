@@ -20,8 +20,8 @@ class Embedding(NamedTuple):
     of two sets of points alone and a changed hyperparameter never recompiles.
 
     Attributes:
-      embed: `(params, key, observations [n, S], actions [n, A], tasks [n, D]) ->
-        points`, a pytree whose leaves lead with n.
+      embed: `(params, key, observations [n, ...], actions [n, A], tasks [n, D]) ->
+        points`, a pytree whose leaves lead with n, as those of the observations do.
       kernel: `(points [n], points [m]) -> [n, m]`.
       diagonal: `(points [n]) -> [n]`, the kernel of each point with itself. None for a
         kernel that gives no variance of a single point: what needs one refuses it.
@@ -75,10 +75,10 @@ def embed_pairs(
     """
     shape = (rows.shape[0], demos.step_mask.shape[1])
     repeated = jnp.broadcast_to(tasks[:, None], (*shape, tasks.shape[-1]))
-    flat = [
-        array.reshape(-1, array.shape[-1])
-        for array in (demos.observations[rows], demos.actions[rows], repeated)
-    ]
+    of_rows = jax.tree.map(lambda leaf: leaf[rows], (demos.observations, demos.actions))
+    flat = jax.tree.map(
+        lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (*of_rows, repeated)
+    )
     points = _embed(embedding, params, key, *flat)
     return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), points)
 
@@ -87,9 +87,9 @@ def embed_demonstration(
     embedding: Embedding, params, key, demos: Demonstrations, row
 ) -> Points:
     """The H points of one demonstration under the task it was given for."""
-    observations, actions = demos.observations[row], demos.actions[row]
-    task = demos.tasks[row]
-    tasks = jnp.broadcast_to(task, (observations.shape[0], task.shape[0]))
+    of_row = demos.observations, demos.actions, demos.tasks
+    observations, actions, task = jax.tree.map(lambda leaf: leaf[row], of_row)
+    tasks = jnp.broadcast_to(task, (demos.step_mask.shape[1], task.shape[0]))
     return _embed(embedding, params, key, observations, actions, tasks)
 
 

@@ -70,7 +70,8 @@ def projected_gradient(
 
     def embed(params, key, observations, actions, tasks):
         examples = (observations, actions, tasks)
-        template = jax.eval_shape(checked, params, key, *(x[0] for x in examples))
+        first = jax.tree.map(lambda leaf: leaf[0], examples)
+        template = jax.eval_shape(checked, params, key, *first)
         projection = _draw(template, rank, seed)
 
         def one(example):

@@ -234,7 +234,16 @@ def embedding() -> Embedding:
 
 
 def check_sizes(hyperparameters: Hyperparameters, demos: Demonstrations) -> None:
-    """Raises if a lengthscale is neither one number nor one per dimension."""
+    """Raises if a lengthscale is neither one number nor one per dimension.
+
+    Also for what is observed if it is no vector: the kernel is one of distances.
+    """
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(demos.observations)]
+    if not hasattr(demos.observations, "dtype") or len(shapes[0]) != 3:
+        raise errors.InvalidArgumentError(
+            "observations of a Gaussian process must be vectors, [N, H, S], got leaves"
+            f" of shapes {shapes}; put side by side what the kernel is to compare"
+        )
     sizes = {
         "state_lengthscale": demos.observations.shape[-1],
         "task_lengthscale": demos.tasks.shape[-1],

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from amf_jax import errors, problem, validation
-from amf_jax.demonstrations import Demonstrations
+from amf_jax.demonstrations import Demonstrations, observation_spec
 from amf_jax.dtypes import compute_dtype, real_numbers
 
 
@@ -85,9 +85,13 @@ def prepare(context: Context) -> Context:
 
 def prepare_demonstrations(demos: Demonstrations, dtype: Any) -> Demonstrations:
     """The same demonstrations with real numbers of that floating type."""
-    floating = jnp.issubdtype(jnp.result_type(demos.observations), jnp.floating)
+
+    def observed(leaf):
+        floating = jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+        return _array(leaf, dtype if floating else None)
+
     return Demonstrations(
-        observations=_array(demos.observations, dtype if floating else None),
+        observations=jax.tree.map(observed, demos.observations),
         actions=_array(demos.actions, dtype),
         step_mask=_array(demos.step_mask, bool),
         tasks=_array(demos.tasks, dtype),
@@ -137,7 +141,7 @@ def check_history(history: Demonstrations, context: Context) -> None:
     """
     validation.check_form(
         history,
-        observation_size=np.shape(context.demos.observations)[2],
+        observation_size=observation_spec(context.demos),
         action_size=np.shape(context.demos.actions)[2],
         task_size=np.shape(context.tasks)[1],
     )

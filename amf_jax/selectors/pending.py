@@ -1,5 +1,6 @@
 """Pending demonstrations: asked for, not yet delivered, and already counted on."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -77,11 +78,9 @@ def stand_ins(
       A buffer of Q rows, those of the slots that are not in use masked.
     """
     rows = jnp.argmax(weights, axis=-1)
-    return Demonstrations(
-        observations=demos.observations[rows],
-        actions=demos.actions[rows],
-        step_mask=demos.step_mask[rows],
-        tasks=jnp.where(pending.mask[:, None], pending.tasks, demos.tasks[rows]),
+    chosen = jax.tree.map(lambda leaf: leaf[rows], demos)
+    return chosen._replace(
+        tasks=jnp.where(pending.mask[:, None], pending.tasks, chosen.tasks),
         task_ids=pending.task_ids,
-        demo_mask=pending.mask & demos.demo_mask[rows],
+        demo_mask=pending.mask & chosen.demo_mask,
     )

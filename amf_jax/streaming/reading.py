@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from amf_jax import errors, validation
-from amf_jax.demonstrations import Demonstrations
+from amf_jax.demonstrations import Demonstrations, named_leaves
+from amf_jax.selectors.context import prepare_demonstrations
 from amf_jax.selectors.feature_path import STEPS_AT_A_TIME
 
 #: `() -> iterator` over demonstrations, as many at a time as it likes and always the
@@ -146,7 +146,7 @@ def microbatches(
             rows, ids = pairs(first, batch)
             for start, end in _cuts(len(rows), full - held, full):
                 chosen = rows[start:end]
-                relabelled = Demonstrations(*(leaf[chosen] for leaf in batch))
+                relabelled = _of_rows(batch, chosen)
                 parts.append(Microbatch(relabelled, first + chosen, ids[start:end]))
                 held += end - start
                 if held == full:
@@ -187,7 +187,6 @@ def _batches(pool: Pool, dtype: np.dtype) -> Iterator[Demonstrations]:
       DemonstrationError: as `validation.typed`.
       InvalidArgumentError: a pool that returns no iterator.
     """
-    kinds: tuple[Any, ...] = (None, dtype, bool, dtype, np.int32, bool)
     batches = pool()
     if not isinstance(batches, Iterable):
         raise errors.InvalidArgumentError(
@@ -196,28 +195,32 @@ def _batches(pool: Pool, dtype: np.dtype) -> Iterator[Demonstrations]:
         )
     for batch in batches:
         with np.errstate(over="ignore"):  # infinity is refused where it was recorded
-            batch = Demonstrations._make(
-                map(np.asarray, validation.typed(batch), kinds)
-            )
-            if jnp.issubdtype(batch.observations.dtype, jnp.floating):
-                batch = batch._replace(observations=batch.observations.astype(dtype))
+            batch = prepare_demonstrations(validation.typed(batch), dtype)
         if len(batch.demo_mask):
             yield batch
 
 
 def _real(batch: Demonstrations) -> Demonstrations:
-    count = int(batch.demo_mask.sum())
-    return jax.tree.map(lambda leaf: leaf[:count], batch)
+    return _of_rows(batch, slice(int(batch.demo_mask.sum())))
+
+
+def _of_rows(batch: Demonstrations, rows: Any) -> Demonstrations:
+    return jax.tree.map(lambda leaf: leaf[rows], batch)
 
 
 def _check(batch: Demonstrations, tasks: np.ndarray, before: int, sizes):
     """Raises for a batch that does not fit; `sizes` of those before, or None."""
     validation.validate(batch, task_size=tasks.shape[1], num_tasks=tasks.shape[0])
-    found = (*batch.observations.shape[2:], batch.actions.shape[-1])
+    recorded = {"observations": batch.observations, "actions": batch.actions}
+    found = {
+        name: leaf.shape[2:]
+        for field, tree in recorded.items()
+        for name, leaf in named_leaves(field, tree)
+    }
     if sizes is not None and found != sizes:
         raise errors.DemonstrationError(
-            f"demonstration {before} has (state, action) sizes {found}; those"
-            f" before it have {sizes}, and all of a pool must have the same"
+            f"demonstration {before} has the sizes {found}; those before it have"
+            f" {sizes}, and all of a pool must have the same"
         )
     unlisted = batch.demo_mask & (batch.task_ids < 0)
     if unlisted.any():
@@ -233,7 +236,8 @@ def _checksums(batch: Demonstrations) -> np.ndarray:
     """One number per demonstration, over all that is recorded of it."""
     sums = np.zeros(len(batch.task_ids), np.uint32)
     for row, steps in enumerate(batch.step_mask):
-        recorded = batch.observations[row][steps], batch.actions[row][steps]
+        leaves = jax.tree.leaves((batch.observations, batch.actions))
+        recorded = [leaf[row][steps] for leaf in leaves]
         for leaf in (*recorded, steps, batch.task_ids[row]):
             sums[row] = zlib.crc32(leaf.tobytes(), int(sums[row]))
     return sums

@@ -390,3 +390,145 @@ def test_what_is_infinite_once_it_is_rounded_is_refused(name):
     rejects(wrong, f"demonstrations.{name}", "infinite in demonstration 1")
     with jax.enable_x64(True):
         validation.validate(wrong)
+
+
+def observed(demos):
+    """The same demonstrations, of which a vector and bytes are observed."""
+    image = np.asarray(demos.observations[..., :1, None] > 0, np.uint8) * 200
+    return demos._replace(
+        observations={"state": demos.observations, "image": jnp.asarray(image)}
+    )
+
+
+def test_whatever_is_observed_is_written_filled_and_chosen_leaf_by_leaf():
+    new = observed(problems.tiny_demos(0, (0, 1)))
+    spec = demonstrations.observation_spec(new)
+    assert spec["image"] == jax.ShapeDtypeStruct((1, 1), jnp.uint8)
+    buffer = demonstrations.empty(3, 3, spec, action_size=2, task_size=2)
+    for blank in (buffer, demonstrations.empty_like(new, 3)):
+        held = demonstrations.append(blank, new)
+        assert held.observations["image"].dtype == jnp.uint8
+        validation.validate(held, observation_size=spec)
+        filled = demonstrations.fill_padding(held).observations
+        # Row 1 lacks its last step, and row 2 is none.
+        for name, leaf in new.observations.items():
+            np.testing.assert_array_equal(filled[name][:2, :2], leaf[:, :2])
+            np.testing.assert_array_equal(filled[name][1, 2], leaf[1, 0])
+            np.testing.assert_array_equal(filled[name][2, 1], leaf[0, 0])
+    room = demonstrations.reserve(new, 1).observations
+    assert {name: leaf.shape[0] for name, leaf in room.items()} == dict(
+        state=4, image=4
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x: x | {"image": x["image"][:1]}, r"observations\['image'\] has shape"),
+        (
+            lambda x: x | {"image": x["image"] + 1j},
+            r"observations\['image'\] must be an",
+        ),
+        (
+            lambda x: x | {"state": x["state"].at[1, 0, 2].set(jnp.nan)},
+            r"observations\['state'\] is NaN or infinite in demonstration 1, step 0",
+        ),
+        (lambda x: {"state": x["state"]}, "'state'.*, and those of the buffer .*image"),
+        (lambda x: {}, "observations must be an array"),
+        (lambda x: x["state"], "observations hold observations, and those of"),
+    ],
+)
+def test_a_leaf_that_is_wrong_is_named(change, words):
+    demos = observed(problems.tiny_demos(0, (0, 1)))
+    wrong = demos._replace(observations=change(demos.observations))
+    spec = demonstrations.observation_spec(demos)
+    rejects(wrong, words, observation_size=spec)
+
+
+def test_a_buffer_takes_no_other_leaves_than_it_has():
+    demos = observed(problems.tiny_demos(0, (0, 1)))
+    buffer = demonstrations.empty_like(demos, 3)
+    flat = demos._replace(observations=demos.observations["state"])
+    with pytest.raises(errors.DemonstrationError, match="must observe the same"):
+        demonstrations.append(buffer, flat)
+    image = demos.observations["image"].astype(jnp.float32)
+    real = demos._replace(observations=demos.observations | {"image": image})
+    with pytest.raises(errors.DemonstrationError, match=r"\['image'\] is of float32"):
+        demonstrations.append(buffer, real)
+
+
+def episodes():
+    """Two of different lengths, whose values tell them apart."""
+    return [
+        demonstrations.Episode(
+            observations={"state": 10.0 * i + np.ones((steps, 3)), "image": image},
+            actions=10 * i + np.arange(2 * steps).reshape(steps, 2),
+            task=np.eye(2)[i],
+            task_id=i,
+        )
+        for i, (steps, image) in enumerate(
+            [(2, np.full((2, 4), 7, np.uint8)), (4, np.full((4, 4), 9, np.uint8))]
+        )
+    ]
+
+
+def test_episodes_of_different_lengths_become_a_padded_buffer():
+    first, second = episodes()
+    demos = demonstrations.from_episodes([first, second._asdict()], capacity=3)
+    validation.validate(demos, num_tasks=2)
+    assert demos.observations["image"].dtype == jnp.uint8
+    np.testing.assert_array_equal(
+        demos.step_mask, [[1, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]]
+    )
+    np.testing.assert_array_equal(demos.demo_mask, [True, True, False])
+    np.testing.assert_array_equal(demos.task_ids, [0, 1, -1])
+    np.testing.assert_array_equal(demos.tasks, [[1, 0], [0, 1], [0, 0]])
+    np.testing.assert_array_equal(
+        demos.actions[:, :, 0], [[0, 2, 0, 0], [10, 12, 14, 16], [0, 0, 0, 0]]
+    )
+    np.testing.assert_array_equal(
+        demos.observations["state"][:, :, 0], [[1, 1, 0, 0], [11] * 4, [0] * 4]
+    )
+    longer = demonstrations.from_episodes([first], horizon=5)
+    assert longer.step_mask.shape == (1, 5) and longer.step_mask.sum() == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            dict(actions=np.ones((3, 2))),
+            "episode 1 .* 3 of actions, .*4 of observations",
+        ),
+        (dict(actions=np.zeros((0, 2))), "episode 1 .* one at least, .* 0 of actions"),
+        (dict(actions=np.zeros(4)), "episode 1 must hold actions .* with 2 axes"),
+        (dict(actions=np.full((4, 2), np.inf)), "episode 1 has actions .* at step 0"),
+        (dict(actions=np.zeros((4, 3))), "1 has actions of .3,. .* 0 actions of .2,."),
+        (dict(observations=np.ones((4, 3))), "has .*, and episode 0"),
+        (dict(observations={}), "as many observations as actions"),
+        (dict(task=[0, np.nan]), "episode 1 has task that are NaN"),
+        (dict(task="push"), "episode 1 must hold task as real numbers"),
+        (dict(task_id=1.5), "episode 1 .* whole number of 32 bits, at least -1"),
+    ],
+)
+def test_an_episode_that_is_wrong_is_named(change, words):
+    first, second = episodes()
+    with pytest.raises(errors.DemonstrationError, match=words):
+        demonstrations.from_episodes([first, second._replace(**change)])
+
+
+def test_what_is_no_episode_or_does_not_fit_is_refused():
+    first, second = episodes()
+    for wrong, words in [
+        ([], "episodes must hold at least one"),
+        ([first, None], "episode 1 must be an Episode"),
+        ([first, {"actions": 1}], "episode 1 lacks observations, task"),
+    ]:
+        with pytest.raises(errors.DemonstrationError, match=words):
+            demonstrations.from_episodes(wrong)
+    with pytest.raises(errors.UnknownNameError, match="Did you mean 'actions'"):
+        demonstrations.from_episodes([{"action": 1}])
+    with pytest.raises(errors.DemonstrationError, match="episode 1 has 4 steps, .*=3"):
+        demonstrations.from_episodes([first, second], horizon=3)
+    with pytest.raises(errors.CapacityError, match="2 episodes do not fit"):
+        demonstrations.from_episodes([first, second], capacity=1)

@@ -356,3 +356,10 @@ def test_mixed_types_are_conditioned_on_in_the_widest(dtypes):
         params = jax.eval_shape(lambda x: gp.condition(HYPERPARAMETERS, x), mixed)
         widest = "float64" if "float64" in dtypes else "float32"
         assert params.weights.dtype == params.posterior.cholesky.dtype == widest
+
+
+def test_what_is_observed_must_be_a_vector():
+    demos = demonstrations.empty(2, 3, 2, 1, 1)
+    for given in ({"state": demos.observations}, demos.observations[..., None]):
+        with pytest.raises(errors.InvalidArgumentError, match="must be vectors"):
+            gp.condition(gp.Hyperparameters(), demos._replace(observations=given))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
 
 from amf_jax import errors, memory, ranges
 from amf_jax.dtypes import compute_dtype, real_numbers
@@ -20,8 +20,9 @@ class Demonstrations(NamedTuple):
     are real, `step_mask` which steps of a real row are.
 
     Attributes:
-      observations: states `s_t`, in the units of the environment; of any type, such as
-        the bytes of images.
+      observations: states `s_t`, in the units of the environment: vectors `[N, H, S]`,
+        or any pytree whose leaves lead with `[N, H]`, of any type of real numbers, such
+        as a dict of joint angles and the bytes of images.
       actions: expert actions `a_t`.
       step_mask: True where a step was recorded; demonstrations may differ in length.
       tasks: the task vector `c` (coordinates or a sentence embedding) of each row.
@@ -30,7 +31,7 @@ class Demonstrations(NamedTuple):
       demo_mask: True where a row holds a demonstration.
     """
 
-    observations: Float[Array, "N H S"]
+    observations: PyTree[Shaped[Array, "N H ..."]]
     actions: Float[Array, "N H A"]
     step_mask: Bool[Array, "N H"]
     tasks: Float[Array, "N D"]
@@ -41,7 +42,7 @@ class Demonstrations(NamedTuple):
 def empty(
     capacity: int,
     horizon: int,
-    observation_size: int,
+    observation_size: Any,
     action_size: int,
     task_size: int,
     dtype=jnp.float32,
@@ -51,38 +52,63 @@ def empty(
     Args:
       capacity: demonstrations.
       horizon: steps of each.
-      observation_size: width of a state.
+      observation_size: width of a state; or a pytree of `jax.ShapeDtypeStruct`, what
+        is observed in one step.
       action_size: width of an action.
       task_size: width of a task vector.
-      dtype: of the observations. Actions and tasks are real numbers, of the same type
-        where it is floating and at least single precision, else float32.
+      dtype: of observations that are vectors. Actions and tasks are real numbers, of
+        the widest floating type of what is observed, and at least float32.
 
     Raises:
       InvalidArgumentError: for a size that is no whole number of at least 1, or a type
         that is none of real numbers.
       CapacityError: for more steps than 32 bits count.
       MemoryBudgetError: for more than there is memory.
+
+    Example:
+      >>> image = jax.ShapeDtypeStruct((8, 8, 3), jnp.uint8)
+      >>> demos = empty(4, 5, {"image": image}, action_size=2, task_size=3)
+      >>> print(demos.observations["image"].shape, demos.actions.dtype)
+      (4, 5, 8, 8, 3) float32
     """
     sizes = dict(
-        capacity=capacity,
-        horizon=horizon,
-        observation_size=observation_size,
-        action_size=action_size,
-        task_size=task_size,
+        capacity=capacity, horizon=horizon, action_size=action_size, task_size=task_size
     )
     for name, value in sizes.items():
         ranges.check(name, value, ranges.COUNT)
-    dtype = _real_type(dtype)
-    floating = compute_dtype(jax.ShapeDtypeStruct((), dtype))
-    rows = dict(
-        observations=((horizon, observation_size), dtype),
-        actions=((horizon, action_size), floating),
-        step_mask=((horizon,), bool),
-        tasks=((task_size,), floating),
-        task_ids=((), jnp.int32),
-        demo_mask=((), bool),
+    observed = _observed(observation_size, dtype)
+    floating = compute_dtype(observed)
+    row: list[Any] = [
+        jax.ShapeDtypeStruct((horizon, action_size), floating),
+        jax.ShapeDtypeStruct((horizon,), bool),
+        jax.ShapeDtypeStruct((task_size,), floating),
+        jax.ShapeDtypeStruct((), jnp.int32),
+        jax.ShapeDtypeStruct((), bool),
+    ]
+    observations = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((horizon, *leaf.shape), leaf.dtype), observed
     )
-    return _zeros(capacity, rows)
+    return _zeros(capacity, Demonstrations(observations, *row))
+
+
+def _observed(observation_size: Any, dtype: Any) -> Any:
+    """What is observed in one step, as `jax.ShapeDtypeStruct`."""
+    leaves = jax.tree.leaves(observation_size)
+    if not leaves or not all(isinstance(x, jax.ShapeDtypeStruct) for x in leaves):
+        ranges.check("observation_size", observation_size, ranges.COUNT)
+        observation_size = jax.ShapeDtypeStruct((observation_size,), _real_type(dtype))
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, _real_type(leaf.dtype)),
+        observation_size,
+    )
+
+
+def observation_spec(demos: Demonstrations) -> Any:
+    """What is observed in one step: `jax.ShapeDtypeStruct` for each leaf."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf)[2:], jnp.result_type(leaf)),
+        demos.observations,
+    )
 
 
 def _real_type(dtype: Any) -> np.dtype:
@@ -109,17 +135,20 @@ def empty_like(demos: Demonstrations, capacity: int) -> Demonstrations:
       MemoryBudgetError: for more than there is memory.
     """
     ranges.check("capacity", capacity, ranges.COUNT)
-    kind = jax.eval_shape(as_arrays, demos)._asdict()
-    rows = {name: (leaf.shape[1:], leaf.dtype) for name, leaf in kind.items()}
+    rows = jax.eval_shape(lambda demos: _first(as_arrays(demos)), demos)
     return _zeros(capacity, rows)
 
 
-def _zeros(capacity: int, rows: dict[str, tuple[tuple[int, ...], Any]]):
-    """A buffer of rows of these shapes and types, if there is memory for it.
+def _first(demos: Demonstrations) -> Demonstrations:
+    return jax.tree.map(lambda leaf: leaf[0], demos)
+
+
+def _zeros(capacity: int, one: Demonstrations) -> Demonstrations:
+    """A buffer of rows of the shapes and types of one, if there is memory for it.
 
     Asked first: an operating system may promise what it kills a process for using.
     """
-    ((horizon,), _) = rows["step_mask"]
+    (horizon,) = one.step_mask.shape
     if capacity * horizon >= 2**31:
         raise errors.CapacityError(
             f"{capacity} demonstrations of {horizon} steps are {capacity * horizon}"
@@ -127,7 +156,8 @@ def _zeros(capacity: int, rows: dict[str, tuple[tuple[int, ...], Any]]):
             " shorter ones, or `streaming.select` for a pool that is read in parts"
         )
     row = sum(
-        math.prod(shape) * jnp.dtype(dtype).itemsize for shape, dtype in rows.values()
+        math.prod(leaf.shape) * jnp.dtype(leaf.dtype).itemsize
+        for leaf in jax.tree.leaves(one)
     )
     memory.check(
         f"a buffer for {capacity} demonstrations of {horizon} steps",
@@ -135,11 +165,10 @@ def _zeros(capacity: int, rows: dict[str, tuple[tuple[int, ...], Any]]):
         None,
         lambda left: [(f"capacity={left // row}", left)] if left >= row else [],
     )
-    blank = {
-        name: jnp.zeros((capacity, *shape), dtype)
-        for name, (shape, dtype) in rows.items()
-    }
-    return Demonstrations(**blank | {"task_ids": blank["task_ids"] - 1})
+    blank = jax.tree.map(
+        lambda leaf: jnp.zeros((capacity, *leaf.shape), leaf.dtype), one
+    )
+    return blank._replace(task_ids=blank.task_ids - 1)
 
 
 def as_arrays(demos: Demonstrations) -> Demonstrations:
@@ -212,10 +241,11 @@ def fill_padding(demos: Demonstrations) -> Demonstrations:
 
     def filled(values: Array) -> Array:
         first = jnp.where(known.any(), values[row, time], 0)
-        return jnp.where(recorded[..., None], values, first[:, None])
+        is_known = jnp.expand_dims(recorded, range(2, values.ndim))
+        return jnp.where(is_known, values, first[:, None])
 
     return demos._replace(
-        observations=filled(demos.observations),
+        observations=jax.tree.map(filled, demos.observations),
         actions=filled(demos.actions),
         tasks=filled_tasks(demos),
     )
@@ -262,14 +292,20 @@ def append(demos: Demonstrations, new: Demonstrations) -> Demonstrations:
 
 def _check_written(demos: Demonstrations, new: Demonstrations) -> None:
     """Raises where a write would be partial or lossy, by shapes and types alone."""
-    for name in ("observations", "actions", "tasks"):
-        buffer, rows = getattr(demos, name), getattr(new, name)
-        if rows.shape[-1] != buffer.shape[-1]:
+    check_same_kind(new.observations, demos.observations, "the buffer")
+    names = ("observations", "actions", "tasks")
+    held, given = (
+        [entry for name in names for entry in named_leaves(name, getattr(one, name))]
+        for one in (demos, new)
+    )
+    for (name, buffer), (_, rows) in zip(held, given, strict=True):
+        lead = 1 if name == "tasks" else 2
+        if rows.shape[lead:] != buffer.shape[lead:]:
             raise errors.DemonstrationError(
-                f"demonstrations.{name} is {rows.shape[-1]} wide, and the buffer's"
-                f" {buffer.shape[-1]}"
+                f"demonstrations.{name} is {_width(rows.shape[lead:])} wide, and the"
+                f" buffer's {_width(buffer.shape[lead:])}"
             )
-        whole = jnp.issubdtype(buffer.dtype, jnp.integer)
+        whole = not jnp.issubdtype(buffer.dtype, jnp.floating)
         if not np.can_cast(rows.dtype, buffer.dtype, "safe" if whole else "same_kind"):
             raise errors.DemonstrationError(
                 f"demonstrations.{name} is of {rows.dtype} and the buffer of"
@@ -285,6 +321,42 @@ def _check_written(demos: Demonstrations, new: Demonstrations) -> None:
         raise errors.DemonstrationError(
             f"demonstrations have {steps} steps, and the buffer has room for {horizon}"
         )
+
+
+def named_leaves(name: str, tree: Any) -> list[tuple[str, Any]]:
+    """Leaves by name, such as `observations['image']`; an array goes by its own.
+
+    Example:
+      >>> print(named_leaves("observations", {"image": 1}))
+      [("observations['image']", 1)]
+    """
+    leaves, _ = jax.tree.flatten_with_path(tree)
+    return [(name + jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
+
+
+def check_same_kind(observations: Any, known: Any, whose: str) -> None:
+    """Raises `DemonstrationError` if not the same is observed, by the names of leaves.
+
+    Args:
+      observations: a pytree.
+      known: another, which it is to be like.
+      whose: of the other, for the message.
+    """
+    kinds: list[Any] = [jax.tree.structure(tree) for tree in (observations, known)]
+    if kinds[0] == kinds[1]:
+        return
+    there, here = (
+        [name for name, _ in named_leaves("observations", tree)]
+        for tree in (known, observations)
+    )
+    raise errors.DemonstrationError(
+        f"demonstrations.observations hold {', '.join(here) or 'nothing'}, and those of"
+        f" {whose} {', '.join(there)}; all must observe the same"
+    )
+
+
+def _width(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape)) or "0"
 
 
 def check_room(demos: Demonstrations, extra: int) -> None:
