@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from amf_jax.mixing import Mixing
     from amf_jax.policies.base import Policy
     from amf_jax.regularisers import Regulariser
-    from amf_jax.selectors.base import Choice, Context, Selector, SelectorInfo
+    from amf_jax.selectors.base import Choice, Context, Selector
     from amf_jax.selectors.context import check_context
 
 __version__ = "0.1.0"
@@ -61,7 +61,6 @@ __all__ = [
     "Policy",
     "Regulariser",
     "Selector",
-    "SelectorInfo",
     "candidates",
     "check_context",
     "criteria",
@@ -99,7 +98,6 @@ _MODULES = {
     "Policy": "policies.base",
     "Regulariser": "regularisers",
     "Selector": "selectors",
-    "SelectorInfo": "selectors",
     "check_context": "selectors.context",
 }
 

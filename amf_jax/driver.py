@@ -16,7 +16,7 @@ from amf_jax.demonstrations import Demonstrations
 from amf_jax.learners import Learner, LearnerState
 from amf_jax.provenance import Session
 from amf_jax.records import Record, round_record, success_by_round
-from amf_jax.selectors.base import Context, Selector
+from amf_jax.selectors.base import Context, Selector, check_frozen
 from amf_jax.selectors.batch import select_batch, tasks_of
 from amf_jax.specification import specify
 
@@ -112,7 +112,7 @@ class ActiveFineTuner:
         self._free_actions = jax.random.fold_in(self._key, _NO_ROUND)
         self._acted = itertools.count()
         self._select = jax.jit(select_batch, static_argnames=("selector", "size"))
-        self._update = jax.jit(learner.update)
+        self._update = jax.jit(self._checked_update)
         self._act = jax.jit(learner.act)
         self.tasks, self.task_weights = self._given.tasks, self._given.task_weights
         self.records: list[Record] = []
@@ -168,6 +168,8 @@ class ActiveFineTuner:
             if not self.records:
                 self._start()
                 self._finish_round(on_round)
+            if len(self.records) <= rounds:  # traced before the expert is asked
+                self._update.eval_shape(self._key, self.learner_state, self.demos)
             while len(self.records) <= rounds:
                 if stopping.is_set():
                     self._save()
@@ -230,6 +232,11 @@ class ActiveFineTuner:
             self.collected = demonstrations_lib.append(self.collected, new)
         return self.collected
 
+    def _checked_update(self, key, state: LearnerState, demos: Demonstrations):
+        new, metrics = self._learner.update(key, state, demos)
+        check_frozen(self._selector, state.embedding_params, new.embedding_params)
+        return new, metrics
+
     def _measure(self, key, state: LearnerState, index: int):
         act = evaluation.actor(self._act, key, state, self.tasks)
         return evaluation.measure(
@@ -281,7 +288,7 @@ class ActiveFineTuner:
 
     def _updated(self, state: LearnerState, demos: Demonstrations) -> LearnerState:
         """The learner's state after a round, to be traced."""
-        return self._learner.update(self._key, state, demos)[0]
+        return self._checked_update(self._key, state, demos)[0]
 
     def _context(self, state: LearnerState, rounds: int | None = None) -> Context:
         evaluations = None

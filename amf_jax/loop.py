@@ -23,8 +23,8 @@ from amf_jax.selectors.base import (
     Choice,
     Context,
     Selector,
-    SelectorInfo,
     carry_over,
+    check_frozen,
 )
 from amf_jax.selectors.batch import select_batch
 from amf_jax.selectors.context import is_concrete
@@ -59,7 +59,7 @@ class Rounds(NamedTuple):
     """
 
     choices: Choice
-    infos: SelectorInfo
+    infos: Any
     metrics: dict[str, Array]
     mixing: Float[Array, "R C"] | None
     demos: Demonstrations
@@ -122,8 +122,9 @@ def run(
 
     Raises:
       InvalidArgumentError: no round, capacities that are not ascending or do not end
-        with the budget, tasks or weights that the driver refuses, or an evaluation
-        without one number per task as "success".
+        with the budget, tasks or weights that the driver refuses, an evaluation
+        without one number per task as "success", or embeddings that the learner moves
+        and the selector takes to be frozen.
       CapacityError: the budget does not fit the buffer.
       DemonstrationError: malformed pre-training demonstrations; the expert delivers
         another number of demonstrations than it is asked for, or such as do not fit the
@@ -195,7 +196,9 @@ def run(
                 return demonstrations_lib.append(demos, new), None
 
             demos, _ = jax.lax.scan(collect, demos, choices)
+            before = state.embedding_params
             state, _ = learner.update(update_key, state, demos)
+            check_frozen(selector, before, state.embedding_params)
             metrics, evaluations = evaluate(
                 learner, evaluate_key, state, index, evaluations
             )

@@ -12,7 +12,7 @@ import numpy as np
 from amf_jax import errors
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.mixing import check_alpha
-from amf_jax.selectors.base import SelectorInfo
+from amf_jax.selectors.base import diagnostics
 
 Record = dict[str, Any]
 
@@ -26,7 +26,7 @@ def round_record(
     demos: Demonstrations,
     num_tasks: int,
     mixing: Any | None,
-    infos: SelectorInfo | None,
+    infos: Any,
     metrics: Mapping[str, Any],
     seconds: Mapping[str, float | None],
 ) -> Record:
@@ -39,7 +39,8 @@ def round_record(
       demos: at hand after the round.
       num_tasks: C, the number of evaluation tasks.
       mixing: alpha per task, or None without an adaptive prior.
-      infos: diagnostics of the selections, in the same order.
+      infos: diagnostics of the selections, in the same order; the fields `scores`,
+        `importance_weights` and `effective_sample_size` are kept where they exist.
       metrics: of the evaluation; they fill or extend the fields.
       seconds: spent on selecting, fine-tuning and evaluating.
 
@@ -51,9 +52,14 @@ def round_record(
     held = np.asarray(demos.demo_mask, bool)
     ids = np.asarray(demos.task_ids)[held]
     # Cut on the host: on the device every width would be another compilation.
-    weights = infos and np.asarray(infos.importance_weights)[0, :, : held.sum()]
+    told = diagnostics(infos)
+    scores, weights, sizes = (
+        getattr(told, name, None)
+        for name in ("scores", "importance_weights", "effective_sample_size")
+    )
     tasks = [task.tolist() if isinstance(task, np.ndarray) else task for task in asked]
-    scores = infos and (infos.scores if len(tasks) > 1 else infos.scores[0])
+    if scores is not None and len(tasks) == 1:
+        scores = scores[0]
     record = {
         "round": index,
         "task": tasks if len(tasks) > 1 else next(iter(tasks), None),
@@ -61,8 +67,10 @@ def round_record(
         "demos_per_task": np.bincount(ids[ids >= 0], minlength=num_tasks).tolist(),
         "mixing": _numbers(mixing),
         "scores": _numbers(scores),
-        "ess": _numbers(infos and infos.effective_sample_size[0]),
-        "importance_weights": _numbers(weights),
+        "ess": _numbers(None if sizes is None else sizes[0]),
+        "importance_weights": _numbers(
+            None if weights is None else np.asarray(weights)[0, :, : held.sum()]
+        ),
         "seconds": dict(seconds),
     }
     if taken := metrics.keys() & (record.keys() - set(EVALUATED)):

@@ -7,13 +7,15 @@ from amf_jax.selectors.base import (
     Context,
     Pending,
     Selector,
-    SelectorInfo,
     carry_over,
     check_choice,
+    check_frozen,
+    diagnostics,
     pick,
 )
 from amf_jax.selectors.batch import select_batch, tasks_of
 from amf_jax.selectors.context import check_context
+from amf_jax.selectors.info import AmfInfo
 from amf_jax.selectors.learning_progress import learning_progress
 from amf_jax.selectors.presets import amf_paper, prior_entropy
 from amf_jax.selectors.rebalancing import rebalancing
@@ -24,17 +26,19 @@ from amf_jax.selectors.warm_start import warm_start
 
 __all__ = [
     "SELECTORS",
+    "AmfInfo",
     "AmfState",
     "Choice",
     "Context",
     "Pending",
     "Selector",
-    "SelectorInfo",
     "amf",
     "amf_paper",
     "carry_over",
     "check_choice",
     "check_context",
+    "check_frozen",
+    "diagnostics",
     "get",
     "learning_progress",
     "make",

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from amf_jax import cost, criteria, devices, errors, history, importance
+from amf_jax import criteria, devices, errors, importance
 from amf_jax import demonstrations as demonstrations_lib
+from amf_jax import history as history_lib
 from amf_jax import posterior as gp
 from amf_jax.candidates import Candidates, Optimiser, enumerate_tasks
 from amf_jax.demonstrations import Demonstrations
@@ -21,12 +22,12 @@ from amf_jax.selectors.base import (
     Context,
     Pending,
     Selector,
-    SelectorInfo,
     carry_over,
     pick,
 )
 from amf_jax.selectors.feature_path import feature_path
 from amf_jax.selectors.gram_path import gram_path
+from amf_jax.selectors.info import AmfInfo
 from amf_jax.selectors.pairs import Pairs, pair, per_task
 from amf_jax.selectors.plans import Planner
 
@@ -185,12 +186,12 @@ def amf(
     if mesh is not None:
         routes = {name: sharded.SPLIT[name](mesh, routes[name]) for name in routes}
 
-    def init(context: Context, history_demos: Demonstrations | None = None) -> AmfState:
-        memory_budget.check(plan, context, _num_steps(history_demos), memory_limit)
-        return start(context, history_demos)
+    def init(context: Context, history: Demonstrations | None = None) -> AmfState:
+        memory_budget.check(plan, context, _num_steps(history), memory_limit)
+        return start(context, history)
 
-    def start(context: Context, history_demos: Demonstrations | None) -> AmfState:
-        known = _num_steps(history_demos)
+    def start(context: Context, history: Demonstrations | None) -> AmfState:
+        known = _num_steps(history)
         route, rows = routes[plan(context, known).path], known + plan.at_hand(context)
         posterior = route.empty(context, rows, noise_variance)
         state = AmfState(
@@ -199,19 +200,19 @@ def amf(
             num_history=jnp.int32(known),
             scaled=jnp.asarray(not normalise_kernel),
         )
-        if history_demos is None:
+        if history is None:
             return state
-        history_demos = demonstrations_lib.fill_padding(history_demos)
+        history = demonstrations_lib.fill_padding(history)
         if not frozen_embeddings:
             raise errors.InvalidArgumentError(
                 "history needs frozen_embeddings=True: its rows are embedded once"
             )
         params, key = context.embedding_params, _frozen_key()
         if normalise_kernel:
-            scale = history.own_scale(embedding, params, key, history_demos)
+            scale = history_lib.own_scale(embedding, params, key, history)
             posterior = posterior._replace(scale=scale)
-        rows = history_demos.demo_mask.shape[0]
-        posterior = route.absorb(posterior, params, key, history_demos, 0, rows)
+        rows = history.demo_mask.shape[0]
+        posterior = route.absorb(posterior, params, key, history, 0, rows)
         return state._replace(posterior=posterior, scaled=jnp.asarray(True))
 
     def select(key, state: AmfState, context: Context):
@@ -314,7 +315,7 @@ def amf(
         scores = jnp.where(sample.demo_mask.any(), scores, jnp.nan)
         capacity = context.demos.demo_mask.shape[0]
         spread = jnp.zeros((num_tasks, capacity), evaluation_weights.dtype)
-        info = SelectorInfo(
+        info = AmfInfo(
             scores=scores,
             candidates=candidates.tasks,
             effective_sample_size=importance.effective_sample_size(evaluation_weights),
@@ -324,9 +325,6 @@ def amf(
                 evaluation_weights.sum(axis=-1)
                 - per_task(visited, visited.weights, num_tasks)
             ),
-            path=jnp.int32(cost.PATHS.index(planned.path)),
-            multiply_adds=jnp.asarray(planned.multiply_adds, scores.dtype),
-            bytes_peak=jnp.asarray(planned.bytes_peak, scores.dtype),
             own_demonstrations=importance.task_counts(
                 demos.task_ids, demos.demo_mask, num_tasks
             ),
@@ -337,10 +335,12 @@ def amf(
         )
         return pick(key, scores, candidates.task_ids, candidates.tasks), state, info
 
-    def init_everywhere(context: Context, history_demos: Demonstrations | None = None):
-        return devices.replicate(mesh, init(context, history_demos))
+    def init_everywhere(context: Context, history: Demonstrations | None = None):
+        return devices.replicate(mesh, init(context, history))
 
-    return Selector(init_everywhere, devices.everywhere(mesh, select))
+    return Selector(
+        init_everywhere, devices.everywhere(mesh, select), frozen_embeddings
+    )
 
 
 def _num_steps(demos: Demonstrations | None) -> int:

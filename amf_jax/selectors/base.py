@@ -1,6 +1,7 @@
 """The selector contract: a pair of pure functions, and what passes between them."""
 
 import functools
+import operator
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from amf_jax import errors, importance
+from amf_jax import errors
 from amf_jax.selectors.context import (
     Context,
     Pending,
@@ -29,20 +30,13 @@ __all__ = [
     "Context",
     "Pending",
     "Selector",
-    "SelectorInfo",
     "carry_over",
     "check_choice",
-    "empty_info",
+    "check_frozen",
+    "diagnostics",
     "pick",
 ]
 
-
-#: What a selector did not compute: no finite number, and no NaN, which would stop every
-#: run under `jax_debug_nans`.
-UNKNOWN = -np.inf
-
-#: Of `SelectorInfo.rounding`, above which `check_choice` warns.
-MOST_ROUNDING = 0.03
 
 # Selections split their key in three: this child is none of those.
 _TIES = 3
@@ -60,49 +54,12 @@ class Choice(NamedTuple):
     task: Float[Array, " D"]
 
 
-class SelectorInfo(NamedTuple):
-    """Diagnostics of one selection; nothing in here is needed by the next one.
-
-    Fields that a selector does not compute hold -inf, or -1 if they are integers.
-
-    Attributes:
-      scores: value of each of K candidates, higher is better.
-      candidates: the candidates' task vectors; -inf in an invalid choice says that
-        there was no evaluation to score them by.
-      effective_sample_size: per evaluation task, in demonstrations; those of other
-        tasks count as far as they carry weight.
-      importance_weights: `W[c, i]` of demonstration i for evaluation task c.
-      jitter: largest diagonal term that conditioning on the history needed.
-      pruned_weight: importance weight of each evaluation task that was skipped.
-      path: index in `cost.PATHS` of how the sums were computed; -1 if there are none.
-      multiply_adds: predicted cost of that path.
-      bytes_peak: predicted memory of the selection at its peak, see `amf_jax.memory`.
-      own_demonstrations: at hand of each evaluation task itself, beside
-        `effective_sample_size`, which may be borrowed from others.
-      weighting: index in `importance.MODES` of the weights; -1 if there are none.
-      rounding: what rounding did to the posterior, relative to `noise_variance`; see
-        `posterior.rounding`. Above 0.03, `check_choice` warns.
-    """
-
-    scores: Float[Array, " K"]
-    candidates: Float[Array, "K D"]
-    effective_sample_size: Float[Array, " C"]
-    importance_weights: Float[Array, "C N"]
-    jitter: Float[Array, ""]
-    pruned_weight: Float[Array, " C"]
-    path: Int[Array, ""]
-    multiply_adds: Float[Array, ""]
-    bytes_peak: Float[Array, ""]
-    own_demonstrations: Int[Array, " C"]
-    weighting: Int[Array, ""]
-    rounding: Float[Array, ""]
-
-
 class _Rule(NamedTuple):
     """The fields of a selector."""
 
     init: Callable[..., Any]
-    select: Callable[..., tuple[Choice, Any, SelectorInfo]]
+    select: Callable[..., tuple[Choice, Any, Any]]
+    frozen_embeddings: bool = False
 
 
 class Selector(_Rule):
@@ -121,13 +78,17 @@ class Selector(_Rule):
       init: `(context, history=None) -> state`. `history` holds demonstrations that the
         policy was pre-trained on, where they are known (Gaussian processes); only the
         shapes of `context.demos` matter.
-      select: `(key, state, context) -> (Choice, state, SelectorInfo)`.
+      select: `(key, state, context) -> (Choice, state, info)`, with diagnostics of the
+        rule's own type, or None; nothing in there is needed by the next selection.
+      frozen_embeddings: whether the rule takes `context.embedding_params` to be the
+        same in every round; see `check_frozen`.
     """
 
     __slots__ = ()
 
-    def __new__(cls, init, select):
-        return super().__new__(cls, _prepared_init(init), _prepared_select(select))
+    def __new__(cls, init, select, frozen_embeddings=False):
+        prepared = _prepared_init(init), _prepared_select(select)
+        return super().__new__(cls, *prepared, frozen_embeddings)
 
 
 def _prepared_init(init: Callable) -> Callable:
@@ -199,80 +160,60 @@ def carry_over(state: Any, larger: Any) -> Any:
     return jax.tree.map(one, state, larger, is_leaf=knows_how)
 
 
+def check_frozen(selector: Selector, before: Any, after: Any) -> None:
+    """Raises if a learner moves the embeddings that a selector takes to be frozen.
+
+    Arrays are the same if they are the same objects, which costs nothing and holds in a
+    trace as well.
+
+    Args:
+      selector: of the run.
+      before: `LearnerState.embedding_params` that an update is given.
+      after: those that it returns.
+
+    Raises:
+      InvalidArgumentError: the selector would score by embeddings of earlier rounds.
+    """
+    given, returned = jax.tree.leaves(before), jax.tree.leaves(after)
+    if selector.frozen_embeddings and any(map(operator.is_not, given, returned)):
+        raise errors.InvalidArgumentError(
+            "the learner's update changes embedding_params, which the selector takes to"
+            " be the same in every round: build it with frozen_embeddings=False, or the"
+            " learner with embedding_policy='pretrained'"
+        )
+
+
+def diagnostics(info: Any) -> Any:
+    """What a rule says of its choice; None where none chose, as in a warm start.
+
+    For hosts: whether a rule chose is only known there.
+    """
+    return info.of_rule() if hasattr(info, "of_rule") else info
+
+
 def check_choice(
-    choice: Choice, info: SelectorInfo, task_names: tuple[str, ...] | None = None
+    choice: Choice, info: Any, task_names: tuple[str, ...] | None = None
 ) -> None:
     """Raises if a selection failed; call it on the host, outside jit.
 
-    Warns where it did not, but rounding may have decided it.
+    Where it did not, but rounding may have decided it, this warns. What to say of
+    either is known by the diagnostics, if they have the methods `failure(task_names) ->
+    SelectionError` and `warning() -> str | None`.
 
     Raises:
-      UndemonstratedTaskError: deterministic weights of a task without a demonstration.
-      SelectionError: there was no evaluation to choose by, or a weight, a candidate or
-        a score is not finite.
+      SelectionError: the choice is invalid. One of `amf` is where a weight, a candidate
+        or a score is not finite; `UndemonstratedTaskError` names a task that
+        deterministic weights lack a demonstration of.
     """
+    info = diagnostics(info)
     if bool(np.isfinite(np.asarray(choice.task)).all()):
-        _warn_of_rounding(info)
+        warning = info.warning() if hasattr(info, "warning") else None
+        if warning is not None:
+            warnings.warn(warning, stacklevel=2)
         return
-    _check_weighting(info, task_names)
-    candidates = np.asarray(info.candidates)
-    if np.isneginf(candidates).all():
-        raise errors.SelectionError(
-            "evaluations hold no success to choose by: evaluate must return 'success',"
-            " one finite number per task, in at least one round"
-        )
-    broken = ~np.isfinite(candidates).all(axis=1)
-    if broken.any():
-        raise errors.SelectionError(
-            f"{broken.sum()} of {broken.size} candidate tasks hold NaN or inf; check"
-            " what the optimiser's sample_tasks draws and its space projects to"
-        )
-    raise errors.SelectionError(
-        f"scores are not finite: {np.asarray(info.scores)} (jitter"
-        f" {float(info.jitter):.3g}); check that there is a demonstration at hand and"
-        " the policy's parameters for NaN, then raise noise_variance, keep"
-        " normalise_kernel=True, or enable 64-bit floats"
-    )
-
-
-def _warn_of_rounding(info: SelectorInfo) -> None:
-    """Warns if a choice may be arbitrary."""
-    if info.rounding > MOST_ROUNDING:
-        warnings.warn(
-            f"rounding changed the posterior by {float(info.rounding):.2g} times"
-            " the noise, so that the choice may be arbitrary; raise noise_variance,"
-            " rescale embeddings whose squares underflow, or enable 64-bit floats",
-            stacklevel=3,
-        )
-    elif info.weighting >= 0 and not np.asarray(info.scores).any():
-        warnings.warn(
-            "no demonstration is expected to tell anything, so that the choice is"
-            " arbitrary: every score is 0. The embeddings are zero or lost in rounding,"
-            " since their squares underflow; rescale them, or enable 64-bit floats",
-            stacklevel=3,
-        )
-
-
-def _check_weighting(info: SelectorInfo, task_names: tuple[str, ...] | None) -> None:
-    """Raises if a failed selection had no weights for a task."""
-    lacking = ~np.isfinite(np.asarray(info.importance_weights)).all(axis=1)
-    mode = None if info.weighting < 0 else importance.MODES[int(info.weighting)]
-    missing = [task_names[i] if task_names else str(i) for i in lacking.nonzero()[0]]
-    if mode == "deterministic" and lacking.any() and not lacking.all():
-        raise errors.UndemonstratedTaskError(
-            f"no demonstration at hand carries weight for task {', '.join(missing)};"
-            " deterministic weights cannot score a task before its first demonstration:"
-            " warm-start with one demonstration per task or use"
-            " weights='self_normalised'"
-        )
-    if mode in importance.ESTIMATORS and lacking.any():
-        where = "any task" if lacking.all() else f"task {', '.join(missing)}"
-        raise errors.SelectionError(
-            f"no demonstration at hand can be weighed for {where}: the policy's"
-            " log_likelihood is -inf for each of them, or NaN for one. Check that there"
-            " is a demonstration, and the policy's parameters for NaN; then bound what"
-            " is unlikely by likelihood_clip, such as (-12.0, 0.0)"
-        )
+    if hasattr(info, "failure"):
+        raise info.failure(task_names)
+    raise errors.SelectionError(f"the selector could not choose a task: {info}")
 
 
 def pick(
@@ -298,25 +239,4 @@ def pick(
     return Choice(
         task_id=jnp.where(valid, task_ids[best], -1).astype(jnp.int32),
         task=jnp.where(valid, tasks[best], jnp.nan),
-    )
-
-
-def empty_info(context: Context, num_candidates: int) -> SelectorInfo:
-    """Diagnostics of a selector that computes next to none."""
-    dtype, demos = context.tasks.dtype, context.demos
-    num_tasks, task_size = context.tasks.shape
-    own = importance.task_counts(demos.task_ids, demos.demo_mask, num_tasks)
-    return SelectorInfo(
-        scores=jnp.full((num_candidates,), UNKNOWN, dtype),
-        candidates=jnp.full((num_candidates, task_size), UNKNOWN, dtype),
-        effective_sample_size=jnp.full((num_tasks,), UNKNOWN, dtype),
-        importance_weights=jnp.full((num_tasks, demos.demo_mask.size), UNKNOWN, dtype),
-        jitter=jnp.zeros((), dtype),
-        pruned_weight=jnp.full((num_tasks,), UNKNOWN, dtype),
-        path=jnp.int32(-1),
-        multiply_adds=jnp.full((), UNKNOWN, dtype),
-        bytes_peak=jnp.full((), UNKNOWN, dtype),
-        own_demonstrations=own,
-        weighting=jnp.int32(-1),
-        rounding=jnp.full((), UNKNOWN, dtype),
     )

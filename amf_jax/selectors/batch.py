@@ -10,19 +10,13 @@ from jaxtyping import Array, Key
 
 from amf_jax import ranges
 from amf_jax.selectors import pending as pending_lib
-from amf_jax.selectors.base import (
-    Choice,
-    Context,
-    Selector,
-    SelectorInfo,
-    check_choice,
-)
+from amf_jax.selectors.base import Choice, Context, Selector, check_choice
 from amf_jax.selectors.context import check_context, is_concrete, prepare
 
 
 def select_batch(
     selector: Selector, key: Key[Array, ""], state: Any, context: Context, size: int
-) -> tuple[Choice, Any, SelectorInfo]:
+) -> tuple[Choice, Any, Any]:
     """Selects greedily, each choice with the former ones pending.
 
     A task may be chosen more than once. Every choice is the best one given those before
@@ -57,7 +51,7 @@ def select_batch(
 
 def _one_by_one(
     selector: Selector, key: Key[Array, ""], state: Any, context: Context, size: int
-) -> tuple[Choice, Any, SelectorInfo]:
+) -> tuple[Choice, Any, Any]:
     """A batch of two or more."""
     held = 0 if context.pending is None else context.pending.mask.shape[0]
 
@@ -80,7 +74,7 @@ _compiled = jax.jit(_one_by_one, static_argnames=("selector", "size"))
 
 
 def tasks_of(
-    choices: Choice, infos: SelectorInfo, task_names: tuple[str, ...] | None = None
+    choices: Choice, infos: Any, task_names: tuple[str, ...] | None = None
 ) -> list[int | np.ndarray]:
     """The tasks of a batch, each an index or, if it is none of them, a vector.
 

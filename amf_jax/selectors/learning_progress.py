@@ -1,11 +1,27 @@
 """Learning progress: the tasks whose success changes, from evaluation rollouts."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from amf_jax import errors, ranges
-from amf_jax.selectors.base import UNKNOWN, Choice, Context, Selector, empty_info
+from amf_jax.selectors.base import Choice, Context, Selector
+
+
+class ProgressInfo(NamedTuple):
+    """Diagnostics: how fast the success of each task has been changing, `g`."""
+
+    scores: Float[Array, " C"]
+
+    def failure(self, task_names: tuple[str, ...] | None) -> errors.SelectionError:
+        """Why there is no choice."""
+        del task_names
+        return errors.SelectionError(
+            "evaluations hold no success to choose by: evaluate must return 'success',"
+            " one finite number per task, in at least one round"
+        )
 
 
 def learning_progress(exploration: float = 0.1, window: int = 5) -> Selector:
@@ -75,10 +91,7 @@ def learning_progress(exploration: float = 0.1, window: int = 5) -> Selector:
             task_id=jnp.where(known, task_id, -1),
             task=jnp.where(known, context.tasks[task_id], jnp.nan),
         )
-        info = empty_info(context, num_tasks)._replace(
-            scores=progress, candidates=jnp.where(known, context.tasks, UNKNOWN)
-        )
-        return choice, state, info
+        return choice, state, ProgressInfo(progress)
 
     return Selector(init, select)
 

@@ -18,7 +18,7 @@ class Path(NamedTuple):
       occupancy: `(view, mass [P]) -> occupancy` of the pairs of the evaluation tasks.
       mean_diagonal: `(occupancy) -> scalar`, weighted mean of `k(x, x)`.
       scorer: `(posterior, occupancy) -> (posterior, rounding, score, score_own)`, where
-        `rounding` is as in `SelectorInfo`, and `score(view)` is the criterion of every
+        `rounding` is as in `AmfInfo`, and `score(view)` is the criterion of every
         pair as a candidate block, and 0 for those that are skipped. `score_own(view)`
         is the same for the view that the occupancy was made of, and may take less.
     """

@@ -1,15 +1,23 @@
 """Rebalancing: the least demonstrated task, pre-training included."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from amf_jax import errors
 from amf_jax.dtypes import real_numbers
 from amf_jax.importance import task_counts
-from amf_jax.selectors.base import Choice, Context, Selector, empty_info
+from amf_jax.selectors.base import Choice, Context, Selector
+
+
+class RebalancingInfo(NamedTuple):
+    """Diagnostics: the negative number of demonstrations of each task."""
+
+    scores: Float[Array, " C"]
 
 
 def rebalancing(pretraining_counts: Sequence | np.ndarray | None = None) -> Selector:
@@ -64,9 +72,7 @@ def rebalancing(pretraining_counts: Sequence | np.ndarray | None = None) -> Sele
             counts += task_counts(asked.task_ids, asked.mask, num_tasks)
         least = jnp.where(counts == counts.min(), 0.0, -jnp.inf)
         task_id = jax.random.categorical(key, least).astype(jnp.int32)
-        info = empty_info(context, num_tasks)._replace(
-            scores=-counts.astype(context.tasks.dtype), candidates=context.tasks
-        )
+        info = RebalancingInfo(-counts.astype(context.tasks.dtype))
         return Choice(task_id, context.tasks[task_id]), state, info
 
     return Selector(init, select)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from amf_jax.selectors.base import Choice, Context, Selector, empty_info
+from amf_jax.selectors.base import Choice, Context, Selector
 
 
 def round_robin() -> Selector:
@@ -19,8 +19,7 @@ def round_robin() -> Selector:
 
     def select(key, state, context: Context):
         del key
-        info = empty_info(context, context.tasks.shape[0])
-        return turn(state, context.tasks), state + 1, info
+        return turn(state, context.tasks), state + 1, None
 
     return Selector(init, select)
 

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from amf_jax.selectors.base import Choice, Context, Selector, empty_info
+from amf_jax.selectors.base import Choice, Context, Selector
 
 
 def uniform() -> Selector:
@@ -19,7 +19,6 @@ def uniform() -> Selector:
     def select(key, state, context: Context):
         num_tasks = context.tasks.shape[0]
         task_id = jax.random.randint(key, (), 0, num_tasks, dtype=jnp.int32)
-        choice = Choice(task_id, context.tasks[task_id])
-        return choice, state, empty_info(context, num_tasks)
+        return Choice(task_id, context.tasks[task_id]), state, None
 
     return Selector(init, select)

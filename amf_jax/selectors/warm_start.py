@@ -1,14 +1,15 @@
 """Warm start: the first selections ask for each task once, whatever the selector."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+import numpy as np
+from jaxtyping import Array, Bool, Int
 
 from amf_jax import errors, ranges
 from amf_jax.selectors import pending
-from amf_jax.selectors.base import UNKNOWN, Choice, Context, Selector
+from amf_jax.selectors.base import Choice, Context, Selector, diagnostics
 from amf_jax.selectors.round_robin import turn
 
 
@@ -17,6 +18,22 @@ class WarmStartState(NamedTuple):
 
     round: Int[Array, ""]
     inner: object
+
+
+class WarmStartInfo(NamedTuple):
+    """Diagnostics of a selection behind a warm start.
+
+    Attributes:
+      scheduled: whether the task's turn had come, so that no rule chose.
+      inner: diagnostics of the rule; zeros, which mean nothing, where none chose.
+    """
+
+    scheduled: Bool[Array, ""]
+    inner: Any
+
+    def of_rule(self) -> Any:
+        """See `diagnostics`; a batch is scheduled as a whole."""
+        return None if np.all(self.scheduled) else diagnostics(self.inner)
 
 
 def warm_start(selector: Selector, rounds: int, sample_tasks=None) -> Selector:
@@ -50,7 +67,9 @@ def warm_start(selector: Selector, rounds: int, sample_tasks=None) -> Selector:
     def select(key, state: WarmStartState, context: Context):
         def scheduled(key, inner, context):
             shapes = jax.eval_shape(active, key, inner, context)
-            _, _, info = jax.tree.map(_missing, shapes)
+            info = jax.tree.map(
+                lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes[2]
+            )
             if sample_tasks is None:
                 choice = turn(state.round, context.tasks)
             else:
@@ -59,15 +78,11 @@ def warm_start(selector: Selector, rounds: int, sample_tasks=None) -> Selector:
             return choice, inner, info
 
         delivered = state.round - pending.count(context.pending)
+        waits = delivered < rounds
         choice, inner, info = jax.lax.cond(
-            delivered < rounds, scheduled, active, key, state.inner, context
+            waits, scheduled, active, key, state.inner, context
         )
-        return choice, WarmStartState(state.round + 1, inner), info
+        state = WarmStartState(state.round + 1, inner)
+        return choice, state, WarmStartInfo(waits, info)
 
-    return Selector(init, select)
-
-
-def _missing(leaf):
-    """-inf where a float would be, -1 elsewhere: diagnostics of no selection."""
-    fill = UNKNOWN if jnp.issubdtype(leaf.dtype, jnp.floating) else -1
-    return jnp.full(leaf.shape, fill, leaf.dtype)
+    return Selector(init, select, selector.frozen_embeddings)

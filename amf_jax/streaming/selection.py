@@ -22,19 +22,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from amf_jax import cost, errors, importance, memory, posterior, problem, ranges
+from amf_jax import errors, importance, memory, posterior, problem, ranges
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.dtypes import compute_dtype
 from amf_jax.embeddings import Embedding
 from amf_jax.selectors import memory_budget, options, plans
-from amf_jax.selectors.base import (
-    UNKNOWN,
-    Choice,
-    SelectorInfo,
-    check_choice,
-    pick,
-)
+from amf_jax.selectors.base import Choice, check_choice, pick
 from amf_jax.selectors.feature_path import STEPS_AT_A_TIME
+from amf_jax.selectors.info import AmfInfo, weights_failure
 from amf_jax.selectors.pairs import is_skipped
 from amf_jax.streaming import passes, steps
 from amf_jax.streaming.passes import OnProgress, Request
@@ -60,7 +55,7 @@ def select(
     microbatch_size: int | None = None,
     memory_limit: int | None = None,
     on_progress: OnProgress = lambda name, done, total: None,
-) -> tuple[Choice, SelectorInfo]:
+) -> tuple[Choice, AmfInfo]:
     """The task to demonstrate next, from a pool that need not fit in memory.
 
     The choice and the scores of `selectors.amf` by the variance criterion (eq. 4), at a
@@ -128,7 +123,6 @@ def select(
     first = first_pass(pool, vectors)
     head = next(first)
     batch = head[1]
-    horizon = batch.step_mask.shape[1]
     width = steps.width(embedding, embedding_params, batch)
     request = Request(
         pool,
@@ -144,10 +138,11 @@ def select(
     _bytes_peak(request, batch, len(batch.step_mask), width, memory_limit)
     first = itertools.chain([head], first)
     table, ledger = passes.weigh(request, first, weights, likelihood_clip)
-    predicted = _bytes_peak(request, batch, table.shape[1], width, memory_limit)
-    info = _unscored(tasks, table, weights, ledger.task_ids)
-    if not np.isfinite(table).all():  # nor would the scores be
-        check_choice(_best(key, info), info)
+    _bytes_peak(request, batch, table.shape[1], width, memory_limit)
+    failure = weights_failure(weights, table)
+    if failure is not None:  # nor would the scores be finite
+        raise failure
+    importance_weights = jnp.asarray(table)
     if weight_tolerance is not None:
         skipped = is_skipped(jnp.asarray(table), weight_tolerance)
         table = np.where(np.asarray(skipped), 0.0, table)
@@ -157,21 +152,22 @@ def select(
     moments = passes.sum_moments(
         request, ledger, own & condition_on_history, mass, width
     )
-    kept = int((table != 0).sum())
-    sizes = cost.Sizes(kept, kept, horizon, 0, 0, features=width, own=True)
     visited = None
     if normalise_kernel:
         visited = float(mass.sum(axis=0, dtype=np.float64) @ ledger.lengths)
     given = steps.whiten(moments, noise_variance, visited, table.dtype)
-    info = info._replace(
+    info = AmfInfo(
         scores=jnp.asarray(passes.score(request, ledger, table, given)),
+        candidates=tasks,
+        effective_sample_size=importance.effective_sample_size(importance_weights),
+        importance_weights=importance_weights,
         jitter=given.jitter,
-        pruned_weight=info.importance_weights.sum(axis=1) - table.sum(axis=1),
-        multiply_adds=jnp.asarray(cost.multiply_adds("feature", sizes), table.dtype),
-        bytes_peak=jnp.asarray(predicted, table.dtype),
+        pruned_weight=importance_weights.sum(axis=1) - table.sum(axis=1),
+        own_demonstrations=jnp.asarray(own.sum(axis=1), jnp.int32),
+        weighting=jnp.int32(importance.MODES.index(weights)),
         rounding=jnp.maximum(given.rounding, posterior.underflow(given.scale, width)),
     )
-    choice = _best(key, info)
+    choice = pick(key, info.scores, jnp.arange(len(tasks), dtype=jnp.int32), tasks)
     check_choice(choice, info)
     return choice, info
 
@@ -234,32 +230,3 @@ def _bytes_peak(
         lambda left: memory_budget.sketches(params, width, chunk, needed, left),
     )
     return size
-
-
-def _unscored(
-    tasks: Array, table: np.ndarray, mode: str, task_ids: np.ndarray
-) -> SelectorInfo:
-    """Diagnostics before there are scores."""
-    count, nothing = len(tasks), jnp.full((), UNKNOWN, tasks.dtype)
-    weights = jnp.asarray(table)
-    return SelectorInfo(
-        scores=jnp.full((count,), UNKNOWN, tasks.dtype),
-        candidates=tasks,
-        effective_sample_size=importance.effective_sample_size(weights),
-        importance_weights=weights,
-        jitter=nothing,
-        pruned_weight=jnp.full((count,), UNKNOWN, tasks.dtype),
-        path=jnp.int32(cost.PATHS.index("feature")),
-        multiply_adds=nothing,
-        bytes_peak=nothing,
-        own_demonstrations=jnp.asarray(
-            np.bincount(task_ids, minlength=count), jnp.int32
-        ),
-        weighting=jnp.int32(importance.MODES.index(mode)),
-        rounding=nothing,
-    )
-
-
-def _best(key, info: SelectorInfo) -> Choice:
-    ids = jnp.arange(len(info.candidates), dtype=jnp.int32)
-    return pick(key, info.scores, ids, info.candidates)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from amf_jax import selectors
-from amf_jax.selectors import Selector, SelectorInfo
+from amf_jax.selectors import AmfInfo, Selector
 from benchmarks import peers, problems
 from benchmarks.jobs.base import Bench, close, compare, compiled
 from benchmarks.peers import Peer
@@ -152,7 +152,7 @@ def start(selector: Selector, problem: Problem) -> tuple:
     return jax.random.key(0), selector.init(problem.context), problem.context
 
 
-def kept_pairs(info: SelectorInfo) -> int:
+def kept_pairs(info: AmfInfo) -> int:
     """Pairs of a task and a demonstration that are not skipped."""
     weights = np.asarray(info.importance_weights)
     return int((weights > TOLERANCE * weights.max(axis=1, keepdims=True)).sum())

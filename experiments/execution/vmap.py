@@ -185,7 +185,7 @@ def _of_seed(config: ConfigDict, seed: int) -> ConfigDict:
 def _records(config: ConfigDict, rounds: loop.Rounds, share: float) -> list[Record]:
     """The records of one seed, as the driver makes them."""
     per_round = config.batch * config.demos_per_round
-    num_tasks = rounds.infos.effective_sample_size.shape[-1]
+    num_tasks = len(config.task_names)
     rows = np.arange(rounds.demos.demo_mask.size)
     seconds = dict.fromkeys(("select", "finetune", "evaluate"))
     records = []

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from amf_jax import candidates
-from amf_jax.selectors import Choice, Context, SelectorInfo, check_choice
+from amf_jax.selectors import AmfInfo, Choice, Context, check_choice
 from experiments import build
 from experiments.studies import circle, selection
 from experiments.suites import integrator
@@ -25,7 +25,7 @@ SEARCHES: Mapping[str, Callable[[int], dict[str, Any]]] = {
     "cross_entropy": lambda budget: {},
 }
 
-_Select = Callable[..., tuple[Choice, SelectorInfo]]
+_Select = Callable[..., tuple[Choice, AmfInfo]]
 
 
 class _Problem(NamedTuple):

@@ -378,8 +378,6 @@ def test_own_demonstrations_are_told_beside_what_is_borrowed():
     assert (info.effective_sample_size > 2.9).all()
     _, streamed_info = streamed(context, likelihood_clip=(-0.1, 0.0))
     assert streamed_info.own_demonstrations.tolist() == [2, 1, 0]
-    _, _, info = select(build("uniform"), context)
-    assert info.own_demonstrations.tolist() == [2, 1, 0]
 
 
 @pytest.mark.parametrize(

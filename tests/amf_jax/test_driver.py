@@ -13,7 +13,6 @@ import pytest
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax import errors, finetune, learners, problem, selectors
 from amf_jax.driver import ActiveFineTuner
-from amf_jax.selectors.base import empty_info
 from amf_jax.specification import specify
 from tests import problems
 
@@ -410,7 +409,7 @@ def watching():
     def select(key, state, context):
         seen = state.evaluations.at[state.round].set(context.evaluations)
         choice = selectors.Choice(jnp.int32(0), context.tasks[0])
-        return choice, Watched(state.round + 1, seen), empty_info(context, 3)
+        return choice, Watched(state.round + 1, seen), None
 
     return selectors.Selector(init, select)
 

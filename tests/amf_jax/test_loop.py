@@ -90,7 +90,7 @@ def test_a_run_is_that_of_the_driver():
     alphas = [record["mixing"] for record in (first, *records)]
     np.testing.assert_allclose(found.mixing, alphas, rtol=1e-3, atol=1e-4)
     for index, record in enumerate(records[2:], 2):  # behind the warm start
-        scores = found.infos.scores[index, 0]
+        scores = found.infos.inner.scores[index, 0]
         np.testing.assert_allclose(scores, record["scores"], rtol=1e-3, atol=1e-5)
     np.testing.assert_array_equal(found.demos.actions, tuner.demos.actions)
 

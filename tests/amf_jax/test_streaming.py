@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from amf_jax import cost, demonstrations, embeddings, errors, selectors, streaming
+from amf_jax import demonstrations, embeddings, errors, selectors, streaming
 from amf_jax.streaming import reading, steps
 from tests import problems
 
@@ -164,14 +164,6 @@ def test_a_larger_pool_of_the_same_shapes_compiles_nothing():
         function._cache_size()
         for function in (steps.log_likelihoods, steps.add_moments, steps.scores)
     ]
-
-
-def test_multiply_adds_are_those_of_the_pairs_that_are_kept():
-    _, info = select(batches(7), weights="deterministic")
-    # 7 pairs of 3 steps, 12 features: (5 inputs + 1) x 2 outputs
-    sizes = cost.Sizes(7, 7, 3, 0, 0, features=12, own=True)
-    assert float(info.multiply_adds) == cost.multiply_adds("feature", sizes)
-    assert cost.PATHS[info.path] == "feature"
 
 
 def test_a_sum_of_many_terms_rounds_once():
