@@ -1,9 +1,8 @@
 """From a resolved config to a driver that is ready to run."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -11,38 +10,10 @@ from ml_collections import ConfigDict
 from amf_jax import errors, learners
 from amf_jax.driver import ActiveFineTuner
 from experiments import methods
-from experiments.builders import (
-    base,
-    gaussian_process,
-    gaussian_process_program,
-    neural,
-)
+from experiments.builders import base, registry
 from experiments.configs import fields
-from experiments.suites.base import Act, Suite
-
-
-class Entry(NamedTuple):
-    """A registered suite.
-
-    Attributes:
-      build: makes what a config describes of a method.
-      check: raises what `build` would say about the two, but starts no simulator.
-      program: whole runs as one pure function; None for a suite that is a simulator.
-    """
-
-    build: Callable[[ConfigDict, methods.Method], base.Parts]
-    check: Callable[[ConfigDict, methods.Method], None]
-    program: base.Program | None = None
-
-
-#: The registry of suites: one line each.
-SUITES: Mapping[str, Entry] = {
-    "integrator": Entry(
-        gaussian_process.build, gaussian_process.check, gaussian_process_program.PROGRAM
-    ),
-    "metaworld": Entry(neural.metaworld, neural.check),
-    "kitchen": Entry(neural.kitchen, neural.check),
-}
+from experiments.suites.base import Act, Environment
+from experiments.suites.registry import SUITES
 
 #: The largest budget: buffers have room for all of it from the beginning.
 _MOST_DEMONSTRATIONS = 100_000
@@ -54,11 +25,11 @@ class Experiment:
 
     Attributes:
       tuner: runs or resumes the rounds.
-      suite: to close when done.
+      environment: to close when done.
     """
 
     tuner: ActiveFineTuner
-    suite: Suite
+    environment: Environment
 
 
 def check(config: ConfigDict) -> None:
@@ -70,7 +41,13 @@ def check(config: ConfigDict) -> None:
     """
     if config.suite not in SUITES:
         raise errors.UnknownNameError("suite", config.suite, SUITES)
-    fields.check(config, fields.RUN)
+    fields.check(config, fields.of(config))
+    builder, suite = registry.of(config), SUITES[config.suite]
+    if missing := builder.fields.keys() - fields.flat(config).keys():
+        raise errors.InvalidArgumentError(
+            f"policy.name={registry.policy_name(config)!r} needs {min(missing)}, which"
+            f" configs of {suite.name} do not have: its policy is {suite.policy!r}"
+        )
     method = methods.get(config.method)
     budget = config.rounds * config.batch * config.demos_per_round
     if budget > _MOST_DEMONSTRATIONS:
@@ -78,7 +55,7 @@ def check(config: ConfigDict) -> None:
             f"rounds × batch × demos_per_round must be at most {_MOST_DEMONSTRATIONS},"
             f" got {budget}"
         )
-    SUITES[config.suite].check(config, method)
+    builder.check(config, method, suite)
 
 
 def build(
@@ -86,14 +63,16 @@ def build(
     checkpoint_dir: str | Path | None = None,
     identity: Any = None,
 ) -> Experiment:
-    """Builds the suite, learner, selector and driver that a config describes.
+    """Builds the environment, learner, selector and driver that a config describes.
 
     Raises:
       AmfError: as `check`.
     """
     check(config)
-    parts = SUITES[config.suite].build(config, methods.get(config.method))
-    suite = parts.suite
+    suite = SUITES[config.suite]
+    environment = suite.make(config)
+    method = methods.get(config.method)
+    parts = registry.of(config).build(config, method, suite, environment)
     tuner: ActiveFineTuner
 
     def demonstrate(task: int | np.ndarray, round_index: int, count: int):
@@ -104,11 +83,13 @@ def build(
         else:
             before = int(np.sum(collected.demo_mask) - np.sum(tuner.demos.demo_mask))
             entropy = base.entropy_by_round(config.seed, round_index, before)
-        return suite.demonstrate(entropy, task, count)
+        return environment.demonstrate(entropy, task, count)
 
     def evaluate(act: Act, state: learners.LearnerState, round_index: int):
         entropy = (config.seed, base.EVALUATION, round_index)
-        metrics: dict[str, Any] = dict(suite.evaluate(act, entropy, config.attempts))
+        metrics: dict[str, Any] = dict(
+            environment.evaluate(act, entropy, config.attempts)
+        )
         if metrics.get("success") is not None:
             metrics["success"] = np.asarray(metrics["success"]).tolist()
             metrics["mean_success"] = float(np.mean(metrics["success"]))
@@ -117,7 +98,7 @@ def build(
     tuner = ActiveFineTuner(
         learner=parts.learner,
         selector=parts.selector,
-        tasks=suite.tasks,
+        tasks=environment.tasks,
         pretraining=parts.pretraining,
         demonstrate=demonstrate,
         evaluate=evaluate if config.attempts else None,
@@ -126,9 +107,9 @@ def build(
         batch=config.batch,
         seed=config.seed,
         history=parts.history,
-        task_names=suite.task_names,
+        task_names=environment.task_names,
         checkpoint_dir=checkpoint_dir,
         checkpoint_every=config.checkpoint_every,
         identity=identity,
     )
-    return Experiment(tuner, suite)
+    return Experiment(tuner, environment)

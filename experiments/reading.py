@@ -11,7 +11,7 @@ from amf_jax.fingerprint import differences, flatten
 from experiments import columns, output, schema
 
 #: Fields of a config that are younger than some result files, and what those did.
-LATER_FIELDS: Mapping[str, Any] = {"batch": 1, "threads": 1}
+LATER_FIELDS: Mapping[str, Any] = {"batch": 1, "threads": 1, "policy.name": None}
 
 #: Of a file: more than any run writes, and what it holds still fits into memory.
 MOST_BYTES = 2**30

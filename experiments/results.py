@@ -142,14 +142,27 @@ def remove_leftovers(path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What tells a run's checkpoint from another run's, whatever its age and budget."""
-    known = {*LOCATION_FIELDS, BUDGET} | {
-        name
-        for name, value in reading.LATER_FIELDS.items()
-        if config.get(name) == value
-    }
-    return {name: config[name] for name in config if name not in known}
+def identity(config: Mapping[str, Any], section: str = "") -> dict[str, Any]:
+    """What tells a run's checkpoint from another run's, whatever its age and budget.
+
+    Args:
+      config: as files hold it, or a section of it.
+      section: its name, with a point behind.
+
+    Example:
+      >>> identity({"seed": 3, "rounds": 20, "policy": {"name": None, "noise": 0.1}})
+      {'seed': 3, 'policy': {'noise': 0.1}}
+    """
+    told = {}
+    for name, value in config.items():
+        field = f"{section}{name}"
+        if isinstance(value, Mapping):
+            value = identity(value, f"{field}.")
+        elif field in reading.LATER_FIELDS and value == reading.LATER_FIELDS[field]:
+            continue
+        if field not in {*LOCATION_FIELDS, BUDGET} and value != {}:
+            told[name] = value
+    return told
 
 
 def require_same_config(

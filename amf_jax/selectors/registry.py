@@ -21,10 +21,16 @@ class Entry(NamedTuple):
       build: `(embedding, log_likelihood, **options) -> Selector`, or `(**options) ->
         Selector` for a rule that looks at no model.
       needs_model: which of the two.
+      needs_counts: whether it is told `pretraining_counts`, by task.
+      needs_success: whether it looks at the success of evaluations.
+      options: names of its other options, of rules that look at no model.
     """
 
     build: Callable[..., Selector]
     needs_model: bool
+    needs_counts: bool = False
+    needs_success: bool = False
+    options: tuple[str, ...] = ()
 
 
 SELECTORS = {
@@ -33,8 +39,13 @@ SELECTORS = {
     "prior_entropy": Entry(prior_entropy, needs_model=True),
     "uniform": Entry(uniform, needs_model=False),
     "round_robin": Entry(round_robin, needs_model=False),
-    "rebalancing": Entry(rebalancing, needs_model=False),
-    "learning_progress": Entry(learning_progress, needs_model=False),
+    "rebalancing": Entry(rebalancing, needs_model=False, needs_counts=True),
+    "learning_progress": Entry(
+        learning_progress,
+        needs_model=False,
+        needs_success=True,
+        options=("exploration",),
+    ),
 }
 
 

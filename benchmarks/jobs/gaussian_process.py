@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from benchmarks.jobs.base import Bench, run_python
 from benchmarks.rows import Row
-from experiments.configs import integrator
+from experiments.configs import loading
 from experiments.execution import runner
 
 #: The paper's own figure: its evaluation of Gaussian processes fits in 10 minutes.
@@ -36,8 +36,8 @@ def run(bench: Bench) -> Iterator[Row]:
 
 def _round(folder: str) -> float:
     """Seconds of a round in this process; active choice takes long to compile."""
-    config = integrator.get_config("6")
-    config.update(method="uniform", rounds=1, results_dir=folder)
+    overrides = {"method": "uniform", "rounds": 1, "results_dir": folder}
+    config = loading.load("integrator:6", overrides)
     start = time.perf_counter()
     runner.execute(config)
     return time.perf_counter() - start

@@ -13,8 +13,9 @@ from amf_jax.embeddings import Embedding
 from amf_jax.learners import Learner, LearnerState
 from amf_jax.loop import Rounds
 from amf_jax.selectors import Selector
+from experiments.configs.field import Field
 from experiments.methods import Method
-from experiments.suites.base import Suite
+from experiments.suites.base import Environment, Suite
 
 # Streams of the suites' random numbers, the second number behind a seed: none is drawn
 # from twice. SeedSequence takes less than four numbers for four that end in zeros, so
@@ -45,7 +46,7 @@ class Parts:
     """What a driver is made of.
 
     Attributes:
-      suite: the environment.
+      environment: its tasks, its expert and its evaluation.
       learner: turns demonstrations into a policy.
       selector: decides what to demonstrate next, warm start included.
       pretraining: the demonstrations that pre-training sees.
@@ -53,7 +54,7 @@ class Parts:
       measure: further metrics of a state, by name.
     """
 
-    suite: Suite
+    environment: Environment
     learner: Learner
     selector: Selector
     pretraining: Demonstrations
@@ -63,18 +64,35 @@ class Parts:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """Whole runs as one pure function, for a suite that can be traced.
+    """Whole runs as one pure function, for suites that can be traced.
 
     Attributes:
-      representative: `(config) -> config`, the same for all runs that share a program.
-      inputs: `(config) -> pytree` of arrays: all that tells such runs from each other.
-      run: `(config) -> function` of the inputs, which returns `loop.Rounds`. Metrics
-        have the names of fields of a record.
+      inputs: `(config, suite) -> pytree` of arrays: all that tells runs that share a
+        program from each other.
+      run: `(config, suite) -> function` of the inputs, which returns `loop.Rounds`.
+        Metrics have the names of fields of a record.
     """
 
-    representative: Callable[[ConfigDict], ConfigDict]
-    inputs: Callable[[ConfigDict], Any]
-    run: Callable[[ConfigDict], Callable[[Any], Rounds]]
+    inputs: Callable[[ConfigDict, Suite], Any]
+    run: Callable[[ConfigDict, Suite], Callable[[Any], Rounds]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Builder:
+    """What makes runs of one kind of policy.
+
+    Attributes:
+      check: `(config, method, suite)`: raises what `build` would say of the three, but
+        starts and trains nothing.
+      build: `(config, method, suite, environment) -> Parts`.
+      fields: of its configs that other policies do not read.
+      program: whole runs as one pure function; None where they cannot be traced.
+    """
+
+    check: Callable[[ConfigDict, Method, Suite], None]
+    build: Callable[[ConfigDict, Method, Suite, Environment], Parts]
+    fields: Mapping[str, Field]
+    program: Program | None = None
 
 
 def chosen(config: ConfigDict, field: str, otherwise: Any) -> Any:
@@ -84,20 +102,38 @@ def chosen(config: ConfigDict, field: str, otherwise: Any) -> Any:
 
 
 def check_selection(
-    config: ConfigDict, method: Method, stated_criterion: str | None = None
+    config: ConfigDict,
+    method: Method,
+    suite: Suite,
+    stated_criterion: str | None = None,
 ) -> None:
-    """Refuses what was chosen in `config.selection` and cannot be had.
+    """Refuses what was chosen in `config.selection` or by the method and cannot be had.
 
     Args:
       config: of the run.
       method: of the run.
+      suite: that may not report what the method's rule looks at.
       stated_criterion: of a suite whose config states one, which gives way to a method
         that is about another; None for a config that leaves it open.
 
     Raises:
       InvalidArgumentError: for a choice that the method's rule does not read, or
-        another criterion than the method is about.
+        another criterion than the method is about, or a rule that looks at success
+        where there is none.
     """
+    if selectors.get(method.selector).needs_success:
+        measured = [measure.field for measure in suite.measures]
+        if "success" not in measured:
+            raise errors.InvalidArgumentError(
+                f"method={config.method!r} looks at success rates, and the {suite.name}"
+                f" has none, but a {measured[0]}; use 'uniform' or 'amf' on the"
+                f" {suite.name}"
+            )
+        if not config.attempts:
+            raise errors.InvalidArgumentError(
+                f"method={config.method!r} looks at evaluation rollouts: attempts must"
+                " be at least 1, got 0"
+            )
     given = {field: chosen(config, field, None) for field in _CHOICES}
     if given["criterion"] == stated_criterion:
         given["criterion"] = None
@@ -139,23 +175,15 @@ def selector(
     Raises:
       InvalidArgumentError: for options that contradict each other.
     """
-    if method.selector == "rebalancing":
-        return selectors.make("rebalancing", pretraining_counts=pretraining_counts)
-    if method.selector == "learning_progress":
-        if not config.attempts:
-            raise errors.InvalidArgumentError(
-                f"method={config.method!r} looks at evaluation rollouts: attempts must"
-                " be at least 1, got 0"
-            )
-        exploration = config.selection.exploration
-        return selectors.make("learning_progress", exploration=exploration)
-    if not selectors.get(method.selector).needs_model:
-        return selectors.make(method.selector)
+    entry = selectors.get(method.selector)
+    names = _RULE_OPTIONS if entry.needs_model else entry.options
     fields = {
-        name: config.selection[name]
-        for name in _RULE_OPTIONS
-        if name in config.selection
+        name: config.selection[name] for name in names if name in config.selection
     }
+    if entry.needs_counts:
+        fields["pretraining_counts"] = pretraining_counts
+    if not entry.needs_model:
+        return selectors.make(method.selector, **fields)
     if fields.get("likelihood_clip") is not None:  # whole numbers on a command line
         fields["likelihood_clip"] = tuple(map(float, fields["likelihood_clip"]))
     fields["weights"] = chosen(config, "weights", method.weights)
@@ -190,11 +218,13 @@ def entropy_by_round(seed: int, round_index: int, before: int) -> tuple[int, ...
     return seed, DEMONSTRATIONS, round_index, *place
 
 
-def pretraining(suite: Suite, seed: int, allocation: Sequence[int]) -> Demonstrations:
-    """The pre-training demonstrations: `allocation[c]` of each task c."""
+def pretraining(
+    environment: Environment, seed: int, counts: Sequence[int]
+) -> Demonstrations:
+    """The pre-training demonstrations: `counts[c]` of each task c."""
     parts = [
-        suite.demonstrate((seed, PRETRAINING, task), task, int(count))
-        for task, count in enumerate(allocation)
+        environment.demonstrate((seed, PRETRAINING, task), task, int(count))
+        for task, count in enumerate(counts)
         if count
     ]
     return demonstrations_lib.stack(parts)

@@ -8,6 +8,8 @@ from ml_collections import ConfigDict
 
 from amf_jax import errors, mixing, regularisers
 from amf_jax.policies.base import Policy
+from amf_jax.ranges import COUNT, COUNT_OR_NONE, NOT_NEGATIVE, POSITIVE
+from experiments.configs import field
 from experiments.methods import Method
 
 
@@ -87,6 +89,18 @@ FORGETTING: Mapping[str, Callable[[Setup], dict[str, Any]]] = {
 }
 
 _PENALTIES = ("l2", "ewc")
+
+#: The section `forgetting` of a config.
+FIELDS = {
+    "method": field.name("None: the method's", FORGETTING, optional=True),
+    "conservatism": field.number("β of the adaptive prior", NOT_NEGATIVE),
+    "learning_rate": field.number("of the mixing weights", POSITIVE),
+    "steps": field.number("of the mixing weights per round", COUNT_OR_NONE),
+    "strength": field.number(
+        "of l2 or ewc; None: the method's", NOT_NEGATIVE, optional=True
+    ),
+    "fisher_samples": field.number("steps that ewc estimates with", COUNT),
+}
 
 
 def learner_options(

@@ -1,10 +1,9 @@
-"""A whole run on the integrator as one pure function, to be mapped over seeds."""
+"""A whole run of a Gaussian process as one pure function, to be mapped over seeds."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Key
 from ml_collections import ConfigDict
 
@@ -12,7 +11,7 @@ from amf_jax import loop
 from amf_jax.demonstrations import Demonstrations
 from experiments import methods
 from experiments.builders import base, gaussian_process
-from experiments.suites import integrator, integrator_traced
+from experiments.suites.base import Suite
 
 #: Demonstrations that the buffers have room for at first. Rounds cost what the buffers
 #: hold room for, and each doubling is another program to compile.
@@ -24,28 +23,20 @@ class Inputs(NamedTuple):
 
     Attributes:
       key: of every random decision.
-      pretraining: 12 demonstrations; which tasks they show is the setting.
+      pretraining: the demonstrations; which tasks they show is the setting.
       noise: of the expert.
     """
 
     key: Key[Array, ""]
     pretraining: Demonstrations
-    noise: integrator_traced.Noise
+    noise: Any
 
 
-def _representative(config: ConfigDict) -> ConfigDict:
-    """The same run with seed 0, in setting 1 unless its selector knows the setting."""
-    same = ConfigDict(config)
-    with same.unlocked():
-        same.update(seed=0, results_dir="")
-        if methods.get(config.method).selector != "rebalancing":
-            same.update(setting="1", demonstrated_tasks=1)
-    return same
-
-
-def _run(config: ConfigDict) -> Callable[[Inputs], loop.Rounds]:
-    selector = gaussian_process.selector(config, methods.get(config.method))
-    measure = _measure if config.attempts else None
+def _run(config: ConfigDict, suite: Suite) -> Callable[[Inputs], loop.Rounds]:
+    assert suite.traced is not None
+    traced, environment = suite.traced, suite.make(config)
+    selector = gaussian_process.selector(config, methods.get(config.method), suite)
+    measure = gaussian_process.entropy_measure(environment)
     per_round = config.batch * config.demos_per_round
     first = -(-_FIRST_CAPACITY // per_round) * per_round
 
@@ -54,9 +45,9 @@ def _run(config: ConfigDict) -> Callable[[Inputs], loop.Rounds]:
             inputs.key,
             lambda demos: gaussian_process.learner(config, demos),
             selector,
-            integrator_traced.environment(inputs.noise, measure),
-            jnp.asarray(integrator.TASKS, jnp.float32),
-            gaussian_process.blank(config),
+            traced.environment(inputs.noise, measure if config.attempts else None),
+            environment.tasks,
+            gaussian_process.blank(config, environment),
             rounds=config.rounds,
             pretraining=inputs.pretraining,
             history=inputs.pretraining,
@@ -68,14 +59,11 @@ def _run(config: ConfigDict) -> Callable[[Inputs], loop.Rounds]:
     return run
 
 
-def _measure(state):
-    return {"entropy": gaussian_process.expert_entropy(state)}
-
-
-def _inputs(config: ConfigDict) -> Inputs:
+def _inputs(config: ConfigDict, suite: Suite) -> Inputs:
+    assert suite.traced is not None
     seed, count = config.seed, config.demos_per_round
     places = range(0, config.batch * count, count)
-    noise = integrator_traced.draw_noise(
+    noise = suite.traced.draw(
         [
             [base.entropy_by_round(seed, index, before) for before in places]
             for index in range(1, config.rounds + 1)
@@ -85,13 +73,13 @@ def _inputs(config: ConfigDict) -> Inputs:
                 base.entropy_by_task(seed, task, number)
                 for number in range(0, config.rounds * len(places) * count, count)
             ]
-            for task in range(integrator.NUM_TASKS)
+            for task in range(len(suite.task_names))
         ],
         count,
     )
-    counts = gaussian_process.counts(config)
-    shown = base.pretraining(integrator.make(), seed, counts)
+    environment = suite.make(config)
+    shown = base.pretraining(environment, seed, suite.counts(config))
     return Inputs(jax.random.key(seed), shown, noise)
 
 
-PROGRAM = base.Program(_representative, _inputs, _run)
+PROGRAM = base.Program(_inputs, _run)

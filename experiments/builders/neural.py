@@ -1,4 +1,7 @@
-"""Builds a run of a neural policy, trained by gradient on any suite."""
+"""Builds a run of a policy that is trained by gradient, on any suite."""
+
+import functools
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
@@ -7,87 +10,92 @@ from ml_collections import ConfigDict
 from amf_jax import embeddings, finetune, learners, selectors
 from amf_jax.policies import mlp
 from amf_jax.policies.base import Policy
+from amf_jax.ranges import COUNT, COUNT_OR_NONE, NOT_NEGATIVE, POSITIVE
 from amf_jax.selectors import Selector
 from experiments.builders import base, forgetting
-from experiments.builders.base import Parts
+from experiments.builders.base import Builder, Parts
+from experiments.configs import field
+from experiments.configs.field import Field
 from experiments.methods import Method
-from experiments.suites.base import Suite
+from experiments.suites.base import Environment, Suite
 
 #: Learning rate over a training, by the name in `training.schedule`.
 SCHEDULES = {"cosine": finetune.cosine, "constant": finetune.constant}
 
-
-def metaworld(config: ConfigDict, method: Method) -> Parts:
-    """The Metaworld scene, its tasks given as sentences."""
-    from experiments.encoders import minilm
-    from experiments.suites import metaworld
-
-    tasks = minilm.standardise(minilm.task_embeddings(metaworld.PROMPTS))
-    return build(config, method, metaworld.make(tasks=tasks))
-
-
-def kitchen(config: ConfigDict, method: Method) -> Parts:
-    """The Franka kitchen, its tasks given as sentences."""
-    from experiments.encoders import minilm
-    from experiments.suites import kitchen
-
-    tasks = minilm.standardise(minilm.task_embeddings(kitchen.PROMPTS))
-    suite = kitchen.make(tasks=tasks, physics=config.physics)
-    return build(config, method, suite)
+_TRAINING = {
+    "batch_size": field.number("steps of demonstrations per gradient step", COUNT),
+    "weight_decay": field.number("of AdamW", NOT_NEGATIVE),
+    "schedule": field.name("of the learning rate", SCHEDULES),
+    "learning_rate": field.number("of AdamW, at its highest", POSITIVE),
+    "pretraining_steps": field.number("gradient steps", COUNT_OR_NONE),
+    "finetuning_steps": field.number("gradient steps per round", COUNT_OR_NONE),
+}
 
 
-def check(config: ConfigDict, method: Method) -> None:
-    """Refuses what cannot be built on any suite; starts and trains nothing.
+#: `(config, environment's observation mean and std, widths of task and action)`.
+MakePolicy = Callable[[ConfigDict, np.ndarray, np.ndarray, int, int], Policy]
+
+
+def builder(make_policy: MakePolicy, **fields: Field) -> Builder:
+    """The builder of a policy that is trained by gradient.
 
     Args:
-      config: as in `build`.
-      method: of the run.
-
-    Raises:
-      UnknownNameError: for an option that does not exist.
-      InvalidArgumentError: for options that contradict each other.
+      make_policy: `(config, observation_mean, observation_std, task_size, action_size)
+        -> Policy`.
+      **fields: of the section `policy` of its configs.
     """
+    return Builder(
+        check=functools.partial(_check, make_policy),
+        build=functools.partial(_build, make_policy),
+        fields={
+            **field.within("policy", fields),
+            **field.within("training", _TRAINING),
+            **field.within("forgetting", forgetting.FIELDS),
+        },
+    )
+
+
+def _check(
+    make_policy: MakePolicy, config: ConfigDict, method: Method, suite: Suite
+) -> None:
     # What is built checks its options, and they do not depend on the suite's sizes.
-    policy = _policy(config, np.zeros(1, np.float32), np.ones(1, np.float32), 1, 1)
+    policy = make_policy(config, np.zeros(1, np.float32), np.ones(1, np.float32), 1, 1)
     tasks = np.zeros((len(config.task_names), 1), np.float32)
-    _selector(config, method, policy)
+    base.check_selection(config, method, suite)
+    _selector(config, method, policy, suite)
     _learner(config, method, policy, tasks)
 
 
-def build(config: ConfigDict, method: Method, suite: Suite) -> Parts:
-    """A multi-layer perceptron on a suite.
-
-    Args:
-      config: with the sections `selection`, `training` and `forgetting` of
-        `experiments/configs/metaworld.py`, and the pre-training `allocation`.
-      method: of the run.
-      suite: with a finite set of tasks.
-
-    Raises:
-      AmfError: as `check`.
-    """
-    policy = _policy(
+def _build(
+    make_policy: MakePolicy,
+    config: ConfigDict,
+    method: Method,
+    suite: Suite,
+    environment: Environment,
+) -> Parts:
+    policy = make_policy(
         config,
-        suite.observation_mean,
-        suite.observation_std,
-        suite.tasks.shape[1],
-        suite.action_size,
+        environment.observation_mean,
+        environment.observation_std,
+        environment.tasks.shape[1],
+        environment.action_size,
     )
     return Parts(
-        suite,
-        _learner(config, method, policy, suite.tasks),
-        _selector(config, method, policy),
-        base.pretraining(suite, config.seed, config.allocation),
+        environment,
+        _learner(config, method, policy, environment.tasks),
+        _selector(config, method, policy, suite),
+        base.pretraining(environment, config.seed, suite.counts(config)),
     )
 
 
-def _policy(
+def mlp_policy(
     config: ConfigDict,
     observation_mean: np.ndarray,
     observation_std: np.ndarray,
     task_size: int,
     action_size: int,
 ) -> Policy:
+    """A multi-layer perceptron."""
     return mlp.policy(
         jnp.asarray(observation_mean),
         jnp.asarray(observation_std),
@@ -97,8 +105,9 @@ def _policy(
     )
 
 
-def _selector(config: ConfigDict, method: Method, policy: Policy) -> Selector:
-    base.check_selection(config, method)
+def _selector(
+    config: ConfigDict, method: Method, policy: Policy, suite: Suite
+) -> Selector:
     embedding = embeddings.make(
         base.chosen(config, "embedding", method.embedding),
         policy,
@@ -111,7 +120,7 @@ def _selector(config: ConfigDict, method: Method, policy: Policy) -> Selector:
         method,
         embedding,
         policy.log_likelihood,
-        config.allocation,
+        suite.counts(config),
         criterion=method.criterion or base.chosen(config, "criterion", "variance"),
         condition_on_history=base.chosen(
             config, "condition_on_history", method.condition_on_history

@@ -23,6 +23,7 @@ def base(suite: str, setting: str, preset: str) -> ml_collections.ConfigDict:
     config.threads = 1
     config.batch = 1  # tasks chosen per round
     config.results_dir = "results"
+    config.policy = ml_collections.ConfigDict(dict(name=placeholder(str)))
     return config
 
 
@@ -149,8 +150,7 @@ def parse(string: str | None, suite: str, known: Iterable[str]) -> tuple[str, st
     setting, *options = [part.strip() for part in (string or "").split(",")]
     if not setting:
         raise errors.InvalidArgumentError(
-            f"--config needs a setting behind the file, as in"
-            f" experiments/configs/{suite}.py:{next(iter(known))}"
+            f"--config needs a setting, as in --config={suite}:{next(iter(known))}"
         )
     for option in options:
         if option not in PRESETS:

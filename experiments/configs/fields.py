@@ -1,81 +1,24 @@
 """Every field of every config: what it means, and what it may be.
 
-The one table that `build.check` refuses by, and that `--help` prints.
+The tables that `build.check` refuses by, and that `--help` prints. Fields of one suite
+or one policy alone are in its descriptor and its builder.
 """
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
-from amf_jax import candidates, criteria, embeddings, errors, files, importance, ranges
+from amf_jax import criteria, embeddings, errors, files, importance, ranges
 from amf_jax.learners import EMBEDDING_POLICIES
 from amf_jax.ranges import COUNT, COUNT_OR_NONE, NOT_NEGATIVE, POSITIVE, SHARE, Range
-from experiments.builders import neural
-from experiments.builders.forgetting import FORGETTING
-from experiments.configs import common
+from experiments.builders.registry import POLICIES, policy_name
+from experiments.configs import common, field
+from experiments.configs.field import Field
+from experiments.suites.registry import SUITES
 
 #: Of what is counted and stays in memory at the same time.
 _MOST = 100_000
-
-
-class Field(NamedTuple):
-    """A field of a config.
-
-    Attributes:
-      about: what it means, with its unit, in a few words.
-      words: says what it may be; called late, since plugins add names.
-      check: `(name, value)`: raises where it is something else.
-    """
-
-    about: str
-    words: Callable[[], str]
-    check: Callable[[str, Any], object]
-
-
-def _number(about: str, allowed: Range, *, optional: bool = False) -> Field:
-    words = f"{allowed.words}{' or None' if optional else ''}"
-
-    def check(name: str, value: Any) -> None:
-        ranges.check(name, value, allowed, optional=optional)
-
-    return Field(about, lambda: words, check)
-
-
-def _name(about: str, known: Collection[str], *, optional: bool = False) -> Field:
-    def words() -> str:
-        return f"one of {', '.join(known)}{' or None' if optional else ''}"
-
-    def check(name: str, value: Any) -> None:
-        if value is None and optional:
-            return
-        if not isinstance(value, str):
-            raise errors.InvalidArgumentError(f"{name} must be {words()}, got {value}")
-        if value not in known:
-            raise errors.UnknownNameError(name, value, known)
-
-    return Field(about, words, check)
-
-
-def _other(about: str, kind: type, words: str, *, optional: bool = False) -> Field:
-    """A value that only its type restricts."""
-    words += " or None" if optional else ""
-
-    def check(name: str, value: Any) -> None:
-        if not (isinstance(value, kind) or (optional and value is None)):
-            raise errors.InvalidArgumentError(f"{name} must be {words}, got {value!r}")
-
-    return Field(about, lambda: words, check)
-
-
-def _texts(about: str, words: str) -> Field:
-    """A tuple of strings."""
-
-    def check(name: str, value: Any) -> None:
-        if not isinstance(value, tuple) or not all(isinstance(v, str) for v in value):
-            raise errors.InvalidArgumentError(f"{name} must be {words}, got {value!r}")
-
-    return Field(about, lambda: words, check)
 
 
 def _check_path(name: str, value: Any) -> None:
@@ -91,52 +34,57 @@ def _up_to(least: int, most: int) -> Range:
 
 _PAIRS = ranges.at_least(2)
 
+_OF_SETTING = {
+    "suite": field.other("the environment", str, "as in --config=<suite>:"),
+    "setting": field.other("what pre-training shows", str, "as in --config=<suite>:…"),
+    "preset": field.name("budgets: of minutes, or the paper's", common.PRESETS),
+    "task_names": field.other("evaluation tasks", tuple, "as the suite has them"),
+    "allocation": field.other(
+        "pre-training demonstrations per task", tuple, "as in the setting"
+    ),
+}
+
 _RUN = {
-    "suite": _other("the environment", str, "as in --config=<suite>.py"),
-    "setting": _other("what pre-training shows", str, "as behind --config=<file>.py:"),
-    "preset": _name("budgets: of minutes, or the paper's", common.PRESETS),
-    "method": _other("how tasks are chosen", str, "one of the methods, see --help"),
-    "seed": _number("of every random decision", ranges.SEED),
-    "threads": _number("threads of XLA and BLAS", _up_to(1, 1024)),
+    "method": field.other(
+        "how tasks are chosen", str, "one of the methods, see --help"
+    ),
+    "seed": field.number("of every random decision", ranges.SEED),
+    "threads": field.number("threads of XLA and BLAS", _up_to(1, 1024)),
     "results_dir": Field(
         "folder of result files", lambda: "a path on this machine", _check_path
     ),
-    "rounds": _number("rounds, round 0 aside", _up_to(1, _MOST)),
-    "batch": _number("tasks chosen per round", _up_to(1, _MOST)),
-    "demos_per_round": _number("demonstrations per chosen task", _up_to(1, _MOST)),
-    "attempts": _number(
+    "rounds": field.number("rounds, round 0 aside", _up_to(1, _MOST)),
+    "batch": field.number("tasks chosen per round", _up_to(1, _MOST)),
+    "demos_per_round": field.number("demonstrations per chosen task", _up_to(1, _MOST)),
+    "attempts": field.number(
         "evaluation episodes per task and round; 0: none", _up_to(0, _MOST)
     ),
-    "warm_start_rounds": _number("rounds before active choice begins", COUNT_OR_NONE),
-    "checkpoint_every": _number("rounds from one checkpoint to the next", COUNT),
-    "task_names": _other("evaluation tasks", tuple, "as the suite has them"),
-    "allocation": _other(
-        "pre-training demonstrations per task", tuple, "as in the setting"
+    "warm_start_rounds": field.number(
+        "rounds before active choice begins", COUNT_OR_NONE
     ),
-    "demonstrated_tasks": _number("evaluation tasks that pre-training shows", COUNT),
-    "physics": _name("of the simulator, see docs/environments.md", ("fast", "stock")),
+    "checkpoint_every": field.number("rounds from one checkpoint to the next", COUNT),
 }
 
 _SELECTION = {
-    "weights": _name(
+    "weights": field.name(
         "importance weights; None: the method's", importance.MODES, optional=True
     ),
-    "criterion": _name(
+    "criterion": field.name(
         "uncertainty that a demonstration would leave; None: the method's",
         criteria.CRITERIA,
         optional=True,
     ),
-    "embedding": _name(
+    "embedding": field.name(
         "points of the kernel; None: the method's",
         embeddings.EMBEDDINGS,
         optional=True,
     ),
-    "embedding_policy": _name(
+    "embedding_policy": field.name(
         "parameters they are taken at; None: the method's",
         EMBEDDING_POLICIES,
         optional=True,
     ),
-    "condition_on_history": _other(
+    "condition_on_history": field.other(
         "posterior given earlier demonstrations; None: the method's",
         bool,
         "true or false",
@@ -147,98 +95,71 @@ _SELECTION = {
         lambda: "two numbers, the lower one first, or None",
         ranges.check_interval,
     ),
-    "trajectory_samples": _number(
+    "trajectory_samples": field.number(
         "demonstrations in the criterion's sums; None: all", COUNT, optional=True
     ),
-    "weight_tolerance": _number("smaller importance weights count as 0", NOT_NEGATIVE),
-    "noise_variance": _number("σ² of the kernel's observations", POSITIVE),
-    "normalise_kernel": _other(
+    "weight_tolerance": field.number(
+        "smaller importance weights count as 0", NOT_NEGATIVE
+    ),
+    "noise_variance": field.number("σ² of the kernel's observations", POSITIVE),
+    "normalise_kernel": field.other(
         "prior variance 1 on average over the points", bool, "true or false"
     ),
-    "likelihood_std": _number(
+    "likelihood_std": field.number(
         "deviation of the policy's actions, in action units", POSITIVE
     ),
-    "dropout_rate": _number("of the embedding dropout", ranges.OPEN_SHARE),
-    "dropout_passes": _number("of the embedding dropout", _PAIRS),
-    "projection_rank": _number("numbers per projected gradient", COUNT),
-    "exploration": _number("share of uniform choices of learning_progress", SHARE),
-    "shooting_budget": _number("criterion values per selection", COUNT),
+    "dropout_rate": field.number("of the embedding dropout", ranges.OPEN_SHARE),
+    "dropout_passes": field.number("of the embedding dropout", _PAIRS),
+    "projection_rank": field.number("numbers per projected gradient", COUNT),
+    "exploration": field.number("share of uniform choices of learning_progress", SHARE),
 }
 
-_SEARCH = {
-    "name": _name(
-        "how the best task is searched; None: random_shooting",
-        candidates.OPTIMISERS,
-        optional=True,
-    ),
-    "refined": _number("candidates that climb", COUNT, optional=True),
-    "steps": _number("of each climb", COUNT, optional=True),
-    "learning_rate": _number("first step, share of the space", POSITIVE, optional=True),
-    "generations": _number("of cross_entropy", _PAIRS, optional=True),
-    "elite_share": _number("of a generation", ranges.SHARE_OF_SOME, optional=True),
-    "least_deviation": _number("share of the space", NOT_NEGATIVE, optional=True),
-}
-
-_POLICY = {
-    "state_lengthscale": _number("of the kernel, in units of states", POSITIVE),
-    "task_lengthscale": _number("of the kernel, in units of tasks", POSITIVE),
-    "signal": _number("prior deviation of an action", POSITIVE),
-    "noise": _number("deviation of a demonstrated action", POSITIVE),
-}
-
-_TRAINING = {
-    "batch_size": _number("steps of demonstrations per gradient step", COUNT),
-    "weight_decay": _number("of AdamW", NOT_NEGATIVE),
-    "schedule": _name("of the learning rate", neural.SCHEDULES),
-    "learning_rate": _number("of AdamW, at its highest", POSITIVE),
-    "pretraining_steps": _number("gradient steps", COUNT_OR_NONE),
-    "finetuning_steps": _number("gradient steps per round", COUNT_OR_NONE),
-}
-
-_FORGETTING = {
-    "method": _name("None: the method's", FORGETTING, optional=True),
-    "conservatism": _number("β of the adaptive prior", NOT_NEGATIVE),
-    "learning_rate": _number("of the mixing weights", POSITIVE),
-    "steps": _number("of the mixing weights per round", COUNT_OR_NONE),
-    "strength": _number(
-        "of l2 or ewc; None: the method's", NOT_NEGATIVE, optional=True
-    ),
-    "fisher_samples": _number("steps that ewc estimates with", COUNT),
-}
-
-
-def _within(section: str, fields: Mapping[str, Field]) -> dict[str, Field]:
-    return {f"{section}.{name}": field for name, field in fields.items()}
-
-
-#: Fields of a run's config, nested ones as `outer.inner`.
+#: Fields of a run's config that are no suite's or policy's own, nested ones as
+#: `outer.inner`.
 RUN: Mapping[str, Field] = {
+    **{name: one._replace(by_setting=True) for name, one in _OF_SETTING.items()},
     **_RUN,
-    **_within("selection", _SELECTION),
-    **_within("selection.search", _SEARCH),
-    **_within("policy", _POLICY),
-    **_within("training", _TRAINING),
-    **_within("forgetting", _FORGETTING),
+    **field.within("selection", _SELECTION),
+    "policy.name": field.name("None: the suite's", POLICIES, optional=True),
 }
 
 #: Fields of a sweep's config.
 SWEEP: Mapping[str, Field] = {
-    "name": _other("of the sweep", str, "as in --config"),
-    "settings": _texts("what to run", "<suite>:<setting>[,preset], …"),
-    "methods": _texts("run in every setting", "methods, see run --help"),
-    "includes": _texts("further sweeps, with the same seeds", "sweeps, below"),
-    "seeds": _number("how many, from 0 on", _up_to(1, _MOST)),
-    "preset": _RUN["preset"],
-    "rounds": _number(
+    "name": field.other("of the sweep", str, "as in --config"),
+    "settings": field.texts("what to run", "<suite>:<setting>[,preset], …"),
+    "methods": field.texts("run in every setting", "methods, see run --help"),
+    "includes": field.texts("further sweeps, with the same seeds", "sweeps, below"),
+    "seeds": field.number("how many, from 0 on", _up_to(1, _MOST)),
+    "preset": _OF_SETTING["preset"],
+    "rounds": field.number(
         "of every run; None: as its suite says", _up_to(1, _MOST), optional=True
     ),
-    "overrides": _other(
+    "overrides": field.other(
         "further fields of every run: --config.overrides.<field>=…", ConfigDict, "any"
     ),
     "results_dir": _RUN["results_dir"],
-    "figures": _texts("drawn at the end", "figures"),
-    "workers": _number("runs at a time; 0: as the cores allow", _up_to(0, _MOST)),
+    "figures": field.texts("drawn at the end", "figures"),
+    "workers": field.number("runs at a time; 0: as the cores allow", _up_to(0, _MOST)),
 }
+
+
+def of(config: ConfigDict) -> Mapping[str, Field]:
+    """The fields that a run's config may have: those of its suite and policy, too."""
+    if config.get("suite") not in SUITES:
+        return RUN
+    policy = POLICIES.get(policy_name(config))
+    return {
+        **RUN,
+        **SUITES[config.suite].fields,
+        **(policy.fields if policy else {}),
+    }
+
+
+def of_setting(config: ConfigDict) -> dict[str, Any]:
+    """The values of a run's fields that go with its setting."""
+    known = of(config)
+    names = [name for name in config if name in known and known[name].by_setting]
+    return {name: config[name] for name in names}
 
 
 def flat(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
@@ -263,7 +184,7 @@ def check(config: ConfigDict, fields: Mapping[str, Field]) -> None:
     for name, value in flat(config).items():
         if name in fields:
             fields[name].check(name, value)
-        elif within := [field for field in fields if field.startswith(f"{name}.")]:
+        elif within := [other for other in fields if other.startswith(f"{name}.")]:
             raise errors.InvalidArgumentError(
                 f"{name} must be a section of fields such as {within[0]}, got {value!r}"
             )

@@ -3,12 +3,13 @@
 import ast
 import functools
 import importlib.util
+import inspect
 import io
 import os
 import re
 import shutil
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -21,18 +22,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from amf_jax import errors, files
-from experiments.configs import fields
+from experiments.configs import fields, sweeps
+from experiments.suites.registry import SUITES
+
+#: `(string) -> config`, of a suite, of sweeps, or of a user's file.
+GetConfig = Callable[[str], ConfigDict]
 
 _FOLDER = Path(__file__).parent
-#: Fields of a run that go with its setting.
-_SETTING_FIELDS = (
-    "suite",
-    "setting",
-    "preset",
-    "allocation",
-    "demonstrated_tasks",
-    "task_names",
-)
 _OVERRIDE = re.compile(
     r"--?(?P<no>no)?config\.(?P<field>[^=]+)(?:=(?P<text>.*))?", re.DOTALL
 )
@@ -50,18 +46,10 @@ _PARSERS: Mapping[type, flags.ArgumentParser] = {
 _WIDEST_HELP = 100
 
 
-def config_files() -> dict[str, Path]:
-    """The project's config files by short name: those that define `get_config`."""
-    return {
-        path.stem: path
-        for path in sorted(_FOLDER.glob("*.py"))
-        if re.search(r"^def get_config\(", files.read_text(path), re.MULTILINE)
-    }
-
-
-def describe(path: Path) -> str:
-    """The docstring of a config file, without running the file."""
-    return ast.get_docstring(ast.parse(files.read_text(path))) or ""
+def known_configs() -> dict[str, GetConfig]:
+    """What makes the configs of each suite, and of sweeps, by name."""
+    suites = {name: suite.get_config for name, suite in SUITES.items()}
+    return {**suites, "sweeps": sweeps.get_config}
 
 
 def load(
@@ -70,21 +58,21 @@ def load(
     """The locked config that `spec` names, with some fields replaced.
 
     Args:
-      spec: `<file>.py:<string>`, or `<name>:<string>` for a file of this folder; the
-        string is what the file's `get_config` takes.
+      spec: `<name>:<string>` of a suite or of sweeps, or `<file>.py:<string>` of a file
+        that defines `get_config(string)`, which is given the string.
       overrides: new values by field; nested fields are written `outer.inner`.
 
     Raises:
       UnknownNameError: no such file, setting or field; names the nearest one.
       InvalidArgumentError: a value does not have its field's type.
     """
-    file, _, string = spec.partition(":")
-    module = _module(_find(file))
+    name, _, string = spec.partition(":")
+    get_config = _find(name)
     if not string:
         raise errors.InvalidArgumentError(
-            f"config {spec!r} names no setting; write {file}:<setting>"
+            f"config {spec!r} names no setting; write {name}:<setting>"
         )
-    config = module.get_config(string)
+    config = get_config(string)
     config.lock()
     override(config, overrides)
     return config
@@ -133,22 +121,22 @@ def asks_for_help(argv: Sequence[str]) -> bool:
 
 
 def help_text(about: str, argv: Sequence[str]) -> str:
-    """`about`, then the fields of the config that is named, or all config files."""
+    """`about`, then the fields of the config that is named, or all configs."""
     try:
         spec, _ = _take_config(argv)
     except errors.InvalidArgumentError:
-        files = [
-            f"{_display(path)}\n{textwrap.indent(describe(path), '  ')}\n"
-            for path in config_files().values()
+        configs = [
+            f"{name}\n{textwrap.indent(str(inspect.getmodule(make).__doc__), '  ')}"
+            for name, make in known_configs().items()
         ]
-        return "\n".join([about, "Config files:\n", *files])
+        return "\n".join([about, "Configs:\n", *configs])
     config = load(spec)
     return "\n".join([about, f"Fields of {spec}:\n", _field_table(config)])
 
 
 def _field_table(config: ConfigDict) -> str:
     """Fields with their values, meanings and ranges, no wider than the terminal."""
-    known = fields.SWEEP if "settings" in config else fields.RUN
+    known = fields.SWEEP if "settings" in config else fields.of(config)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("field", no_wrap=True)
     table.add_column("value", max_width=14, overflow="fold")
@@ -309,7 +297,7 @@ def _derived(config: ConfigDict) -> dict[str, object]:
     """
     if "suite" not in config:
         return {}
-    return {name: config[name] for name in _SETTING_FIELDS if name in config}
+    return fields.of_setting(config)
 
 
 def _check_derived(config: ConfigDict, before: Mapping[str, object]) -> None:
@@ -317,7 +305,7 @@ def _check_derived(config: ConfigDict, before: Mapping[str, object]) -> None:
         if config[name] != value:
             raise errors.InvalidArgumentError(
                 f"{name} cannot be overridden, since it goes with the setting;"
-                " choose it in --config=<file>.py:<setting>[,paper]"
+                " choose it in --config=<suite>:<setting>[,paper]"
             )
 
 
@@ -332,29 +320,27 @@ def _take_config(argv: Sequence[str]) -> tuple[str, list[str]]:
             rest.append(argument)
     if not spec:
         raise errors.InvalidArgumentError(
-            "--config=<file>:<setting> is missing; the files are "
-            + ", ".join(_display(path) for path in config_files().values())
+            "--config=<name>:<setting> is missing; the names are "
+            + ", ".join(known_configs())
         )
     return spec, rest
 
 
-def _find(file: str) -> Path:
-    known = config_files()
-    if file in known:
-        return known[file]
-    path = files.local_path("config file", file)
+def _find(name: str) -> GetConfig:
+    """What makes the configs of this name, or of this file.
+
+    A file of the folder of configs, whether it exists or not, goes by its name alone:
+    `experiments/configs/metaworld.py` is `metaworld`.
+    """
+    known = known_configs()
+    path = files.local_path("config file", name)
+    if path.parent.resolve() == _FOLDER and path.suffix == ".py":
+        name = path.stem
+    if name in known:
+        return known[name]
     if os.path.isfile(path) and path.suffix == ".py":
-        return path
-    if not file.endswith(".py"):
-        raise errors.UnknownNameError("config", file, known)
-    names = [_display(path) for path in known.values()]
-    raise errors.UnknownNameError("config file", file, names)
-
-
-def _display(path: Path) -> str:
-    """A path as one would type it."""
-    folder = Path.cwd()
-    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+        return _module(path).get_config
+    raise errors.UnknownNameError("config", name, known)
 
 
 @functools.cache

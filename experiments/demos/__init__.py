@@ -1,40 +1,23 @@
 """Files of demonstrations: episodes of a simulated suite's experts, and pictures."""
 
 import re
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable
 
 from amf_jax import errors
-from experiments.suites import kitchen, metaworld
 from experiments.suites.recording import World
-
-__all__ = ["WORLDS", "Entry", "file_stem", "task_ids"]
-
-
-class Entry(NamedTuple):
-    """A simulated suite.
-
-    Attributes:
-      task_names: known before anything is compiled.
-      world: compiles the scene.
-    """
-
-    task_names: tuple[str, ...]
-    world: Callable[[], World]
+from experiments.suites.registry import SUITES
 
 
-#: The registry of simulated suites: one line each.
-WORLDS: Mapping[str, Entry] = {
-    "kitchen": Entry(kitchen.TASK_NAMES, kitchen.world),
-    "metaworld": Entry(metaworld.TASK_NAMES, metaworld.world),
-}
+def worlds() -> dict[str, Callable[[], World]]:
+    """What compiles the scene of each simulated suite, by its name."""
+    return {name: suite.world for name, suite in SUITES.items() if suite.world}
 
 
 def task_ids(suite: str, task: str | None) -> tuple[int, ...]:
     """Indices of the tasks that are asked for.
 
     Args:
-      suite: a key of `WORLDS`.
+      suite: one of `worlds`.
       task: name of a task, words apart by spaces, hyphens or underscores; all if None.
 
     Raises:
@@ -44,9 +27,9 @@ def task_ids(suite: str, task: str | None) -> tuple[int, ...]:
       >>> task_ids("kitchen", "Knob_off"), task_ids("metaworld", None)
       ((1,), (0, 1, 2, 3))
     """
-    if suite not in WORLDS:
-        raise errors.UnknownNameError("simulated suite", suite, WORLDS)
-    names = WORLDS[suite].task_names
+    if suite not in worlds():
+        raise errors.UnknownNameError("simulated suite", suite, worlds())
+    names = SUITES[suite].task_names
     if task is None:
         return tuple(range(len(names)))
     name = re.sub("[ _-]+", " ", task.strip().lower())

@@ -16,6 +16,7 @@ from experiments.demos.collect import Attempt
 from experiments.demos.rendering import Painter
 from experiments.execution import progress
 from experiments.suites.recording import World
+from experiments.suites.registry import SUITES
 from experiments.tables.table import to_rich
 
 #: Rows of a contact sheet, or episodes of a film, where a single task is shown.
@@ -38,10 +39,10 @@ tasks:
 
 
 def _parser() -> argparse.ArgumentParser:
-    width = max(map(len, demos.WORLDS)) + 2
+    suites = demos.worlds()
+    width = max(map(len, suites)) + 2
     tasks = [
-        f"  {suite:<{width}}{', '.join(entry.task_names)}"
-        for suite, entry in demos.WORLDS.items()
+        f"  {suite:<{width}}{', '.join(SUITES[suite].task_names)}" for suite in suites
     ]
     parser = argparse.ArgumentParser(
         prog="python -m experiments.demos",
@@ -95,7 +96,7 @@ def _run(options: argparse.Namespace, console: Console) -> None:
         pictures = extras.load("experiments.demos.pictures")
         pictures.check(picture)
     output.check_folder(folder, "output")
-    world = demos.WORLDS[options.suite].world()
+    world = demos.worlds()[options.suite]()
     with contextlib.ExitStack() as stack:
         # Opened first, so that a missing library is found out before the work.
         painter = stack.enter_context(Painter(world)) if picture else None

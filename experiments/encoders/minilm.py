@@ -7,7 +7,6 @@ stored beside this file, so no experiment needs it. They are computed again by
 
 import argparse
 import functools
-import importlib
 import importlib.util
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -29,12 +28,6 @@ if TYPE_CHECKING:
 SIZE = 384
 
 STORED = pathlib.Path(__file__).with_name("prompts.json")
-
-# Modules whose `PROMPTS` are stored; a suite with prompts of its own adds a line.
-_PROMPT_MODULES = (
-    "experiments.suites.metaworld.tasks",
-    "experiments.suites.kitchen.tasks",
-)
 
 _LAYERS = 6
 _HEADS = 12
@@ -136,6 +129,15 @@ def task_embeddings(prompts: Sequence[str]) -> Float[np.ndarray, "C 384"]:
     return np.stack([known[prompt] for prompt in prompts])
 
 
+def task_vectors(prompts: Sequence[str]) -> Float[np.ndarray, "C 384"]:
+    """What a policy is conditioned on: embeddings of its tasks, standardised.
+
+    Raises:
+      AmfError: as `task_embeddings`.
+    """
+    return standardise(task_embeddings(prompts))
+
+
 def standardise(embeddings: Float[np.ndarray, "C D"]) -> Float[np.ndarray, "C D"]:
     """Spreads nearly collinear task embeddings: `(e - mean) / std / sqrt(D / C)`.
 
@@ -176,9 +178,9 @@ def stored() -> Mapping[str, Float[np.ndarray, " 384"]]:
 
 def suite_prompts() -> tuple[str, ...]:
     """The prompts of all suites, in their order, each once."""
-    # Imported here because the suites import this module.
-    modules = map(importlib.import_module, _PROMPT_MODULES)
-    return tuple(dict.fromkeys(p for module in modules for p in module.PROMPTS))
+    from experiments.suites.registry import SUITES  # which import this module
+
+    return tuple(dict.fromkeys(p for suite in SUITES.values() for p in suite.prompts))
 
 
 def write(path: pathlib.Path = STORED) -> None:

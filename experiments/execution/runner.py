@@ -63,7 +63,7 @@ def execute(
             write()
         finally:
             tuner.close()
-            experiment.suite.close()
+            experiment.environment.close()
         return path
 
 

@@ -17,13 +17,16 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from amf_jax import errors, interrupt, loop, provenance
+from amf_jax import errors, interrupt, loop, provenance, selectors
 from amf_jax.records import Record, round_record
 from amf_jax.selectors.batch import tasks_of
-from experiments import build, results
+from experiments import methods, results
+from experiments.builders import registry
+from experiments.configs import fields
 from experiments.execution import local, runner
 from experiments.execution.launchers import Observer, Outcome
 from experiments.execution.worker import Job
+from experiments.suites.registry import SUITES
 
 #: Runs that a message names at most.
 _NAMED = 5
@@ -40,19 +43,24 @@ def check(jobs: Sequence[Job]) -> None:
     """
     local.check(jobs)
     configs = [job.config for job in jobs]
-    refused = [one for one in configs if build.SUITES[one.suite].program is None]
+    refused = [one for one in configs if not _traceable(one)]
     if not refused:
         return
     names = list(
         dict.fromkeys(f"{one.suite} {one.setting} {one.method}" for one in refused)
     )
     listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
-    known = ", ".join(name for name, entry in build.SUITES.items() if entry.program)
+    known = ", ".join(suite.name for suite in SUITES.values() if suite.traced)
     raise errors.InvalidArgumentError(
         "launcher 'vmap' runs whole experiments in one program, which needs an expert"
         f" and an evaluation that can be traced ({known}); it cannot run {listed}."
         " Leave these out of settings, or use --launcher=local"
     )
+
+
+def _traceable(config: ConfigDict) -> bool:
+    builder, suite = registry.of(config), SUITES[config.suite]
+    return builder.program is not None and suite.traced is not None
 
 
 def run(
@@ -141,11 +149,11 @@ def run_seeds(config: ConfigDict) -> list[Path]:
         paths = [stack.enter_context(runner.claimed(one)) for one in configs]
         stack.enter_context(interrupt.deferred(print))
         started = time.perf_counter()
-        program = build.SUITES[config.suite].program
+        program, suite = registry.of(config).program, SUITES[config.suite]
         assert program is not None  # checked by the launcher
-        each = [program.inputs(one) for one in configs]
+        each = [program.inputs(one, suite) for one in configs]
         inputs = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-        shared = FrozenConfigDict(program.representative(configs[0]))
+        shared = FrozenConfigDict(_shared(configs[0]))
         done = jax.device_get(_mapped(shared)(inputs))
         share = (time.perf_counter() - started) / (len(configs) * config.rounds)
         for i, (one, path) in enumerate(zip(configs, paths, strict=True)):
@@ -162,9 +170,10 @@ def run_seeds(config: ConfigDict) -> list[Path]:
 
 @functools.cache  # one program for all settings, compiled once in a process
 def _mapped(shared: FrozenConfigDict) -> Callable[[Any], loop.Rounds]:
-    program = build.SUITES[shared.suite].program
+    config = ConfigDict(shared)
+    program = registry.of(config).program
     assert program is not None
-    run = program.run(ConfigDict(shared))
+    run = program.run(config, SUITES[config.suite])
     on_cpu = jax.default_backend() == "cpu"
 
     def mapped(inputs):
@@ -172,6 +181,21 @@ def _mapped(shared: FrozenConfigDict) -> Callable[[Any], loop.Rounds]:
         return jax.lax.map(run, inputs) if on_cpu else jax.vmap(run)(inputs)
 
     return jax.jit(mapped, compiler_options=_CPU_OPTIONS if on_cpu else None)
+
+
+def _shared(config: ConfigDict) -> ConfigDict:
+    """The config of all runs that share a program, whatever seed and setting.
+
+    The setting is the first one, unless the selector is told what pre-training shows.
+    """
+    shared = ConfigDict(config)
+    with shared.unlocked():
+        shared.update(seed=0, results_dir="")
+        if not selectors.get(methods.get(config.method).selector).needs_counts:
+            suite = SUITES[config.suite]
+            first = suite.get_config(f"{suite.settings[0]},{config.preset}")
+            shared.update(fields.of_setting(first))
+    return shared
 
 
 def _of_seed(config: ConfigDict, seed: int) -> ConfigDict:

@@ -18,8 +18,8 @@ from experiments import comparisons, extras, output
 from experiments.figures import style
 from experiments.figures.data import Source
 from experiments.figures.estimates import MEAN, Estimate
-from experiments.figures.suites import INTEGRATOR, KITCHEN, METAWORLD
 from experiments.folders import Folder
+from experiments.suites.registry import INTEGRATOR, KITCHEN, METAWORLD
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

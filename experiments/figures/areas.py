@@ -14,7 +14,7 @@ from experiments.comparisons import Comparison
 from experiments.figures import curves, data, style
 from experiments.figures.data import Runs, Source
 from experiments.figures.estimates import Estimate
-from experiments.figures.suites import Measure, Suite
+from experiments.suites.base import Measure, Suite
 
 
 def draw(source: Source, suite: Suite, comparison: Comparison) -> Figure:

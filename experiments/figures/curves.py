@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator
 from experiments.figures import style
 from experiments.figures.data import Runs
 from experiments.figures.estimates import Estimate
-from experiments.figures.suites import Measure
 from experiments.statistics import Summary
+from experiments.suites.base import Measure
 
 
 def band_curve(axes: Axes, summary: Summary, **line: Any) -> None:

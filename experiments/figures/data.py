@@ -11,7 +11,6 @@ from amf_jax.errors import ResultsError
 from experiments.comparisons import Comparison
 from experiments.figures import style
 from experiments.figures.estimates import MEAN, Estimate
-from experiments.figures.suites import Suite
 from experiments.folders import Folder, named
 from experiments.reading import Run
 from experiments.runs import (
@@ -22,6 +21,7 @@ from experiments.runs import (
     places,
     warn_if_incomparable,
 )
+from experiments.suites.base import Suite
 
 #: The runs of one panel by method, and the panels by setting.
 Runs = Mapping[str, Sequence[Run]]

@@ -7,8 +7,8 @@ from experiments import comparisons
 from experiments.comparisons import Comparison
 from experiments.figures import curves, data, style
 from experiments.figures.data import Source
-from experiments.figures.suites import SUCCESS, Suite
 from experiments.folders import method_of
+from experiments.suites.base import SUCCESS, Suite
 
 
 def draw(source: Source, suite: Suite) -> Figure:

@@ -11,9 +11,10 @@ from experiments.comparisons import GAUSSIAN_PROCESS
 from experiments.figures import curves, data, style
 from experiments.figures.data import Panels, Runs, Source
 from experiments.figures.estimates import Estimate
-from experiments.figures.suites import ENTROPY, INTEGRATOR, RETURN
 from experiments.folders import Labelled, beside, method_of
 from experiments.runs import matched, values
+from experiments.suites.integrator.suite import ENTROPY, RETURN
+from experiments.suites.registry import INTEGRATOR
 
 
 def draw_figure2(source: Source) -> Figure:

@@ -12,9 +12,9 @@ from experiments import comparisons
 from experiments.figures import curves, data, style
 from experiments.figures.data import Runs, Source
 from experiments.figures.estimates import Estimate
-from experiments.figures.suites import METAWORLD
 from experiments.figures.tasks import task_names
 from experiments.runs import per_task
+from experiments.suites.registry import METAWORLD
 
 #: Methods whose mixing is shown: more than two make the panel unreadable.
 MIXING_METHODS = ("amf", "uniform_adaptive_prior")

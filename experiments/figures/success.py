@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from experiments.comparisons import Comparison
 from experiments.figures import curves, data, style
 from experiments.figures.data import Panels, Source
-from experiments.figures.suites import Suite
+from experiments.suites.base import Suite
 
 
 def draw_contrast(source: Source, suite: Suite, comparison: Comparison) -> Figure:

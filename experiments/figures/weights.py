@@ -9,10 +9,10 @@ from amf_jax.errors import ResultsError
 from experiments.comparisons import Comparison
 from experiments.figures import data, style
 from experiments.figures.data import Source
-from experiments.figures.suites import Suite
 from experiments.figures.tasks import task_names
 from experiments.reading import Run
 from experiments.runs import asked_indices
+from experiments.suites.base import Suite
 
 LATER_ROUNDS = (10, 20)
 

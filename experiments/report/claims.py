@@ -12,7 +12,6 @@ import numpy as np
 
 from experiments import statistics
 from experiments.figures import style
-from experiments.figures.suites import INTEGRATOR, KITCHEN, METAWORLD, Suite
 from experiments.report.rule import MARGIN, Verdict, above, all_of, below, within
 from experiments.report.scores import (
     Evidence,
@@ -23,6 +22,8 @@ from experiments.report.scores import (
     retained,
     share_of_missing,
 )
+from experiments.suites.base import Suite
+from experiments.suites.registry import INTEGRATOR, KITCHEN, METAWORLD
 
 ORDERED = [(INTEGRATOR.name, setting) for setting in INTEGRATOR.settings]
 

@@ -190,7 +190,7 @@ def _run(config: ConfigDict, seed: int) -> tuple[np.ndarray, list[gp.GaussianPro
         experiment.tuner.run(on_round)
     finally:
         experiment.tuner.close()
-        experiment.suite.close()
+        experiment.environment.close()
     return np.array(returns), policies
 
 

@@ -131,7 +131,7 @@ def _watch(
         experiment.tuner.run(on_round)
     finally:
         experiment.tuner.close()
-        experiment.suite.close()
+        experiment.environment.close()
     return seen
 
 

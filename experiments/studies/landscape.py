@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.policies import gp
 from amf_jax.selectors.base import Context, check_choice
+from experiments.builders import gaussian_process
 from experiments.studies import circle, selection
 from experiments.suites import integrator
 
@@ -46,7 +47,7 @@ def criterion_and_return(
     """
     angles = circle.angles(num_candidates)
     candidates = circle.goals(angles)
-    hyperparameters = gp.Hyperparameters(**config.policy)
+    hyperparameters = gaussian_process.hyperparameters(config)
     policy = gp.policy()
     selector = selection.selector(config, selection.every_one_of(candidates))
     tasks = jnp.asarray(integrator.TASKS, jnp.float32)

@@ -181,5 +181,5 @@ def _problems(
         tuner.run(on_round)
     finally:
         tuner.close()
-        experiment.suite.close()
+        experiment.environment.close()
     yield from found

@@ -17,7 +17,7 @@ _TRIES = 50
 
 def make(
     world: World, tasks: np.ndarray | None = None, num_threads: int | None = None
-) -> base.Suite:
+) -> base.Environment:
     """The suite of a world.
 
     Args:
@@ -48,8 +48,7 @@ def make(
             f" array of shape {tasks.shape}"
         )
     rollouts = Rollouts(world, tasks, num_threads)
-    return base.Suite(
-        name=world.name,
+    return base.Environment(
         task_names=world.task_names,
         tasks=tasks,
         horizon=world.horizon,

@@ -59,7 +59,7 @@ def options_of(monkeypatch, spec, **overrides):
     monkeypatch.setattr(selectors, "make", spy)
     monkeypatch.setattr(learners, "gradient_learner", spy_learner)
     built = build.build(loading.load(spec, overrides))
-    built.suite.close()
+    built.environment.close()
     return seen
 
 
@@ -204,7 +204,7 @@ def test_a_gaussian_process_conditions_on_history_with_either_rule(
 @pytest.mark.parametrize("name", methods.METHODS)
 def test_every_method_on_the_integrator_is_built_or_refused(name):
     with contextlib.suppress(errors.InvalidArgumentError):
-        build.build(loading.load("integrator:6", {"method": name})).suite.close()
+        build.build(loading.load("integrator:6", {"method": name})).environment.close()
 
 
 def test_the_integrator_takes_every_method_that_is_another_one_there():
@@ -254,7 +254,7 @@ def test_the_circle_is_searched_as_the_config_says(
 
     monkeypatch.setattr(candidates, "make", spy)
     given = {f"selection.{field}": value for field, value in overrides.items()}
-    build.build(loading.load("integrator:6", given)).suite.close()
+    build.build(loading.load("integrator:6", given)).environment.close()
     assert made[-1] == (name, integrator.SPACE, options)
 
 

@@ -1,10 +1,13 @@
 """Configs that cannot be run: the mistake is named before anything starts."""
 
+import dataclasses
+
 import pytest
 
 from amf_jax import errors
 from experiments import build, methods
 from experiments.configs import loading
+from experiments.suites.registry import SUITES
 
 
 @pytest.mark.parametrize(
@@ -90,6 +93,24 @@ from experiments.configs import loading
             {"method": "uniform", "selection.search.name": "cross_entropy"},
             errors.InvalidArgumentError,
             "selection.search.name='cross_entropy' does not go with method='uniform'",
+        ),
+        (
+            "integrator:6",
+            {"policy.name": "mlp"},
+            errors.InvalidArgumentError,
+            "policy.name='mlp' needs .*integrator do not have: .*'gaussian_process'",
+        ),
+        (
+            "kitchen:8-8-0-0-0",
+            {"policy.name": "gaussian_process"},
+            errors.InvalidArgumentError,
+            "policy.name='gaussian_process' needs policy.noise",
+        ),
+        (
+            "metaworld:8-8-0-0",
+            {"policy.name": "mpl"},
+            errors.UnknownNameError,
+            "policy.name 'mpl'. Did you mean 'mlp'",
         ),
         ("integrator:6", {"policy.noise": 0.0}, errors.InvalidArgumentError, "noise"),
         ("integrator:6", {"rounds": 0}, errors.InvalidArgumentError, "rounds"),
@@ -267,9 +288,8 @@ def test_configs_that_make_no_sense_are_refused(spec, overrides, error, message)
 
 
 def test_no_simulator_is_started_for_a_config_that_makes_no_sense(monkeypatch):
-    monkeypatch.setitem(
-        build.SUITES, "metaworld", build.SUITES["metaworld"]._replace(build=None)
-    )
+    unmakeable = dataclasses.replace(SUITES["metaworld"], make=None)
+    monkeypatch.setitem(SUITES, "metaworld", unmakeable)
     config = loading.load("metaworld:8-8-0-0", {"forgetting.method": "l2"})
     with pytest.raises(errors.InvalidArgumentError, match="forgetting.strength"):
         build.build(config)

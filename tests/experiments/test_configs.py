@@ -4,10 +4,10 @@ import pytest
 from absl import flags
 
 from amf_jax import errors
-from experiments.configs import integrator, loading, metaworld
+from experiments.configs import loading
+from experiments.suites.registry import SUITES
 
-SPECS = [f"integrator:{setting}" for setting in integrator.SETTINGS]
-SPECS += [f"metaworld:{setting}" for setting in metaworld.SETTINGS]
+SPECS = [f"{s.name}:{setting}" for s in SUITES.values() for setting in s.settings]
 COMMON = {
     "suite",
     "setting",
@@ -85,7 +85,7 @@ def test_the_paper_preset_of_the_integrator_sums_over_all_demonstrations():
         ("metaworld:0-0-0-0", errors.InvalidArgumentError, "not all 0"),
         ("metaworld:", errors.InvalidArgumentError, "names no setting"),
         ("metaworld", errors.InvalidArgumentError, "names no setting"),
-        ("metaworld:,paper", errors.InvalidArgumentError, "metaworld.py:8-8-0-0"),
+        ("metaworld:,paper", errors.InvalidArgumentError, "--config=metaworld:8-8-0-0"),
         ("metawrld:8-8-0-0", errors.UnknownNameError, "Did you mean 'metaworld'"),
     ],
 )

@@ -15,6 +15,8 @@ from experiments import demos
 from experiments.builders import base
 from experiments.demos import collect, robomimic
 from experiments.demos.__main__ import main
+from experiments.suites.base import Suite
+from experiments.suites.registry import SUITES
 from tests.experiments.cart_world import WORLD
 from tests.experiments.demonstration_files import hand_made
 
@@ -36,8 +38,9 @@ def tried():
 
 @pytest.fixture
 def cart(monkeypatch):
-    entry = demos.Entry(WORLD.task_names, lambda: WORLD)
-    monkeypatch.setattr(demos, "WORLDS", {"cart": entry})
+    names = WORLD.task_names
+    suite = Suite("cart", "Cart", names, (), None, None, world=lambda: WORLD)
+    monkeypatch.setitem(SUITES, "cart", suite)
 
 
 def run(*arguments):
@@ -77,12 +80,6 @@ def test_unknown_suites_and_tasks_are_named_with_the_nearest():
         demos.task_ids("kichen", None)
     with pytest.raises(errors.UnknownNameError, match="'mug left'"):
         demos.task_ids("metaworld", "mug_lift")
-
-
-def test_every_registered_world_is_that_of_its_suite():
-    for suite, entry in demos.WORLDS.items():
-        world = entry.world()
-        assert (world.name, world.task_names) == (suite, entry.task_names)
 
 
 # Files.

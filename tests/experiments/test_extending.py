@@ -24,14 +24,15 @@ from experiments import (
     threads,
 )
 from experiments import run as command_run
-from experiments.builders import neural
 from experiments.comparisons import Comparison
 from experiments.configs import loading
 from experiments.execution import runner
-from experiments.figures import curves, data, style, suites
+from experiments.figures import curves, data, style
 from experiments.figures.estimates import MEAN
 from experiments.runs import ResultsWarning
 from experiments.suites import integrator
+from experiments.suites.base import SUCCESS
+from experiments.suites.registry import SUITES
 from tests import problems
 from tests.experiments import fake_runs, figure_results
 
@@ -97,12 +98,12 @@ def test_the_figure_of_the_page_is_drawn_by_one_registry_line(monkeypatch, tmp_p
 
 
 @pytest.fixture
-def reach(monkeypatch, tmp_path):
-    """Registers the suite of the page; returns the config of a small run."""
+def reach(tmp_path):
+    """The suite of the page, in a file; returns the config of a small run."""
     file = tmp_path / "reach.py"
-    file.write_text(example("A point that moves"))
-    entry = build.Entry(run(file.read_text())["build"], neural.check)
-    monkeypatch.setitem(build.SUITES, "reach", entry)
+    environment = example("A point that moves")
+    record = BLOCKS[BLOCKS.index(environment) + 1]
+    file.write_text(f"{environment}\n\n{record}")
     small = {
         "rounds": 3,
         "attempts": 2,
@@ -115,7 +116,8 @@ def reach(monkeypatch, tmp_path):
     def config(**overrides):
         return loading.load(f"{file}:8-0", small | overrides)
 
-    return config
+    yield config
+    SUITES.pop("reach", None)
 
 
 def test_the_suite_of_the_page_runs_by_one_registry_line(reach, quick_compile):
@@ -146,17 +148,16 @@ def test_the_selector_of_the_page_is_run_and_drawn_by_one_registry_line(
     assert run_of.header["method"]["selector"] == "worst_first"
     assert run_of.header["method"]["forgetting"] == "adaptive_prior"
 
-    suite = suites.METAWORLD._replace(name="reach")
     source = data.Source(tmp_path / "results", "make it")
     for method in ("amf", "uniform"):  # the same run under names that have a look
         path = results.path(source.results_dir, "reach", "8-0", method, 0)
         header = run_of.header | {"config": run_of.config | {"method": method}}
         results.write(path, header, run_of.records)
     comparison = Comparison("the page", ("worst_first", "uniform", "amf"))
-    runs = data.load(source, suite, ("8-0",), comparison)["8-0"]
+    runs = data.load(source, SUITES["reach"], ("8-0",), comparison)["8-0"]
     axes = style.new_figure(3.0, 2.0).subplots()
     with pytest.warns(ResultsWarning, match="only one seed"):
-        curves.method_curves(axes, runs, suites.SUCCESS, MEAN)
+        curves.method_curves(axes, runs, SUCCESS, MEAN)
     labels = [line.get_label() for line in axes.get_lines()]
     assert labels == ["AMF", "Uniform", "Worst first"]
     colours = [line.get_color() for line in axes.get_lines()]

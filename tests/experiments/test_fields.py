@@ -24,21 +24,23 @@ SPECS = [
 
 def test_every_config_file_is_looked_at():
     names = {spec.partition(":")[0] for spec in SPECS}
-    assert names | {"sweeps"} == loading.config_files().keys()
+    assert names | {"sweeps"} == loading.known_configs().keys()
 
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_every_field_of_every_config_is_in_the_table_and_in_its_range(spec):
     config = loading.load(spec)
-    assert not fields.flat(config).keys() - fields.RUN.keys()
-    fields.check(config, fields.RUN)
+    assert not fields.flat(config).keys() - fields.of(config).keys()
+    fields.check(config, fields.of(config))
 
 
 def test_the_table_has_no_fields_that_no_config_has():
-    used = set()
+    used, known = set(), set()
     for spec in SPECS:
-        used |= fields.flat(loading.load(spec)).keys()
-    assert used == fields.RUN.keys()
+        config = loading.load(spec)
+        used |= fields.flat(config).keys()
+        known |= fields.of(config).keys()
+    assert used == known
     assert fields.flat(sweeps.get_config("main")).keys() == fields.SWEEP.keys()
 
 
@@ -47,8 +49,10 @@ def test_every_sweep_is_in_its_ranges(name):
     fields.check(sweeps.get_config(name), fields.SWEEP)
 
 
-@pytest.mark.parametrize("table", [fields.RUN, fields.SWEEP], ids=["run", "sweep"])
-def test_help_has_words_for_every_field(table):
+@pytest.mark.parametrize("spec", [*SPECS, "sweeps:main"])
+def test_help_has_words_for_every_field(spec):
+    config = loading.load(spec)
+    table = fields.SWEEP if spec.startswith("sweeps") else fields.of(config)
     for name, field in table.items():
         assert field.about and field.words(), name
 
@@ -122,7 +126,7 @@ def parsed(spec, *arguments, command="run"):
     ],
 )
 def test_none_is_for_optional_fields_and_refused_for_others(spec, field):
-    optional = fields.RUN[field].words().endswith("or None")
+    optional = fields.of(loading.load(spec))[field].words().endswith("or None")
     try:
         config = parsed(spec, f"--config.{field}=None")
         build.check(config)

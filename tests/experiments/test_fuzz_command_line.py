@@ -36,9 +36,13 @@ def words(known):
     return st.one_of(st.sampled_from(known), st.sampled_from(known), near)
 
 
+def flat(spec):
+    return fields.flat(loading.load(spec))
+
+
 @functools.cache
 def names(command):
-    return list(fields.RUN if command == "run" else fields.SWEEP)
+    return list({name for spec in SPECS[command] for name in flat(spec)})
 
 
 @pytest.mark.parametrize("examples", [50, pytest.param(1000, marks=pytest.mark.slow)])

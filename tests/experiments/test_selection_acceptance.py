@@ -42,7 +42,7 @@ def pick_counts(spec, seed):
     )
     experiment = build.build(config)
     records = experiment.tuner.run()
-    experiment.suite.close()
+    experiment.environment.close()
     # the first rounds ask for each task once
     picks = [record["task"] for record in records[1 + config.warm_start_rounds :]]
     num_tasks = len(config.task_names)

@@ -70,8 +70,8 @@ def make(
     num_threads: int | None = None,
     tasks: np.ndarray | None = None,
     physics: str = "fast",
-) -> base.Suite:
-    """The suite.
+) -> base.Environment:
+    """The environment, its simulators and threads.
 
     Args:
       num_threads: as in `simulation.make`.

@@ -59,8 +59,10 @@ def world() -> World:
     )
 
 
-def make(num_threads: int | None = None, tasks: np.ndarray | None = None) -> base.Suite:
-    """The suite.
+def make(
+    num_threads: int | None = None, tasks: np.ndarray | None = None
+) -> base.Environment:
+    """The environment, its simulators and threads.
 
     Args:
       num_threads: as in `simulation.make`.

@@ -18,7 +18,7 @@ from amf_jax import errors, ranges
 from amf_jax.candidates import TaskSpace
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.ranges import Range
-from experiments.suites.base import Act, Suite
+from experiments.suites.base import Act, Environment
 
 HORIZON = 5
 NUM_TASKS = 12
@@ -43,10 +43,9 @@ TASKS = RADIUS * np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=-1)
 TASK_NAMES = tuple(f"{360 * i // NUM_TASKS}°" for i in range(NUM_TASKS))
 
 
-def make() -> Suite:
-    """The integrator suite; nothing to configure, nothing to release."""
-    return Suite(
-        name="integrator",
+def make() -> Environment:
+    """The integrator; nothing to configure, nothing to release."""
+    return Environment(
         task_names=TASK_NAMES,
         tasks=TASKS.astype(np.float32),
         horizon=HORIZON,
@@ -56,7 +55,7 @@ def make() -> Suite:
         observation_std=np.ones(2, np.float32),
         demonstrate=demonstrate,
         evaluate=evaluate,
-        sample_tasks=sample_tasks,
+        expert_states=expert_states,
     )
 
 
