@@ -15,6 +15,9 @@ from experiments.runs import ResultsWarning
 CONFIDENCE = 0.9
 RESAMPLES = 9999
 
+#: How far a shared level lies on the way from round 0 to the lower end of two curves.
+SHARE = 0.9
+
 
 class Summary(NamedTuple):
     """An estimate and its interval over seeds.
@@ -30,6 +33,22 @@ class Summary(NamedTuple):
     seeds: int
 
 
+class SharedLevel(NamedTuple):
+    """What two curves take to a level that both of them reach.
+
+    Attributes:
+      level: in the unit of the curves.
+      first: demonstrations until the first one's mean over seeds is there.
+      second: likewise.
+      saved: how many fewer the first one takes.
+    """
+
+    level: float
+    first: float
+    second: float
+    saved: Summary
+
+
 def _check_seeds(name: str, values: ArrayLike) -> np.ndarray:
     array = np.asarray(values, dtype=float)
     if array.ndim == 0 or len(array) == 0:
@@ -37,6 +56,15 @@ def _check_seeds(name: str, values: ArrayLike) -> np.ndarray:
             f"{name} holds no seed; give an array [seeds, ...] of at least one"
         )
     return array
+
+
+def _check_pair(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    x, y = _check_seeds("x", x), _check_seeds("y", y)
+    if x.shape != y.shape:
+        raise InvalidArgumentError(
+            f"x and y must hold the same seeds, got shapes {x.shape} and {y.shape}"
+        )
+    return x, y
 
 
 def _bootstrap(
@@ -166,11 +194,7 @@ def paired_difference(x: ArrayLike, y: ArrayLike) -> Summary:
     Raises:
       InvalidArgumentError: if there is no seed at all, or the shapes differ.
     """
-    x, y = _check_seeds("x", x), _check_seeds("y", y)
-    if x.shape != y.shape:
-        raise InvalidArgumentError(
-            f"x and y must hold the same seeds, got shapes {x.shape} and {y.shape}"
-        )
+    x, y = _check_pair(x, y)
     return _bootstrap([x - y], np.mean, (x - y).mean(axis=0))
 
 
@@ -253,3 +277,51 @@ def demos_to_threshold(
     counts = np.broadcast_to(np.asarray(demos, dtype=float), values.shape)
     first = np.where(values >= threshold, counts, np.inf).min(axis=-1)
     return np.where(np.isnan(values).any(axis=-1), np.nan, first)
+
+
+def demos_to_shared_level(x: ArrayLike, y: ArrayLike, demos: ArrayLike) -> SharedLevel:
+    """Demonstrations that two methods take to a level which both of them reach.
+
+    The level lies 90 % of the way from the mean at round 0 to the lower of the means
+    after the last round, and is that end where nothing was gained. Seeds are resampled
+    in pairs, and the level is found anew each time: it is an estimate too.
+
+    Args:
+      x: `[seeds, rounds]`.
+      y: `[seeds, rounds]`, of the same seeds in the same order (`runs.matched`).
+      demos: `[rounds]`, demonstrations collected so far.
+
+    Returns:
+      The level and what it takes, NaN if a curve has gaps. With one seed there is no
+      interval and a warning says so.
+
+    Raises:
+      InvalidArgumentError: if there is no seed at all, or the shapes differ.
+
+    Example:
+      >>> x, y = [[0.0, 0.6, 1.0], [0.0, 0.6, 1.0]], [[0.0, 0.2, 0.4], [0.0, 0.2, 0.4]]
+      >>> level, first, second, saved = demos_to_shared_level(x, y, [0, 2, 4])
+      >>> round(level, 3), first, second
+      (0.36, 2.0, 4.0)
+    """
+    x, y = _check_pair(x, y)
+    counts = np.asarray(demos, dtype=float)
+    # Of gaps the estimate is NaN, and the interval is not used.
+    whole = np.nan_to_num([x, y])
+
+    def reached(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # [2, ..., rounds]
+        start = means[..., 0].mean(axis=0)
+        end = means[..., -1].min(axis=0)
+        level = np.minimum(start + SHARE * (end - start), end)
+        return level, counts[(means >= level[..., None]).argmax(axis=-1)]
+
+    def saved(index: np.ndarray, axis: int) -> np.ndarray:
+        means = whole[:, index.astype(int)].mean(axis=axis - 1)
+        first, second = reached(means)[1]
+        return second - first
+
+    level, (first, second) = reached(whole.mean(axis=1))
+    if np.isnan([x, y]).any():
+        level, first, second = np.full((3,), np.nan)
+    summary = _bootstrap([np.arange(len(x))], saved, second - first)
+    return SharedLevel(float(level), float(first), float(second), summary)

@@ -107,7 +107,7 @@ _KITCHEN_FIGURES = (
 SWEEPS = {
     "main": Sweep(
         "active against uniform choice on Metaworld under mismatch",
-        _SKEWED,
+        _settings("metaworld", "0-0-8-8"),
         comparisons.MAIN_JOB.methods,
         6,
         ("main",),

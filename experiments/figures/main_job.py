@@ -11,35 +11,72 @@ from matplotlib.patches import Patch
 from experiments import comparisons
 from experiments.figures import curves, data, style
 from experiments.figures.data import Runs, Source
-from experiments.figures.estimates import Estimate
+from experiments.figures.estimates import MEAN, Estimate
 from experiments.figures.tasks import task_names
+from experiments.leads import Lead, leads, sentence
+from experiments.reading import Run
 from experiments.runs import per_task
 from experiments.suites.registry import METAWORLD
 
-#: Methods whose mixing is shown: more than two make the panel unreadable.
-MIXING_METHODS = ("amf", "uniform_adaptive_prior")
+#: What is missing takes several demonstrations here, which makes it worth choosing.
+SETTING = "0-0-8-8"
+
+#: Where it is not.
+LIMITS = (
+    "Choosing gains nothing where pre-training showed all tasks alike (4-4-4-4), and"
+    " next to nothing where one demonstration teaches what was missing (8-8-0-0):"
+    " RESULTS.md."
+)
 
 
 def draw(source: Source) -> Figure:
     """Success curves, demonstrations per task and mixing weights of the main job."""
-    setting = METAWORLD.mismatch[0]
-    runs = data.load(source.alone(), METAWORLD, (setting,), comparisons.MAIN_JOB)[
-        setting
-    ]
-    names = task_names(runs, setting)
-    allocation = METAWORLD.setting_title(setting).lower()
+    comparison = comparisons.MAIN_JOB
+    runs = data.load(source.alone(), METAWORLD, (SETTING,), comparison)[SETTING]
+    names = task_names(runs, SETTING)
+    allocation = METAWORLD.setting_title(SETTING).lower()
     figure = style.new_figure(13.0, 4.4)
     success, demos, mixing = figure.subplots(1, 3)
 
     curves.method_curves(success, runs, METAWORLD.measures[0], source.estimate)
     success.set_title("Multi-task success")
     style.heading(figure, f"{METAWORLD.title}: {allocation}", success.get_lines())
+    found = leads(runs, "mean_success")
+    for lead in found:
+        if lead.demos.saved.mean and source.estimate is MEAN:
+            _draw_saved(success, lead, runs[lead.method][0])
 
-    before = data.pretraining_counts(setting)
+    before = data.pretraining_counts(SETTING)
     _draw_demos(demos, runs, names, before, source.estimate)
     _draw_mixing(mixing, runs, names, source.estimate)
-    style.caption(figure, data.describe([runs], source.estimate))
+    described = data.describe([runs], source.estimate)
+    lines = [described, *map(sentence, found), LIMITS]
+    style.caption(figure, "\n".join(lines))
     return figure
+
+
+def _draw_saved(axes: Axes, lead: Lead, run: Run) -> None:
+    """An arrow at the shared level, from where the baseline reaches it to the method.
+
+    Args:
+      axes: with the mean curves against the round.
+      lead: of a method that saves demonstrations, or costs some.
+      run: any of its runs.
+    """
+    per_round = run.config["demos_per_round"] * run.batch
+    first, second = lead.demos.first / per_round, lead.demos.second / per_round
+    arrow = {"arrowstyle": "->", "shrinkA": 0, "shrinkB": 0}
+    axes.annotate(
+        "", (first, lead.demos.level), (second, lead.demos.level), arrowprops=arrow
+    )
+    axes.annotate(
+        f"{lead.demos.saved.mean:g} demonstrations saved",
+        ((first + second) / 2, lead.demos.level),
+        (0, -52),
+        textcoords="offset points",
+        ha="center",
+        fontsize=8,
+    )
 
 
 def _draw_demos(
@@ -99,10 +136,8 @@ def _draw_mixing(
     curves.round_axis(axes)
     colours = style.task_colours(len(names))
     shown = []
-    for method in MIXING_METHODS:
-        if method not in runs:
-            continue
-        alphas = per_task(runs[method], "mixing", len(names))
+    for method, group in runs.items():
+        alphas = per_task(group, "mixing", len(names))
         if np.isnan(alphas).all():  # no adaptive prior
             continue
         shown.append(method)

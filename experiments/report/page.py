@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments import figures, tables
+from experiments.leads import signed
 from experiments.reading import Run
 from experiments.report.claims import CLAIMS, Claim, verdicts
 from experiments.report.rule import STATED
@@ -108,10 +109,7 @@ def _claim(number: int, claim: Claim, found: Sequence[Finding]) -> list[str]:
 def _estimate(summary: Summary | None) -> str:
     if summary is None or np.isnan(summary.mean):
         return "–"
-    if summary.interval is None:
-        return f"{summary.mean:+.3f}"
-    low, high = summary.interval
-    return f"{summary.mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return signed(summary)
 
 
 def _seeds(finding: Finding) -> str:

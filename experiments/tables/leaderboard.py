@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments import statistics
+from experiments.comparisons import BASELINE_METHODS
 from experiments.figures import style
 from experiments.folders import Labelled, beside, method_of
 from experiments.reading import Run
@@ -17,9 +18,6 @@ from experiments.tables.table import Table, cell
 
 #: How far the threshold lies on the way from round 0 to the best method's last round.
 THRESHOLD = 0.9
-
-#: The method that others are to improve on: the first of these that has results.
-BASELINES = ("uniform_adaptive_prior", "uniform")
 
 #: What some methods are told and active multi-task fine-tuning is not.
 MORE_INFORMATION = {
@@ -91,7 +89,7 @@ def rank(runs: Mapping[str, Sequence[Run]]) -> Leaderboard:
     start = np.mean([curve[:, 0].mean() for curve in whole]) if whole else np.nan
     best = max((curve[:, -1].mean() for curve in whole), default=np.nan)
     threshold = float(start + THRESHOLD * (best - start))
-    baseline = next((b for b in BASELINES if b in map(method_of, groups)), None)
+    baseline = next((b for b in BASELINE_METHODS if b in map(method_of, groups)), None)
 
     standings = []
     for method, group in groups.items():

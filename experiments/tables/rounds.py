@@ -1,9 +1,10 @@
-"""Rounds by methods: how a few methods learn."""
+"""Rounds by methods: how a few methods learn, and what the better choice saves."""
 
 from collections.abc import Mapping, Sequence
 
 from experiments import statistics
 from experiments.figures import style
+from experiments.leads import leads, sentence, signed
 from experiments.reading import Run
 from experiments.runs import side_by_side
 from experiments.tables.table import Table, cell
@@ -22,6 +23,8 @@ def compare(runs: Mapping[str, Sequence[Run]]) -> Table:
 
     Returns:
       Round 0, every fourth round and the last as rows, then the area under the curve.
+      Beside a baseline also the demonstrations that others save, seed by seed, to a
+      level that both reach (`statistics.demos_to_shared_level`), and notes in words.
 
     Raises:
       ResultsError: if there is nothing to compare.
@@ -43,6 +46,14 @@ def compare(runs: Mapping[str, Sequence[Run]]) -> Table:
         cell(statistics.summarise(statistics.area_under_curve(curve)))
         for curve in curves.values()
     ]
+    sums = [("Area under curve", *areas)]
+    found = {lead.method: lead for lead in leads(groups, field)}
+    if found:
+        saved = (
+            signed(found[method].demos.saved, "+.3g") if method in found else "–"
+            for method in groups
+        )
+        sums.append(("Demos saved", *saved))
     headings = [
         f"{style.method_name(method)} ({style.seeds(len(group))})"
         for method, group in groups.items()
@@ -53,7 +64,8 @@ def compare(runs: Mapping[str, Sequence[Run]]) -> Table:
         title=f"{config['suite']} {config['setting']}: {quantity}, "
         "mean [90 % bootstrap interval over seeds]",
         columns=("Round", *headings),
-        rows=(*body, ("Area under curve", *areas)),
+        rows=(*body, *sums),
         labels="right",
-        total=True,
+        totals=len(sums),
+        notes=tuple(map(sentence, found.values())),
     )

@@ -20,7 +20,7 @@ class Table(NamedTuple):
       columns: the headings; the first is of the row labels.
       rows: as many cells each as there are headings.
       labels: how the row labels are aligned.
-      total: True where the last row sums up the others.
+      totals: how many rows at the end sum up the others.
       notes: footnotes.
     """
 
@@ -28,7 +28,7 @@ class Table(NamedTuple):
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     labels: Literal["left", "right"] = "left"
-    total: bool = False
+    totals: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -64,7 +64,7 @@ def to_rich(table: Table) -> rich.table.Table:
     # 80 columns have room for three methods, for more with intervals below the means.
     stack = len(table.columns) > 4
     for index, row in enumerate(table.rows):
-        if table.total and index == len(table.rows) - 1:
+        if table.totals and index == len(table.rows) - table.totals:
             rendered.add_section()
         cells = [c.replace(" [", "\n[") if stack else c for c in row]
         rendered.add_row(*map(escape, cells))

@@ -25,6 +25,7 @@ def save(folder, suite, setting, method, seed, records, **changes):
         "seed": seed,
         "preset": "fast",
         "rounds": len(records) - 1,
+        "demos_per_round": 1,
         "task_names": TASKS,
     } | changes
     path = results.path(folder, suite, setting, method, seed)

@@ -30,6 +30,7 @@ def test_the_commands_are_known():
     assert list(COMMANDS) == [
         "demos.__main__",
         "encoders.minilm",
+        "evidence",
         "figures.__main__",
         "report.__main__",
         "run",

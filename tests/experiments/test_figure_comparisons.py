@@ -222,6 +222,6 @@ def test_names_tell_of_more_information():
 
 
 def test_markers_of_a_panel_are_apart():
-    panel = comparisons.MAIN_JOB.methods + comparisons.MAIN_JOB.also
+    panel = comparisons.BASELINES.methods + comparisons.BASELINES.also
     lines = [curves.method_line(method, panel, 21) for method in panel]
     assert [line["markevery"] for line in lines] == [(0, 4), (1, 4), (2, 4), (3, 4)]

@@ -1,12 +1,16 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from amf_jax.errors import ResultsError
-from experiments import reading
-from experiments.figures import style, weights
+from experiments import comparisons, reading
+from experiments.figures import main_job, style, weights
 from experiments.figures.data import NoResultsError
 from experiments.figures.estimates import IQM
-from experiments.runs import ResultsWarning
+from experiments.leads import leads
+from experiments.report.rule import MARGIN
+from experiments.runs import ResultsWarning, collect
 from tests.experiments import figure_results
 from tests.experiments.figure_results import (
     IQM_OFFSET,
@@ -21,10 +25,12 @@ from tests.experiments.figure_results import (
     method_offset,
     panel,
     save,
-    save_metaworld,
 )
 
 BASELINES = ("amf", "amf_paper", "uniform_adaptive_prior", "uniform")
+
+ROOT = Path(__file__).parents[2]
+EVIDENCE = ROOT / "evidence"
 
 
 @pytest.fixture(scope="module")
@@ -45,20 +51,32 @@ def make(monkeypatch):
 def test_main_shows_success_demos_and_mixing(make, folder):
     figure = make("main", folder)
     success = panel(figure, "Multi-task success")
-    check_curves(success, BASELINES)
+    methods = comparisons.MAIN_JOB.methods
+    check_curves(success, methods)
     # seeds 0 and 1 of AMF lie at .03 and .05 in round 0
     np.testing.assert_allclose(band_of(success, 0), [0.03, 0.05])
-    assert legend_texts(figure) == [style.method_name(m) for m in BASELINES]
+    assert legend_texts(figure) == [style.method_name(m) for m in methods]
     assert "over 2 seeds" in figure.get_supxlabel()
+    # from .165, the mean of .04 and .29, to AMF's .44 at 0.02 a round
+    arrow, words = success.texts
+    np.testing.assert_allclose(arrow.xy, (19, 0.4125))
+    np.testing.assert_allclose(arrow.get_position(), (7, 0.4125))
+    assert words.get_text() == "-12 demonstrations saved"
+    assert (
+        "AMF takes 19 demonstrations, Uniform + adaptive prior 7: -12 [-12, -12] saved."
+        " Area -0.250 [-0.250, -0.250], larger in 0 of 2 seeds."
+    ) in figure.get_supxlabel()
+    assert figure.get_supxlabel().endswith(main_job.LIMITS)
+    assert not panel(make("main", folder, estimate=IQM), "Multi-task success").texts
 
     demos = panel(figure, "Demonstrations per task")
     for container in demos.containers:
         if container.get_label() == "Pre-training":
-            assert [bar.get_height() for bar in container] == [8, 8, 0, 0]
+            assert [bar.get_height() for bar in container] == [0, 0, 8, 8]
         else:  # rounds 1 to 20 ask for each task five times
             assert [bar.get_height() for bar in container] == [5, 5, 5, 5]
-            assert [bar.get_y() for bar in container] == [8, 8, 0, 0]
-    assert len(demos.containers) == 2 * len(BASELINES)
+            assert [bar.get_y() for bar in container] == [0, 0, 8, 8]
+    assert len(demos.containers) == 2 * len(methods)
 
     mixing = panel(figure, "Adaptive prior: weight of the fine-tuned policy")
     drawn = line(mixing, "AMF: mug left").get_ydata()
@@ -66,8 +84,33 @@ def test_main_shows_success_demos_and_mixing(make, folder):
     assert len(mixing.get_lines()) == 2 * len(TASKS)  # AMF and uniform + prior
 
 
+def test_what_is_said_of_main_is_what_the_evidence_says():
+    def lead(setting):
+        place = ("metaworld", setting)
+        found = {m: collect(EVIDENCE, *place, m) for m in comparisons.MAIN_JOB.methods}
+        (lead,) = leads(found, "mean_success")
+        return lead
+
+    shown = lead(main_job.SETTING)
+    assert shown.area.interval[0] > MARGIN
+    (low, high), saved = shown.demos.saved.interval, shown.demos.saved.mean
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert (
+        f"active choice takes {shown.demos.first:g} demonstrations for what takes"
+        f" uniform choice {shown.demos.second:g}: {saved:g} are saved, with a 90 %"
+        f" interval from {low:g} to {high:g}."
+    ) in readme
+    little = lead("8-8-0-0").area
+    assert 0 < little.mean < little.interval[1] < MARGIN
+    low, high = lead("4-4-4-4").area.interval
+    assert -MARGIN < low < 0 < high < MARGIN
+
+
 def test_main_without_adaptive_prior_says_so(make, tmp_path):
-    save_metaworld(tmp_path, "8-8-0-0", ["uniform"])
+    for seed in range(2):
+        records = figure_results.metaworld_records("uniform", seed)
+        place = ("metaworld", main_job.SETTING, "uniform_adaptive_prior", seed)
+        figure_results.save(tmp_path, *place, records)
     figure = make("main", tmp_path)
     mixing = panel(figure, "Adaptive prior: weight of the fine-tuned policy")
     assert not mixing.get_lines()
@@ -257,13 +300,14 @@ def test_runs_without_evaluations_are_no_traceback(name, make, tmp_path):
         records = figure_results.metaworld_records(method, 0)
         for record in records:
             record |= {"success": None, "mean_success": None}
-        figure_results.save(tmp_path, "metaworld", "8-8-0-0", method, 0, records)
+        for setting in ("8-8-0-0", main_job.SETTING):
+            figure_results.save(tmp_path, "metaworld", setting, method, 0, records)
     with pytest.warns(ResultsWarning, match="only one seed"):
         make(name, tmp_path)
 
 
 def test_runs_that_have_not_begun_are_no_results(make, tmp_path):
-    figure_results.save(tmp_path, "metaworld", "8-8-0-0", "amf", 0, [], rounds=20)
+    figure_results.save(tmp_path, "metaworld", "0-0-8-8", "amf", 0, [], rounds=20)
     figure_results.save(tmp_path, "integrator", "6", "study_figure21", 0, [], rounds=1)
     with (
         pytest.warns(ResultsWarning),

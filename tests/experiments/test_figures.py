@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from amf_jax.errors import ResultsError, UnknownNameError
-from experiments import figures
+from experiments import comparisons, figures
 from experiments.configs import sweeps
 from experiments.figures import __main__ as command
 from experiments.figures import data
@@ -131,8 +131,8 @@ def test_missing_methods_are_named_with_the_command_that_runs_them(tmp_path):
 
 
 def test_optional_methods_are_not_missed(recwarn, tmp_path):
-    save_metaworld(tmp_path, "8-8-0-0", ("amf", "uniform_adaptive_prior"))
-    figures.make("main", tmp_path)
+    save_metaworld(tmp_path, "8-8-0-0", comparisons.BASELINES.methods)
+    figures.make("figure17", tmp_path)
     assert not recwarn.list
 
 
@@ -200,10 +200,10 @@ def test_all_draws_what_has_results(tmp_path, capsys, monkeypatch):
 
 
 def test_mixed_presets_are_noted(tmp_path):
-    save_metaworld(tmp_path, "8-8-0-0", ["amf"], preset="fast")
-    save_metaworld(tmp_path, "8-8-0-0", ["uniform_adaptive_prior"], preset="paper")
+    save_metaworld(tmp_path, "0-0-8-8", ["amf"], preset="fast")
+    save_metaworld(tmp_path, "0-0-8-8", ["uniform_adaptive_prior"], preset="paper")
     with pytest.warns(
-        ResultsWarning, match="preset is 'fast' for 8-8-0-0 amf; 'paper'"
+        ResultsWarning, match="preset is 'fast' for 0-0-8-8 amf; 'paper'"
     ):
         figures.make("main", tmp_path)
 

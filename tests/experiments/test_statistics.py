@@ -171,6 +171,7 @@ def test_rank_correlation_resamples_whole_seeds():
         lambda: statistics.probability_of_improvement([0.5], [0.25, 0.5, 0.75]),
         lambda: statistics.paired_difference([0.75], [0.25]),
         lambda: statistics.rank_correlation([[0.5, 1.0]], [2, 4]),
+        lambda: statistics.demos_to_shared_level([[0.0, 1.0]], [[0.0, 0.5]], [0, 1])[3],
     ],
 )
 def test_one_seed_gives_no_interval_anywhere(estimate):
@@ -212,3 +213,27 @@ def test_gaps_are_never_taken_for_numbers():
     assert np.isnan(summary.interval).all()
     equal = statistics.rank_correlation([[1.0, 1.0], [2.0, 2.0]], [0, 1])
     assert float(equal.mean) == 0.0
+
+
+def test_a_shared_level_is_found_anew_in_every_resample():
+    x = [[0.0, 0.5, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0]]
+    y = [[0.0, 0.25, 0.5, 1.0], [0.0, 0.0, 0.25, 0.5]]
+    # means 0, .25, .5, 1 and 0, .125, .375, .75: the level is .675; of seed 0 alone .9,
+    # reached in rounds 2 and 3, and of seed 1 alone .45, in round 3 by both
+    found = statistics.demos_to_shared_level(x, y, [0, 2, 4, 6])
+    assert found[:3] == (pytest.approx(0.675), 6, 6)
+    assert (found.saved.mean, *found.saved.interval, found.saved.seeds) == (0, 0, 2, 2)
+
+
+def test_where_nothing_was_gained_the_level_is_the_lower_end():
+    x, y = [[0.6, 0.7, 0.5]] * 2, [[0.6, 0.2, 0.4]] * 2
+    found = statistics.demos_to_shared_level(x, y, [0, 1, 2])
+    assert found[:3] == (pytest.approx(0.4), 0, 0)
+
+
+def test_curves_with_gaps_or_of_other_seeds_have_no_shared_level():
+    gap = [[0.0, np.nan, 1.0]] * 2
+    found = statistics.demos_to_shared_level(gap, [[0.0, 0.5, 1.0]] * 2, [0, 1, 2])
+    assert np.isnan([*found[:3], found.saved.mean, *found.saved.interval]).all()
+    with pytest.raises(InvalidArgumentError, match="the same seeds"):
+        statistics.demos_to_shared_level([[0.0, 1.0]], [[0.0, 1.0]] * 2, [0, 1])

@@ -62,15 +62,15 @@ def _config(tmp_path, **overrides):
 
 def test_runs_every_run_once_and_reports_table_and_figure(run_sweep, tmp_path, diary):
     code, output = run_sweep(
-        fake_runs.run, "--config.methods=amf,uniform", figures="main"
+        fake_runs.run, "--config.methods=amf,uniform", figures="figure17"
     )
     assert code == 0
     assert len(diary()) == 4
     assert len({entry["process"] for entry in diary()}) == 1  # JAX is loaded once
     assert "finished metaworld 8-8-0-0 uniform seed 1: success 0.40" in output
     assert "0.400 [0.40, 0.40]" in output  # a row of the table
-    assert f"figure: {tmp_path}/figures/main.png" in output
-    assert (tmp_path / "figures" / "main.png").stat().st_size > 1000
+    assert f"figure: {tmp_path}/figures/figure17.png" in output
+    assert (tmp_path / "figures" / "figure17.png").stat().st_size > 1000
     assert not list(tmp_path.rglob("*.log"))  # nobody needs the log of a success
 
     code, output = run_sweep(fake_runs.run, "--config.methods=amf,uniform")

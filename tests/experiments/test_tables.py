@@ -56,6 +56,15 @@ def test_rows_hold_mean_and_interval_of_every_fourth_round_and_the_area():
         ("8", "0.450 [0.40, 0.50]", flat),
         ("10", "0.550 [0.50, 0.60]", flat),
         ("Area under curve", "0.300 [0.25, 0.35]", flat),
+        # .09 above the mean of .05 and .25 is reached in rounds 4 and 0, by seed 0
+        # alone in round 5 and by seed 1 alone in round 3; a round is 2 demonstrations
+        ("Demos saved", "-8 [-10, -6]", "–"),
+    )
+    assert table.totals == 2
+    (note,) = table.notes
+    assert note.startswith(
+        "To reach 0.24 (90 % of the way from round 0 to the lower end), AMF takes 8"
+        " demonstrations, Uniform + adaptive prior 0: -8 [-10, -6] saved. Area +0.050"
     )
     assert table.title.startswith("metaworld 8-8-0-0: multi-task success")
 
@@ -120,7 +129,8 @@ def test_markdown():
         "| ---: | :--- | :--- |",
         "| 0 | 0.050 [0.00, 0.10] | 0.250 [0.25, 0.25] |",
     ]
-    assert lines[-1] == "| Area under curve | 0.300 [0.25, 0.35] | 0.250 [0.25, 0.25] |"
+    total = "| Area under curve | 0.300 [0.25, 0.35] | 0.250 [0.25, 0.25] |"
+    assert lines[-4:-2] == [total, "| Demos saved | -8 [-10, -6] | – |"]
 
 
 def three_methods():
