@@ -15,39 +15,34 @@ from typing import Any, NamedTuple
 import jax
 import orbax.checkpoint as ocp
 
-from amf_jax import errors, files, fingerprint
+from amf_jax import errors, files, fingerprint, growth
 from amf_jax.demonstrations import Demonstrations
+from amf_jax.journal import Journal, array_tasks, plain_tasks
 from amf_jax.learners import LearnerState
 from amf_jax.lock import Lock
 from amf_jax.provenance import Session
 from amf_jax.records import Record
-from amf_jax.selectors.base import carry_over
+from amf_jax.rounds import RunState
 from amf_jax.specification import Specification
 
 #: Rounds that are kept: should the latest be damaged, there is the one before it.
 _GENERATIONS = 2
 
 
-class RunState(NamedTuple):
-    """What a run carries from round to round.
+class Restored(NamedTuple):
+    """A run as it was after a round.
 
     Attributes:
-      demos: collected so far.
-      learner: state of the learner.
-      selector: state of the selector.
+      state: after that round.
+      records: of all rounds.
+      sessions: that made them.
+      places: who was still at which task, as in `ongoing.Ongoing`.
     """
-
-    demos: Demonstrations
-    learner: LearnerState
-    selector: Any
-
-
-class Restored(NamedTuple):
-    """A run as it was after a round: its state, all records, all sessions."""
 
     state: RunState
     records: list[Record]
     sessions: list[Session]
+    places: list[Any]
 
 
 class Checkpointer:
@@ -62,6 +57,10 @@ class Checkpointer:
         until `close`.
       given: the arguments of the run.
       identity: what else its caller says about it, as JSON holds it.
+
+    Attributes:
+      directory: of the run.
+      journal: of what came since the checkpoints.
 
     Raises:
       InvalidArgumentError: the folder is none of this machine.
@@ -86,6 +85,12 @@ class Checkpointer:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(self.directory / "run.lock", self.directory)
             self._manager = ocp.CheckpointManager(self.directory, options=options)
+            same = {
+                name: x
+                for name, x in self._given.items()
+                if name not in fingerprint.GROWING
+            }
+            self.journal = Journal(self.directory / "journal", same, given.blank)
         except errors.AmfError:
             raise
         except (OSError, RuntimeError) as error:  # the latter of links in a circle
@@ -104,7 +109,11 @@ class Checkpointer:
             )
 
     def save(
-        self, state: RunState, records: Sequence[Record], sessions: Sequence[Session]
+        self,
+        state: RunState,
+        records: Sequence[Record],
+        sessions: Sequence[Session],
+        places: Sequence[Any] = (),
     ) -> None:
         """Commits the state after the last of the records, if that is not yet done.
 
@@ -115,9 +124,10 @@ class Checkpointer:
         if self.latest_round() == round_index:
             return
         run = {
-            "fingerprint": self._fingerprint(state),
+            "fingerprint": self._given | fingerprint.of_states(*state[1:]),
             "records": records,
             "sessions": sessions,
+            "places": plain_tasks(places),
         }
         sums = {"state": fingerprint.digest(state), "run": _checksum(run)}
         arguments = ocp.args.Composite(
@@ -133,6 +143,7 @@ class Checkpointer:
                 f" {self.directory} ({_reason(error)}); those before it are whole:"
                 " make room, then go on from there"
             ) from None
+        self.journal.forget(min(self._manager.all_steps()))
 
     def latest_round(self) -> int | None:
         """The latest round that was committed; None if there is none."""
@@ -165,14 +176,20 @@ class Checkpointer:
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 run, checksum = self._run(step)
-                template = self._template(run["fingerprint"], initial, updated)
+                there, here = run["fingerprint"], self._given
+                template = growth.shapes(
+                    there, here, self._blank, initial, updated, self.directory
+                )
                 held = self._state(step, template, checksum)
             except _Damage as damage:
                 damaged[step] = str(damage)
                 continue
             self._set_aside(damaged, step)
-            state = _grown(held, lambda: initial(self._blank, self._given["rounds"]))
-            return Restored(state, run["records"], run["sessions"])
+            state = growth.grown(
+                held, lambda: initial(self._blank, self._given["rounds"])
+            )
+            places = array_tasks(run.get("places", []), self._blank)  # not in old ones
+            return Restored(state, run["records"], run["sessions"], list(places))
         raise errors.CheckpointError(
             f"{self.directory} is damaged: {_listed(damaged)}. Nothing of it was"
             " changed; copy it back from where you keep copies, or start afresh in"
@@ -184,36 +201,6 @@ class Checkpointer:
         self._is_open = False
         self._manager.close()
         self._lock.release()
-
-    def _fingerprint(self, state: RunState) -> dict[str, Any]:
-        return self._given | fingerprint.of_states(state.learner, state.selector)
-
-    def _template(
-        self,
-        there: Mapping[str, Any],
-        initial: Callable[[Demonstrations, int], RunState],
-        updated: Callable[[LearnerState, Demonstrations], LearnerState],
-    ) -> RunState:
-        """What was saved, as shapes, if it is of this run."""
-
-        def sized(budget: Mapping[str, Any]) -> RunState:
-            rows, rounds = budget["capacity"], budget["rounds"]
-            blank = jax.tree.map(
-                lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype),
-                self._blank,
-            )
-            return jax.eval_shape(lambda demos: initial(demos, rounds), blank)
-
-        before = sized(there)
-        here = self._fingerprint(before)
-        grows: dict[str, set[tuple[int, int]]] = {"learner": set(), "selector": set()}
-        if any(there[name] != self._given[name] for name in ("capacity", "rounds")):
-            now = sized(self._given)
-            grows["selector"] = fingerprint.growth(before.selector, now.selector)
-            grows["learner"] = _growth_of_learner(updated, before, now)
-        fingerprint.check_same(there, here, grows, self.directory)
-        states = fingerprint.sized_as(there, before.learner, before.selector)
-        return RunState(before.demos, *states)
 
     def _run(self, step: int) -> tuple[dict[str, Any], str]:
         """A run and the checksum of its state."""
@@ -269,52 +256,12 @@ class Checkpointer:
             f" round {step}, and does again what came after it; what is damaged is"
             " kept in folders of that name",
             errors.ResumeWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
 
 class _Damage(Exception):
     """What is wrong with the checkpoint of a round."""
-
-
-def _growth_of_learner(
-    updated: Callable[[LearnerState, Demonstrations], LearnerState],
-    before: RunState,
-    now: RunState,
-) -> set[tuple[int, int]]:
-    """Which sizes of a learner follow from the buffer that it is given.
-
-    Its `init` is given none: only what an update makes of two buffers tells them from
-    the sizes of another network.
-    """
-    try:
-        small, large = (
-            jax.eval_shape(updated, state.learner, state.demos)
-            for state in (before, now)
-        )
-    except Exception:  # the caller's own, which takes no other buffer than its own
-        return set()
-    return fingerprint.growth(small, large)
-
-
-def _grown(held: RunState, initial: Callable[[], RunState]) -> RunState:
-    """The state of the sizes of `initial()`, fresh behind what it holds."""
-    wanted = jax.eval_shape(initial)
-    small = [_sizes(old) != _sizes(new) for old, new in zip(held, wanted, strict=True)]
-    if not any(small):
-        return held
-
-    @jax.jit  # which leaves out what only the other parts need, such as training
-    def fresh():
-        pairs = zip(initial(), small, strict=True)
-        return [part if grows else () for part, grows in pairs]
-
-    pairs = zip(held, fresh(), small, strict=True)
-    return RunState(*(carry_over(*two) if grows else two[0] for *two, grows in pairs))
-
-
-def _sizes(tree: Any) -> Any:
-    return jax.tree.structure(tree), [leaf.shape for leaf in jax.tree.leaves(tree)]
 
 
 def _by_position(tree: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,14 +9,17 @@ import jax
 import numpy as np
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors, evaluation, interrupt, problem, provenance, ranges
-from amf_jax.checkpoint import Checkpointer, RunState
+from amf_jax import errors, interrupt, problem, ranges
+from amf_jax.checkpoint import Checkpointer
 from amf_jax.demonstrations import Demonstrations
+from amf_jax.journal import Delivered, Task
 from amf_jax.learners import Learner, LearnerState
+from amf_jax.ongoing import Ongoing
 from amf_jax.provenance import Session
-from amf_jax.records import Record, round_record, success_by_round
-from amf_jax.selectors.base import Context, Selector, check_frozen
-from amf_jax.selectors.batch import select_batch, tasks_of
+from amf_jax.records import Record
+from amf_jax.rounds import Round
+from amf_jax.running import Run
+from amf_jax.selectors.base import Selector
 from amf_jax.specification import specify
 
 #: No round has this number: it is folded into the key of actions between rounds.
@@ -26,6 +28,12 @@ _NO_ROUND = 2**32 - 1
 
 class ActiveFineTuner:
     """Select, demonstrate, fine-tune, evaluate, and again.
+
+    `run` goes through the rounds with an expert that is a function. With people, ask
+    and tell, in one process or in several with the same `checkpoint_dir`:
+
+        while tasks := tuner.ask():
+            tuner.tell(record(tasks))  # your own: however long it takes
 
     Round 0 evaluates the pre-trained policy. Every random decision of round r comes
     from `fold_in(key(seed), r)`: a resumed run equals a straight one bit for bit, and
@@ -41,7 +49,8 @@ class ActiveFineTuner:
         that was given a pre-trained policy.
       demonstrate: `(task, round, count) -> Demonstrations` with `count` full rows, from
         the expert. `task` is an index, or a task vector if it is none of the evaluation
-        tasks. Called once for each choice of a round, in the order of choosing.
+        tasks. Called once for each choice of a round, in the order of choosing. None
+        where all rounds go by `ask` and `tell`.
       evaluate: `(act, state, round) -> mapping` of metrics (numbers, arrays, strings,
         and what nests them), or None. `act` maps NumPy observations `[B, ...]` and task
         ids `[B]` to actions `[B, A]`. "success", one number per task, is what selectors
@@ -61,10 +70,6 @@ class ActiveFineTuner:
       identity: description of what else determines the run, such as its config: checked
         when resuming, beside the other arguments.
 
-    Attributes:
-      records: what happened in each round so far.
-      sessions: what made them, by `first_round`: see `provenance.session`.
-
     Raises:
       InvalidArgumentError: no task, no budget, or weights that are no distribution.
       DemonstrationError: pre-training demonstrations that do not fit the tasks.
@@ -78,9 +83,9 @@ class ActiveFineTuner:
         learner: Learner,
         selector: Selector,
         tasks: Any,
-        demonstrate: Callable[[int | np.ndarray, int, int], Demonstrations],
         rounds: int,
         seed: int,
+        demonstrate: Callable[[Task, int, int], Demonstrations] | None = None,
         pretraining: Demonstrations | None = None,
         demos: Demonstrations | None = None,
         task_weights: Any | None = None,
@@ -93,7 +98,7 @@ class ActiveFineTuner:
         checkpoint_every: int = 1,
         identity: Any = None,
     ):
-        self._given = specify(
+        given = specify(
             seed=seed,
             tasks=tasks,
             task_weights=task_weights,
@@ -106,27 +111,90 @@ class ActiveFineTuner:
             demos_per_round=demos_per_round,
         )
         ranges.check("checkpoint_every", checkpoint_every, ranges.COUNT)
-        self._learner, self._selector = learner, selector
-        self._demonstrate, self._evaluate = demonstrate, evaluate
-        self._key = jax.random.key(self._given.seed)
-        self._free_actions = jax.random.fold_in(self._key, _NO_ROUND)
-        self._acted = itertools.count()
-        self._select = jax.jit(select_batch, static_argnames=("selector", "size"))
-        self._update = jax.jit(self._checked_update)
-        self._act = jax.jit(learner.act)
-        self.tasks, self.task_weights = self._given.tasks, self._given.task_weights
-        self.records: list[Record] = []
-        self.sessions: list[Session] = []
-        self.demos = self._given.blank
-        self.collected = self.demos  # with what a round in progress has brought
-        self.learner_state: LearnerState | None = None
-        self.selector_state: Any = None
-        self._has_begun = False
-        self._checkpoint_every = int(checkpoint_every)
-        self._checkpoint_dir = checkpoint_dir
-        self._checkpointer: Checkpointer | None = None
+        self.tasks, self.task_weights = given.tasks, given.task_weights
+        checkpointer = None
         if checkpoint_dir is not None:
-            self._checkpointer = Checkpointer(checkpoint_dir, self._given, identity)
+            checkpointer = Checkpointer(checkpoint_dir, given, identity)
+        one = Round(learner, selector, given.tasks, given.task_weights)
+        self._run = Run(given, one, evaluate, checkpointer, int(checkpoint_every))
+        self._given, self._demonstrate = given, demonstrate
+        self._checkpoint_dir = checkpoint_dir
+        self._free_actions = jax.random.fold_in(self._run.key, _NO_ROUND)
+        self._acted = itertools.count()
+
+    def ask(self, count: int | None = None) -> list[Task | None]:
+        """The tasks that are to be demonstrated next, or are being demonstrated.
+
+        Asked again, also in another process after a kill, it says the same until there
+        is something to `tell`. What was told and could not be finished, since an
+        evaluation or the process failed, is finished first; nobody is asked again.
+
+        Args:
+          count: of demonstrators, `batch` by default. As many tasks are chosen as are
+            missing to that, each with the others pending.
+
+        Returns:
+          What demonstrator i is to show at place i: the index of a task, or its
+          vector if it is none of the evaluation tasks. With the end of the budget in
+          sight there may be less to do: None, or a shorter list. An empty one is the
+          end.
+
+        Raises:
+          InvalidArgumentError: `count` is no whole number of at least 1.
+          AmfError: as `run`.
+        """
+        if count is not None:
+            ranges.check("count", count, ranges.COUNT)
+        ongoing = self._run.begin()
+        while ongoing and ongoing.is_complete:
+            self._run.finish(ongoing)
+            ongoing = self._run.current()
+        if ongoing is None:
+            return []
+        self._run.choose(ongoing, self._given.batch if count is None else int(count))
+        return ongoing.shown_places()
+
+    def tell(
+        self,
+        episodes: Demonstrations | Sequence[Any] | None = None,
+        *,
+        failed: Any = False,
+        answers: Sequence[int] | None = None,
+    ) -> Record:
+        """Takes what was demonstrated, and ends the round with it.
+
+        It may be more than was asked for, less, shorter, or of another task, and is
+        recorded as what it is. Before anything is made of it, it is in the checkpoint
+        folder. Should what follows fail, `ask` or `run` go on with it; to tell it again
+        would be to have it twice.
+
+        Args:
+          episodes: what `demonstrations.from_episodes` takes, or rows of any number,
+            whose padding is left out. None is nothing.
+          failed: which of them are to be recorded and not trained on, `[N]` or all.
+          answers: places in what `ask` returned of those who are through with it; the
+            others stay at their tasks, which are pending. None is all.
+
+        Returns:
+          The record of the round. What came otherwise than asked is in `delivered`.
+
+        Raises:
+          InvalidArgumentError: nobody was asked, or `failed` or `answers` do not fit.
+          DemonstrationError: malformed demonstrations; nothing is taken.
+          CapacityError: there is no room for so many; nothing is taken.
+          AmfError: as `run`.
+        """
+        ongoing = self._run.begin()
+        if ongoing is None or ongoing.is_complete or not ongoing.outstanding():
+            raise errors.InvalidArgumentError(
+                "nothing is asked for that was not told: call ask() first, which also"
+                " goes on with what was told before something failed"
+            )
+        places = problem.check_answers(answers, ongoing.outstanding())
+        rows, fails = problem.attempts(episodes, failed, self.demos, self.tasks)
+        demonstrations_lib.check_room(self.collected, fails.count(False))
+        self._run.deliver(ongoing, Delivered(rows, fails, places, is_last=True))
+        return self._run.finish(ongoing)
 
     def run(
         self,
@@ -136,6 +204,7 @@ class ActiveFineTuner:
         """Runs the rounds that are left: behind those in memory, or in the checkpoint.
 
         Ctrl-C finishes the round, then raises `Interrupted`; a second one acts at once.
+        What was demonstrated before a round failed is not asked for again.
 
         Args:
           on_round: called with each new record, after its checkpoint is written.
@@ -156,159 +225,79 @@ class ActiveFineTuner:
           ResumeWarning: the latest round of the checkpoint is damaged, or this session
             computes with other versions, threads or devices than the last one.
         """
-        rounds = self._given.rounds
-        if self._checkpointer is not None:
-            self._checkpointer.check_open()
+        if self._demonstrate is None:
+            raise errors.InvalidArgumentError(
+                "demonstrate is None: give an expert to run() with, or ask() and tell()"
+            )
         with interrupt.deferred(on_interrupt) as stopping:
-            if not self.records:
-                self._restore()
-            if len(self.records) <= rounds and not self._has_begun:
-                provenance.begin(self.sessions, len(self.records))
-                self._has_begun = True
-            if not self.records:
-                self._start()
-                self._finish_round(on_round)
-            if len(self.records) <= rounds:  # traced before the expert is asked
-                self._update.eval_shape(self._key, self.learner_state, self.demos)
-            while len(self.records) <= rounds:
+            ongoing = self._run.begin(on_round)
+            while ongoing:
                 if stopping.is_set():
-                    self._save()
-                    done = len(self.records) - 1
-                    raise interrupt.stopped(done, rounds, self._checkpoint_dir)
-                self._round(len(self.records))
-                self._finish_round(on_round)
-            self._save()  # which may have failed at first
+                    self._run.save()
+                    done, budget = len(self.records) - 1, self._given.rounds
+                    raise interrupt.stopped(done, budget, self._checkpoint_dir)
+                if not ongoing.is_complete:
+                    self._run.choose(ongoing, self._given.batch)
+                    self._play(ongoing)
+                self._run.finish(ongoing, on_round)
+                ongoing = self._run.current()
         return self.records
 
     def act(self, observations: Any, task_ids: np.ndarray) -> np.ndarray:
         """Actions of the current policy, adaptive prior included."""
         if self.learner_state is None:
-            raise errors.InvalidArgumentError("no policy yet: call run() first")
+            raise errors.InvalidArgumentError(
+                "no policy yet: call run() or ask() first"
+            )
         stream = jax.random.fold_in(self._free_actions, len(self.sessions))
         key = jax.random.fold_in(stream, next(self._acted))
-        act = evaluation.actor(self._act, key, self.learner_state, self.tasks)
-        return act(observations, task_ids)
+        return self._run.actor(key, self.learner_state)(observations, task_ids)
 
     def close(self) -> None:
         """Leaves the checkpoint folder to others, and the run to another object."""
-        if self._checkpointer is not None:
-            self._checkpointer.close()
+        self._run.close()
 
-    def _start(self) -> None:
-        init_key, evaluate_key = jax.random.split(jax.random.fold_in(self._key, 0))
-        init = jax.jit(self._learner.init)
-        learner_state = jax.block_until_ready(init(init_key, self._given.pretraining))
-        init = jax.jit(self._selector.init)
-        selector_state = init(self._context(learner_state), self._given.history)
-        metrics, seconds = self._measure(evaluate_key, learner_state, 0)
-        state = RunState(self._given.blank, learner_state, selector_state)
-        self._commit(state, [], None, metrics, (0.0, 0.0, seconds))
+    @property
+    def records(self) -> list[Record]:
+        """What happened in each round so far."""
+        return self._run.records
 
-    def _round(self, index: int) -> None:
-        assert self.learner_state is not None
-        key = jax.random.fold_in(self._key, index)
-        select_key, update_key, evaluate_key = jax.random.split(key, 3)
-        context = self._context(self.learner_state)
-        arguments = select_key, self.selector_state, context, self._given.batch
-        (choices, selector_state, infos), selecting = _timed(
-            self._select, self._selector, *arguments
-        )
-        asked = tasks_of(choices, infos, self._given.task_names)
-        demos = self._collect(index, asked)
-        (learner_state, _), finetuning = _timed(
-            self._update, update_key, self.learner_state, demos
-        )
-        metrics, evaluating = self._measure(evaluate_key, learner_state, index)
-        state = RunState(demos, learner_state, selector_state)
-        self._commit(state, asked, infos, metrics, (selecting, finetuning, evaluating))
+    @property
+    def sessions(self) -> list[Session]:
+        """What made the rounds, by `first_round`: see `provenance.session`."""
+        return self._run.sessions
 
-    def _collect(self, index: int, asked: list[int | np.ndarray]) -> Demonstrations:
-        """The demonstrations at hand and those of a round, from the expert."""
-        count, self.collected = self._given.demos_per_round, self.demos
-        for task in asked:
-            new = self._demonstrate(task, index, count)
+    @property
+    def demos(self) -> Demonstrations:
+        """What was collected up to the last record."""
+        state = self._run.state
+        return self._given.blank if state is None else state.demos
+
+    @property
+    def collected(self) -> Demonstrations:
+        """`demos`, and what was delivered in the round in progress."""
+        ongoing = self._run.ongoing
+        return self.demos if ongoing is None else ongoing.state.demos
+
+    @property
+    def learner_state(self) -> LearnerState | None:
+        """The learner's state; None before there is a policy."""
+        return self._run.state and self._run.state.learner
+
+    @property
+    def selector_state(self) -> Any:
+        """The selector's state; None before there is one."""
+        return self._run.state and self._run.state.selector
+
+    def _play(self, ongoing: Ongoing) -> None:
+        """Has the expert demonstrate what is outstanding."""
+        assert self._demonstrate is not None
+        count, outstanding = self._given.demos_per_round, ongoing.outstanding()
+        last = max(outstanding)
+        for place, task in outstanding.items():
+            new = self._demonstrate(task, ongoing.index, count)
             task_id = task if isinstance(task, int) else -1
             problem.check_delivery(new, self.demos, self.tasks, task_id, count)
-            self.collected = demonstrations_lib.append(self.collected, new)
-        return self.collected
-
-    def _checked_update(self, key, state: LearnerState, demos: Demonstrations):
-        new, metrics = self._learner.update(key, state, demos)
-        check_frozen(self._selector, state.embedding_params, new.embedding_params)
-        return new, metrics
-
-    def _measure(self, key, state: LearnerState, index: int):
-        act = evaluation.actor(self._act, key, state, self.tasks)
-        return evaluation.measure(
-            self._evaluate, act, state, index, self.tasks.shape[0]
-        )
-
-    def _commit(self, state: RunState, asked, infos, metrics, seconds) -> None:
-        """Records a round; all at once, so that a failure leaves the last one whole."""
-        record = round_record(
-            len(self.records),
-            asked,
-            state.demos,
-            self.tasks.shape[0],
-            state.learner.mixing,
-            infos,
-            metrics,
-            dict(zip(("select", "finetune", "evaluate"), seconds, strict=True)),
-        )
-        self.demos, self.learner_state, self.selector_state = state
-        self.records.append(record)
-
-    def _finish_round(self, on_round) -> None:
-        index = len(self.records) - 1
-        if index % self._checkpoint_every == 0 or index == self._given.rounds:
-            self._save()
-        on_round(self.records[-1])
-
-    def _save(self) -> None:
-        if self._checkpointer is not None:
-            assert self.learner_state is not None
-            state = RunState(self.demos, self.learner_state, self.selector_state)
-            self._checkpointer.save(state, self.records, self.sessions)
-
-    def _restore(self) -> None:
-        found = self._checkpointer and self._checkpointer.restore(
-            self._initial, self._updated
-        )
-        if found:
-            state, self.records, self.sessions = found
-            self.demos, self.learner_state, self.selector_state = state
-
-    def _initial(self, blank: Demonstrations, rounds: int) -> RunState:
-        """The state before round 0 with an empty buffer, to be traced."""
-        init_key, _ = jax.random.split(jax.random.fold_in(self._key, 0))
-        learner_state = self._learner.init(init_key, self._given.pretraining)
-        context = self._context(learner_state, rounds)._replace(demos=blank)
-        selector_state = self._selector.init(context, self._given.history)
-        return RunState(blank, learner_state, selector_state)
-
-    def _updated(self, state: LearnerState, demos: Demonstrations) -> LearnerState:
-        """The learner's state after a round, to be traced."""
-        return self._checked_update(self._key, state, demos)[0]
-
-    def _context(self, state: LearnerState, rounds: int | None = None) -> Context:
-        evaluations = None
-        if self._evaluate is not None:
-            shape = rounds or self._given.rounds, self.tasks.shape[0]
-            success = success_by_round(self.records, *shape)
-            # Of NumPy: `jax_debug_nans` would take what is unknown for an accident.
-            evaluations = success.astype(self.tasks.dtype)
-        return Context(
-            demos=self.demos,
-            tasks=self.tasks,
-            task_weights=self.task_weights,
-            params=state.params,
-            embedding_params=state.embedding_params,
-            evaluations=evaluations,
-        )
-
-
-def _timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
-    """What a function returns, and the seconds until it is there."""
-    started = time.perf_counter()
-    returned = jax.block_until_ready(function(*arguments))
-    return returned, time.perf_counter() - started
+            rows, fails = problem.attempts(new, False, self.demos, self.tasks)
+            event = Delivered(rows, fails, (place,), is_last=place == last)
+            self._run.deliver(ongoing, event)

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,6 +94,25 @@ def read_text(path: str | os.PathLike[str], *, most_bytes: int | None = None) ->
         if most_bytes is not None and size > most_bytes:
             raise OSError(f"{os.fspath(path)} has {size} bytes, more than {most_bytes}")
         return file.read().decode("utf-8")
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Writes a whole file, durably: readers see the old one or the new one.
+
+    A process that is killed leaves `.<name>.<digits>.tmp` behind.
+
+    Raises:
+      OSError: it cannot be written; the file that was there before is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def parse_json(text: str | bytes) -> Any:

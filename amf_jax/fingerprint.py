@@ -13,7 +13,7 @@ from amf_jax.demonstrations import Demonstrations, named_leaves
 from amf_jax.specification import Specification
 
 #: What may grow when a run goes on, and how a message asks for it.
-_GROWING = {
+GROWING = {
     "rounds": "it has a budget of {there} rounds, here are {here}: pass rounds={there},"
     " or more to extend it",
     "capacity": "its buffer has room for {there} demonstrations, here for {here}: pass"
@@ -126,8 +126,8 @@ def check_same(
     """
     one, two = flatten(there), flatten(here)
     states = {name for name in one | two if name.startswith(_STATES)}
-    _refuse(differences(there, here, {*_GROWING, *states}), where)
-    for name, words in _GROWING.items():
+    _refuse(differences(there, here, {*GROWING, *states}), where)
+    for name, words in GROWING.items():
         if here[name] < there[name]:
             words = words.format(there=there[name], here=here[name])
             raise errors.CheckpointError(f"{where} cannot be shortened: {words}")
@@ -136,7 +136,7 @@ def check_same(
         for name in states
         if _has_grown(one.get(name), two.get(name), grows[name.partition(".")[0]])
     }
-    _refuse(differences(there, here, {*_GROWING, *grown}), where)
+    _refuse(differences(there, here, {*GROWING, *grown}), where)
 
 
 def flatten(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""The loop as one pure function: select, demonstrate, fine-tune, evaluate, and again.
+"""The loop as one pure function: `rounds.Round`, scanned.
 
 `ActiveFineTuner` does the same with an expert and an evaluation that run on the host.
 Where both can be traced, a whole experiment is a function of its key, to be jitted once
-and mapped over seeds. The keys are derived as in the driver, so that the same seed
-gives the same run.
+and mapped over seeds. The same seed gives the same run.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,17 +16,12 @@ from jaxtyping import Array, Float, Key
 
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax import errors, problem, ranges, validation
+from amf_jax import rounds as rounds_lib
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.dtypes import compute_dtype
-from amf_jax.learners import Learner, LearnerState
-from amf_jax.selectors.base import (
-    Choice,
-    Context,
-    Selector,
-    carry_over,
-    check_frozen,
-)
-from amf_jax.selectors.batch import select_batch
+from amf_jax.learners import Learner
+from amf_jax.rounds import Round, RunState
+from amf_jax.selectors.base import Choice, Selector, carry_over
 from amf_jax.selectors.context import is_concrete
 
 
@@ -148,83 +143,73 @@ def run(
         task_weights = jnp.full((num_tasks,), 1.0 / num_tasks)
     task_weights = jnp.asarray(task_weights, dtype)
     unknown = jnp.full((rounds + 1, num_tasks), jnp.nan, dtype)
-    init_key, first_key = jax.random.split(jax.random.fold_in(key, 0))
 
-    def context(state: LearnerState, demos: Demonstrations, evaluations) -> Context:
-        return Context(
-            demos,
-            tasks,
-            task_weights,
-            state.params,
-            state.embedding_params,
-            None if environment.evaluate is None else evaluations,
-        )
+    def round_of(demos: Demonstrations) -> Round:
+        return Round(learner(demos), selector, tasks, task_weights)
 
-    def init(demos: Demonstrations):
-        state = learner(demos).init(init_key, pretraining)
-        return demos, state, selector.init(context(state, demos, unknown), history)
+    def shown(evaluations):
+        return None if environment.evaluate is None else evaluations
 
-    def evaluate(learner: Learner, key, state: LearnerState, index, evaluations):
+    def start(demos: Demonstrations) -> RunState:
+        one = round_of(demos)
+        return one.start(key, demos, pretraining, history, shown(unknown))
+
+    def evaluate(one: Round, own_key, state: RunState, index, evaluations):
         if environment.evaluate is None:
             return {}, evaluations
 
         def act(call, observations, task_ids):
-            call_key = jax.random.fold_in(key, call)
+            call_key = jax.random.fold_in(own_key, call)
             given = tasks[task_ids]
-            return learner.act(state, call_key, observations, given, task_ids)
+            return one.learner.act(
+                state.learner, call_key, observations, given, task_ids
+            )
 
-        metrics = environment.evaluate(act, state, index)
+        metrics = environment.evaluate(act, state.learner, index)
         _check_metrics(metrics, num_tasks)
         if "success" in metrics:
             success = jnp.asarray(metrics["success"], dtype)
             evaluations = evaluations.at[index].set(success)
         return metrics, evaluations
 
-    def round_of(learner: Learner):
-        def one(carry, index):
-            demos, state, selector_state, evaluations = carry
-            keys = jax.random.split(jax.random.fold_in(key, index), 3)
-            select_key, update_key, evaluate_key = keys
-            now = context(state, demos, evaluations)
-            choices, selector_state, infos = select_batch(
-                selector, select_key, selector_state, now, batch
-            )
+    def play(one: Round, carry, index):
+        state, evaluations = carry
+        keys = rounds_lib.keys(key, index)
+        choices, selector_state, infos = one.select(
+            keys.select, state, shown(evaluations), None, batch
+        )
 
-            def collect(demos, choice):
-                new = environment.demonstrate(choice, index, demos)
-                _check_rows(new, demos_per_round)
-                return demonstrations_lib.append(demos, new), None
+        def deliver(state: RunState, choice: Choice):
+            new = environment.demonstrate(choice, index, state.demos)
+            _check_rows(new, demos_per_round)
+            return one.absorb(state, new), None
 
-            demos, _ = jax.lax.scan(collect, demos, choices)
-            before = state.embedding_params
-            state, _ = learner.update(update_key, state, demos)
-            check_frozen(selector, before, state.embedding_params)
-            metrics, evaluations = evaluate(
-                learner, evaluate_key, state, index, evaluations
-            )
-            out = choices, infos, metrics, state.mixing
-            return (demos, state, selector_state, evaluations), out
-
-        return one
+        state = state._replace(selector=selector_state)
+        state, _ = jax.lax.scan(deliver, state, choices)
+        trained, _ = one.finetune(keys.finetune, state)
+        state = state._replace(learner=trained)
+        metrics, evaluations = evaluate(one, keys.evaluate, state, index, evaluations)
+        return (state, evaluations), (choices, infos, metrics, trained.mixing)
 
     blank = jax.tree.map(lambda rows: rows[: stages[-1]], demos)
-    held = init(blank)
-    first, evaluations = evaluate(learner(blank), first_key, held[1], 0, unknown)
-    initial_mixing = held[1].mixing
+    held = start(blank)
+    first_key = rounds_lib.keys(key, 0).evaluate
+    first, evaluations = evaluate(round_of(blank), first_key, held, 0, unknown)
+    initial_mixing = held.learner.mixing
     parts = []
-    for start, end in itertools.pairwise((0, *stages)):
+    for begin, end in itertools.pairwise((0, *stages)):
         smaller = jax.tree.map(lambda rows, end=end: rows[:end], blank)
-        carry = (*_front(held, jax.eval_shape(init, smaller)), evaluations)
-        indices = jnp.arange(start // per_round, end // per_round) + 1
-        carry, part = jax.lax.scan(round_of(learner(smaller)), carry, indices)
-        *kept, evaluations = carry
-        held = carry_over(tuple(kept), held)
+        carry = _front(held, jax.eval_shape(start, smaller)), evaluations
+        indices = jnp.arange(begin // per_round, end // per_round) + 1
+        stage = functools.partial(play, round_of(smaller))
+        (kept, evaluations), part = jax.lax.scan(stage, carry, indices)
+        held = carry_over(kept, held)
         parts.append(part)
     choices, infos, metrics, mixing = _joined(parts)
     metrics = jax.tree.map(_behind, first, metrics)
     if mixing is not None:
         mixing = _behind(initial_mixing, mixing)
-    return Rounds(choices, infos, metrics, mixing, held[0])
+    return Rounds(choices, infos, metrics, mixing, held.demos)
 
 
 def _stages(capacities, budget: int, per_round: int) -> tuple[int, ...]:

@@ -1,8 +1,9 @@
 """What a fine-tuning run is given, checked on the host before any round is spent."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, SupportsIndex
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -121,12 +122,7 @@ def check_delivery(
         them, another task, or a task vector that is not the task's.
     """
     _check_fit(new, demos, tasks)
-    steps, horizon = new.step_mask.shape[1], demos.step_mask.shape[1]
-    if steps > horizon:
-        raise errors.DemonstrationError(
-            f"demonstrate returned demonstrations of {steps} steps; the buffer has"
-            f" room for {horizon}: pass demos with a longer horizon"
-        )
+    _check_steps(new, demos)
     rows = int(np.sum(np.asarray(new.demo_mask)))
     if rows != count or rows != new.demo_mask.shape[0]:
         raise errors.DemonstrationError(
@@ -139,6 +135,66 @@ def check_delivery(
             f"demonstrate returned demonstrations of task {given.tolist()}; it was"
             f" asked for {task_id}"
         )
+
+
+def attempts(
+    new: Demonstrations | Sequence[Any] | None,
+    failed: Any,
+    demos: Demonstrations,
+    tasks: Array,
+) -> tuple[Demonstrations, tuple[bool, ...]]:
+    """What was told of attempts, as rows like those of the buffer.
+
+    Args:
+      new: rows of any number, or what `demonstrations.from_episodes` takes, or None.
+      failed: which of them did, `[N]` or all.
+      demos: the buffer.
+      tasks: evaluation tasks.
+
+    Returns:
+      The rows that hold a demonstration, and whether each of them failed.
+
+    Raises:
+      DemonstrationError: malformed demonstrations, or too many steps.
+      InvalidArgumentError: `failed` does not fit.
+    """
+    if new is not None and not isinstance(new, Demonstrations):
+        new = demonstrations_lib.from_episodes(new) if len(new) else None
+    count = 0
+    if new is not None:
+        _check_fit(new, demos, tasks)
+        _check_steps(new, demos)
+        count = int(np.sum(np.asarray(new.demo_mask)))
+    fails = np.asarray(failed)
+    if fails.dtype != bool or fails.shape not in ((), (count,)):
+        raise errors.InvalidArgumentError(
+            f"failed must be a boolean, or one for each of the {count} demonstrations,"
+            f" got {failed!r}"
+        )
+    rows = jax.tree.map(lambda x: jnp.zeros((count, *x.shape[1:]), x.dtype), demos)
+    if new is not None:  # the real ones are in front
+        real = jax.tree.map(lambda leaf: leaf[:count], new)
+        rows = demonstrations_lib.append(rows, real)
+    return rows, tuple(np.broadcast_to(fails, count).tolist())
+
+
+def check_answers(
+    answers: Sequence[int] | None, outstanding: Collection[int]
+) -> tuple[int, ...]:
+    """The places of those who are through with their task; None is all of them.
+
+    Raises:
+      InvalidArgumentError: nobody is at a task there, or a place is given twice.
+    """
+    if answers is None:
+        return tuple(outstanding)
+    places = [int(place) for place in answers]
+    if not places or len({*places}) < len(places) or not {*places} <= {*outstanding}:
+        raise errors.InvalidArgumentError(
+            "answers must be places in what ask() returned of those who are through"
+            f" with their task, out of {list(outstanding)}; got {answers}"
+        )
+    return tuple(places)
 
 
 def check_success(success: Any | None, num_tasks: int) -> None:
@@ -158,6 +214,15 @@ def check_success(success: Any | None, num_tasks: int) -> None:
         raise errors.InvalidArgumentError(
             f"evaluate must return one number per task as 'success', {num_tasks} in"
             f" all (NaN where there is none), or None; got {success}"
+        )
+
+
+def _check_steps(new: Demonstrations, demos: Demonstrations) -> None:
+    steps, horizon = new.step_mask.shape[1], demos.step_mask.shape[1]
+    if steps > horizon:
+        raise errors.DemonstrationError(
+            f"demonstrations of {steps} steps were delivered; the buffer has room for"
+            f" {horizon}: pass demos with a longer horizon"
         )
 
 

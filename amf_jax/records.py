@@ -29,6 +29,9 @@ def round_record(
     infos: Any,
     metrics: Mapping[str, Any],
     seconds: Mapping[str, float | None],
+    *,
+    training: Mapping[str, Any] | None = None,
+    delivered: Sequence[Mapping[str, Any]] | None = None,
 ) -> Record:
     """One record; what a round does not have is None.
 
@@ -43,6 +46,8 @@ def round_record(
         `importance_weights` and `effective_sample_size` are kept where they exist.
       metrics: of the evaluation; they fill or extend the fields.
       seconds: spent on selecting, fine-tuning and evaluating.
+      training: metrics of the learner; of those by step, the mean of the last tenth.
+      delivered: what came, where it is not what was asked for.
 
     Raises:
       TrainingError: a mixing weight is not finite.
@@ -71,14 +76,25 @@ def round_record(
         "importance_weights": _numbers(
             None if weights is None else np.asarray(weights)[0, :, : held.sum()]
         ),
+        "training": {name: _latest(value) for name, value in (training or {}).items()},
         "seconds": dict(seconds),
+        "delivered": delivered,
     }
     if taken := metrics.keys() & (record.keys() - set(EVALUATED)):
         raise errors.InvalidArgumentError(
             f"evaluate returned {min(taken)!r}, which is a field of the round itself;"
             " give the metric another name"
         )
+    if delivered is None:
+        del record["delivered"]
     return record | plain(metrics, "evaluate's")
+
+
+def _latest(values: Any) -> float | None:
+    """The mean of the last tenth; None where it is not finite."""
+    values = np.ravel(values)
+    latest = values[-max(1, values.size // 10) :]
+    return next(iter(_numbers([latest.mean()]) or ()), None) if latest.size else None
 
 
 def plain(

@@ -4,58 +4,65 @@ What was asked of the others is pending and counts as if it were at hand, so tha
 experts are not sent after the same gap. The policy is that of `bare_function.py`.
 """
 
-import heapq
-
 import jax
 import jax.numpy as jnp
-from bare_function import fit, last_layer, log_likelihood
-from reaching import HORIZON, TASK_WEIGHTS, TASKS, demonstrate
+from bare_function import act, fit, last_layer, log_likelihood
+from reaching import TASK_WEIGHTS, TASKS, demonstrate
 
-from amf_jax import Context, embeddings, selectors
-from amf_jax.demonstrations import append, empty
-from amf_jax.selectors import pending, select_batch, tasks_of
+from amf_jax import ActiveFineTuner, Learner, LearnerState, embeddings, selectors
 
 SHOWN = jnp.array([0, 1] * 6)  # by pre-training: tasks 2 and 3 are new
 MINUTES = (3, 4, 7)  # that each expert takes for a demonstration
-BUDGET = 12  # demonstrations in all
+BUDGET = 12  # demonstrations in all, behind one of each task
 
-selector = selectors.amf(embeddings.last_layer_gradient(last_layer), log_likelihood)
-select = jax.jit(select_batch, static_argnums=(0, 4))
+
+def init(key, demos):
+    """Pre-trains; what carries over beside the policies are its random features."""
+    hidden = jax.random.normal(key, (6, 64))
+    pretrained = fit(hidden, demos)
+    return LearnerState(pretrained, pretrained, pretrained, None, hidden)
+
+
+def update(key, state, demos):
+    """Fits the demonstrations at hand; the rows that are still empty add zeros."""
+    del key
+    return state._replace(params=fit(state.auxiliary, demos)), {}
+
+
+def acts(state, key, observations, tasks, task_ids):
+    """The policy of a learner's state."""
+    del key, task_ids
+    return act(state.params, observations, tasks)
 
 
 def main():
     """Returns what was asked for: minute, expert and task."""
-    keys = iter(jax.random.split(jax.random.key(0), 4 + 2 * BUDGET))
-    hidden = jax.random.normal(next(keys), (6, 64))
-    pretrained = fit(hidden, demonstrate(next(keys), SHOWN))
-    demos = empty(4 + BUDGET, HORIZON, observation_size=2, action_size=2, task_size=4)
-    demos = append(demos, demonstrate(next(keys), jnp.arange(4)))  # one of each task
-    context = Context(demos, TASKS, TASK_WEIGHTS, fit(hidden, demos), pretrained)
-    state, asked, busy = selector.init(context), [], []
+    selector = selectors.amf(embeddings.last_layer_gradient(last_layer), log_likelihood)
+    keys = iter(jax.random.split(jax.random.key(0), 5 + BUDGET))
+    tuner = ActiveFineTuner(
+        learner=Learner(init, update, acts),
+        selector=selectors.warm_start(selector, 4),
+        tasks=TASKS,
+        task_weights=TASK_WEIGHTS,
+        pretraining=demonstrate(next(keys), SHOWN),
+        rounds=4 + BUDGET,
+        seed=0,
+    )
 
-    def ask(minute, experts):
-        """Chooses a task for each of these experts, given what the others are doing."""
-        nonlocal context, state
-        choices, state, infos = select(
-            selector, next(keys), state, context, len(experts)
-        )
-        held = pending.assign(context.pending, jnp.array(experts), choices)
-        context = context._replace(pending=held)
-        for expert, task in zip(experts, tasks_of(choices, infos), strict=True):
-            asked.append((minute, expert, task))
-            heapq.heappush(busy, (minute + MINUTES[expert], expert, task))
+    def show(task):
+        return demonstrate(next(keys), jnp.array([task]))
 
-    context = context._replace(pending=pending.none(len(MINUTES), TASKS))
-    ask(0, [0, 1, 2])
-    while len(asked) < BUDGET:
-        minute, expert, task = heapq.heappop(busy)
-        demos = append(context.demos, demonstrate(next(keys), jnp.array([task])))
-        context = context._replace(
-            demos=demos,
-            params=fit(hidden, demos),
-            pending=pending.release(context.pending, expert),
-        )
-        ask(minute, [expert])
+    for _ in range(4):
+        tuner.tell(show(*tuner.ask()))  # one of each task
+    minute, asked, busy = 0, [], {}
+    while tasks := tuner.ask(len(MINUTES)):
+        for expert, task in enumerate(tasks):
+            if task is not None and expert not in busy:
+                asked.append((minute, expert, task))
+                busy[expert] = minute + MINUTES[expert]
+        expert = min(busy, key=busy.get)
+        minute = busy.pop(expert)
+        tuner.tell(show(tasks[expert]), answers=[expert])
     for minute, expert, task in asked:
         print(f"minute {minute:2}: expert {expert} demonstrates task {task}")
     return asked

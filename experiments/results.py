@@ -7,7 +7,6 @@ The first line is `{"config": ..., "versions": ..., "seed": k, "method": ...,
 
 import json
 import os
-import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -119,18 +118,11 @@ def write(
     except InvalidArgumentError as error:
         raise ResultsError(f"cannot write {path}: {error}") from None
     text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        files.replace(path, text.encode())
     except OSError as error:
         raise ResultsError(f"cannot write {path}: {output.reason(error)}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def remove_leftovers(path: Path) -> None:

@@ -83,3 +83,13 @@ def test_readme_example_runs_as_printed(capsys):
     assert len([line for line in block.splitlines() if line]) <= 15
     exec(compile(block, "README.md", "exec"), {})
     assert "demonstrate task 2 next" in capsys.readouterr().out
+
+
+def test_page_on_asking_people_runs_as_printed(
+    tmp_path, monkeypatch, capsys, quick_compile
+):
+    page = (ROOT / "docs" / "ask_and_tell.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    exec(compile("".join(blocks), "ask_and_tell.md", "exec"), {})
+    assert f"prints `{capsys.readouterr().out.strip()}`" in page

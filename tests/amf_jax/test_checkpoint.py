@@ -15,9 +15,10 @@ import pytest
 
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax import errors, fingerprint
-from amf_jax.checkpoint import Checkpointer, RunState
+from amf_jax.checkpoint import Checkpointer
 from amf_jax.learners import LearnerState
 from amf_jax.records import round_record
+from amf_jax.rounds import RunState
 from amf_jax.specification import specify
 from tests import problems
 
@@ -116,7 +117,7 @@ def rewrite(folder, change, step=2):
 
 
 def test_the_latest_round_comes_back_bit_for_bit(saved):
-    state, records, sessions = restore(saved)
+    state, records, sessions, _ = restore(saved)
     assert_same(state, state_of(specify(**GIVEN), 2))
     assert records == records_of(3)
     assert sessions == SESSIONS
@@ -196,7 +197,7 @@ def test_a_state_of_another_structure_is_refused(saved):
 
 
 def test_a_larger_budget_is_the_same_run(saved):
-    state, records, _ = restore(saved, rounds=6)
+    state, records, *_ = restore(saved, rounds=6)
     before, after = (specify(**GIVEN | {"rounds": rounds}) for rounds in (4, 6))
     known = state_of(before, 2).selector[1]  # 8 rows of 3 steps, of which 4 are known
     assert known.tolist() == [1.0] * 4 + [0.0] * 20
@@ -376,7 +377,7 @@ DAMAGES = {
 def test_damage_is_named_and_the_round_before_is_taken(saved, damage, message):
     damage(saved / "2")
     with pytest.warns(errors.ResumeWarning, match=f"round 2: its .*{message}.*round 1"):
-        state, records, _ = restore(saved)
+        state, records, *_ = restore(saved)
     assert_same(state, state_of(specify(**GIVEN), 1))
     assert records == records_of(2)
     # What is damaged is kept, and the round can be written again.

@@ -33,6 +33,7 @@ FIELDS = {
     "scores",
     "ess",
     "importance_weights",
+    "training",
     "seconds",
 }
 
@@ -276,7 +277,8 @@ def test_rounds_since_the_last_checkpoint_are_redone(straight, tmp_path):
     second = make(demonstrate=expert, **options)
     second.run()
     second.close()
-    assert [index for index, _ in expert.asked] == [3, 4, 5]
+    assert [index for index, _ in expert.asked] == [4, 5]  # 3 is in the journal
+    assert [record["round"] for record in second.records] == [0, 1, 2, 3, 4, 5]
     assert_same_run(second, straight)
 
 
