@@ -59,7 +59,6 @@ class _Rule(NamedTuple):
 
     init: Callable[..., Any]
     select: Callable[..., tuple[Choice, Any, Any]]
-    frozen_embeddings: bool = False
 
 
 class Selector(_Rule):
@@ -84,11 +83,12 @@ class Selector(_Rule):
         same in every round; see `check_frozen`.
     """
 
-    __slots__ = ()
+    frozen_embeddings = False
 
     def __new__(cls, init, select, frozen_embeddings=False):
-        prepared = _prepared_init(init), _prepared_select(select)
-        return super().__new__(cls, *prepared, frozen_embeddings)
+        rule = super().__new__(cls, _prepared_init(init), _prepared_select(select))
+        rule.frozen_embeddings = frozen_embeddings
+        return rule
 
 
 def _prepared_init(init: Callable) -> Callable:
