@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         mixing,
         policies,
         posterior,
+        ranking,
         regularisers,
         selectors,
         streaming,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from amf_jax.learners import Learner, LearnerState
     from amf_jax.mixing import Mixing
     from amf_jax.policies.base import Policy
+    from amf_jax.ranking import Ranking, rank_tasks, rank_tasks_by_gradients
     from amf_jax.regularisers import Regulariser
     from amf_jax.selectors.base import Choice, Context, Selector
     from amf_jax.selectors.context import check_context
@@ -59,6 +61,7 @@ __all__ = [
     "LearnerState",
     "Mixing",
     "Policy",
+    "Ranking",
     "Regulariser",
     "Selector",
     "candidates",
@@ -77,6 +80,9 @@ __all__ = [
     "mixing",
     "policies",
     "posterior",
+    "rank_tasks",
+    "rank_tasks_by_gradients",
+    "ranking",
     "regularisers",
     "selectors",
     "streaming",
@@ -96,9 +102,12 @@ _MODULES = {
     "LearnerState": "learners",
     "Mixing": "mixing",
     "Policy": "policies.base",
+    "Ranking": "ranking",
     "Regulariser": "regularisers",
     "Selector": "selectors",
     "check_context": "selectors.context",
+    "rank_tasks": "ranking",
+    "rank_tasks_by_gradients": "ranking",
 }
 
 

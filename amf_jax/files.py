@@ -78,6 +78,16 @@ def open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         yield file
 
 
+def reason(error: OSError) -> str:
+    """What went wrong, without the path; libraries say it in words of their own.
+
+    Example:
+      >>> reason(FileNotFoundError(2, "No such file", "a")), reason(OSError("no disk"))
+      ('No such file', 'no disk')
+    """
+    return error.strerror or str(error)
+
+
 def read_text(path: str | os.PathLike[str], *, most_bytes: int | None = None) -> str:
     """The UTF-8 text of a regular file.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from amf_jax.errors import ResultsError
+from amf_jax.files import reason
 
 
 @contextlib.contextmanager
@@ -51,13 +52,3 @@ def check_folder(folder: Path, name: str) -> None:
             f"{name}: cannot write to the folder {folder}: {reason(error)}; name one"
             " that can be created and written to"
         ) from error
-
-
-def reason(error: OSError) -> str:
-    """What went wrong, without the path; libraries say it in words of their own.
-
-    Example:
-      >>> reason(FileNotFoundError(2, "No such file", "a")), reason(OSError("no disk"))
-      ('No such file', 'no disk')
-    """
-    return error.strerror or str(error)

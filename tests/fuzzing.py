@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -162,6 +163,33 @@ def _blank(offset, length, _, content):
 def _fill(offset, length, _, content):
     piece = content[offset : offset + length]
     return content[:offset] + b"\xff" * len(piece) + content[offset + len(piece) :]
+
+
+# Arrays.
+
+
+def damaged_arrays(content: bytes) -> st.SearchStrategy[Edit]:
+    """Bytes of one array of an `.npz` file, below a checksum that fits them."""
+
+    def edits(name: str) -> st.SearchStrategy[Edit]:
+        return damaged_bytes(_members_of_zip(content)[name]).map(
+            lambda edit: functools.partial(_edit_array, name, edit)
+        )
+
+    return st.sampled_from(list(_members_of_zip(content))).flatmap(edits)
+
+
+def _members_of_zip(content: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def _edit_array(name, edit, content):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for member, array in _members_of_zip(content).items():
+            archive.writestr(member, edit(array) if member == name else array)
+    return buffer.getvalue()
 
 
 # Lines.

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from amf_jax.checkpoint import RunState
+from amf_jax.data import arrays
 from amf_jax.specification import specify
 from benchmarks import readme, rows
 from experiments import evidence, results, runs, tables
@@ -206,7 +207,38 @@ def _are_measurements(data: list, whole: list) -> bool:
     return all(number is None or np.isfinite(number) for number in numbers)
 
 
+def _arrays(folder: Path) -> Path:
+    folder.mkdir()
+    path = folder / "steps.npz"
+    ids = np.arange(3)
+    np.savez(path, features=np.ones((3, 2)), task_ids=ids, task_names=["a", "b", "c"])
+    return path
+
+
+def _read_arrays(path: Path) -> dict:
+    held = arrays.read(path, ("features", "task_ids", "task_names"))
+    return {name: values.tolist() for name, values in held.items()}
+
+
+def _are_some_arrays(data: dict, whole: dict) -> bool:
+    """A lost entry cannot be told from an array that was never there."""
+    return all(whole[name] == values for name, values in data.items())
+
+
+def _are_arrays(data: dict, whole: dict) -> bool:
+    """Of numbers that there is no second copy of."""
+    return data.keys() == whole.keys()
+
+
 READERS: Mapping[str, Reader] = {
+    "arrays": Reader(
+        _arrays,
+        _read_arrays,
+        {
+            "bytes": Damage(fuzzing.damaged_bytes, _are_some_arrays),
+            "arrays": Damage(fuzzing.damaged_arrays, _are_arrays),
+        },
+    ),
     "demonstrations": Reader(
         _own_demonstrations,
         _read_demonstrations,

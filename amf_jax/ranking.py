@@ -1,0 +1,432 @@
+"""Which task to demonstrate next, from arrays alone: of any policy, in any framework.
+
+The criterion needs two vectors of every recorded step: the features `h` that enter the
+policy's last layer, and the error `e`, the gradient of the step's loss with respect to
+that layer's output. The gradient with respect to its kernel and bias is
+`outer([h, 1], e)`, and the ranking is that of `selectors.amf` with this embedding and
+weights="deterministic": each demonstration counts for its own task alone, since nothing
+says how likely its actions were under the others.
+"""
+
+import difflib
+import functools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from amf_jax import embeddings, problem, ranges, streaming
+from amf_jax.demonstrations import Demonstrations
+from amf_jax.dtypes import is_finite, real_numbers
+from amf_jax.embeddings import Embedding, FactoredGradient
+from amf_jax.errors import (
+    DemonstrationError,
+    InvalidArgumentError,
+    UndemonstratedTaskError,
+)
+from amf_jax.streaming import Pool
+
+#: Gradients that are longer are projected to so many numbers.
+WIDEST = 512
+#: Scores that differ by less than this share of the best are the same number.
+_RESOLUTION = 1e-4
+#: A block of H steps takes several matrices of H x H numbers.
+_LONGEST = 8192
+_NUMBERS_AT_A_TIME = 1 << 22
+
+
+class Ranking(NamedTuple):
+    """Tasks by the value of their next demonstration, the best first.
+
+    Attributes:
+      tasks: ids of the C tasks.
+      values: expected reduction of the uncertainty at stake by one more demonstration
+        of each task (eq. 4), in units of the mean prior variance of a step.
+      tied: the leading tasks, whose values differ by no more than rounding. One alone
+        is worth a recommendation.
+      episodes: how many there are of each task.
+      steps: how many there are of each task.
+      task_weights: probability of each task.
+      projection_rank: numbers that gradients were projected to; None if to none.
+      rounding: what rounding did to the posterior, relative to `noise_variance`.
+    """
+
+    tasks: list[int] | list[str]
+    values: np.ndarray
+    tied: list[int] | list[str]
+    episodes: np.ndarray
+    steps: np.ndarray
+    task_weights: np.ndarray
+    projection_rank: int | None
+    rounding: float
+
+
+def rank_tasks(
+    features: Any,
+    errors: Any,
+    episode_ids: Any,
+    task_ids: Any,
+    task_weights: Any | None = None,
+    *,
+    noise_variance: float = 1.0,
+    condition_on_history: bool = True,
+    projection_rank: int | None = None,
+    seed: int = 0,
+) -> Ranking:
+    """Ranks tasks from what enters a policy's last layer, and its errors (eq. 4).
+
+    Steps may come in any order; memory grows with the arrays themselves, with the
+    square of a gradient's width, and with the square of the longest episode.
+
+    Args:
+      features: `[n, d]`, what enters the last layer at each of n steps, of the state
+        and the task of the step's own episode. NumPy, or what NumPy reads, such as
+        tensors on the CPU.
+      errors: `[n, A]`, gradient of each step's loss with respect to the output of the
+        last layer: `output - action` for half the squared error. Chunks of actions are
+        flattened.
+      episode_ids: `[n]`, integers or strings.
+      task_ids: `[n]`, integers or strings, the same at all steps of an episode.
+      task_weights: probabilities of the tasks at stake: by task id, or in order, of
+        tasks 0, 1, ... None takes all that occur to be equally likely. What has no
+        weight may still be what should be demonstrated.
+      noise_variance: as in `selectors.amf`.
+      condition_on_history: as in `selectors.amf`; the history are the episodes.
+      projection_rank: numbers that the gradients, of `(d + 1) A` numbers, are projected
+        to (`embeddings.projected_gradient`, which states the error: a covariance is off
+        by up to `sqrt(8 / rank)` standard deviations). None takes `WIDEST` where they
+        are longer, and else the gradients as they are.
+      seed: of the projection. Another one shows how much it matters.
+
+    Raises:
+      DemonstrationError: arrays that do not fit each other, NaN or infinity, an episode
+        of two tasks or of more than 8192 steps, or one task alone.
+      UndemonstratedTaskError: a task with weight has no episode.
+      InvalidArgumentError: weights that are no probabilities, or what is out of range.
+
+    Example:
+      Of two tasks, the policy is wrong in the second alone:
+
+      >>> features, errors = np.ones((4, 2)), np.array([[0.0], [0.0], [1.0], [1.0]])
+      >>> found = rank_tasks(features, errors, [0, 0, 1, 1], ["a", "a", "b", "b"])
+      >>> print(found.tasks, found.values.round(3), found.tied)
+      ['b', 'a'] [0.178 0.   ] ['b']
+    """
+    observations, actions = _matrix("features", features), _matrix("errors", errors)
+    if len(observations) != len(actions):
+        raise DemonstrationError(
+            f"features has {len(observations)} steps and errors {len(actions)}; both"
+            " must have a row per recorded step"
+        )
+    width = (observations.shape[1] + 1) * actions.shape[1]
+    if projection_rank is None and width > WIDEST:
+        projection_rank = WIDEST
+    ranges.check("projection_rank", projection_rank, ranges.COUNT, optional=True)
+    ranges.check("seed", seed, ranges.SEED)
+    return _rank(
+        {"features": observations, "errors": actions},
+        _last_layer(projection_rank, seed),
+        _Episodes.of(episode_ids, task_ids, len(observations)),
+        task_weights,
+        noise_variance,
+        condition_on_history,
+        projection_rank,
+    )
+
+
+def rank_tasks_by_gradients(
+    gradients: Any,
+    episode_ids: Any,
+    task_ids: Any,
+    task_weights: Any | None = None,
+    *,
+    noise_variance: float = 1.0,
+    condition_on_history: bool = True,
+    projection_rank: int | None = None,
+    seed: int = 0,
+) -> Ranking:
+    """Ranks tasks from the gradient of each step's loss; see `rank_tasks`.
+
+    Args:
+      gradients: `[n, P]`, with respect to any parameters. Those of more than `WIDEST`
+        numbers are projected by a Gaussian matrix: a covariance is off by up to
+        `sqrt(2 / rank)` standard deviations, relative to those of its points.
+      episode_ids: as in `rank_tasks`, and so are all other arguments and errors.
+      task_ids: as there.
+      task_weights: as there.
+      noise_variance: as there.
+      condition_on_history: as there.
+      projection_rank: as there.
+      seed: as there.
+    """
+    points = _matrix("gradients", gradients)
+    episodes = _Episodes.of(episode_ids, task_ids, len(points))
+    if projection_rank is None and points.shape[1] > WIDEST:
+        projection_rank = WIDEST
+    ranges.check("projection_rank", projection_rank, ranges.COUNT, optional=True)
+    ranges.check("seed", seed, ranges.SEED)
+    _check_finite("gradients", points, episodes)
+    if projection_rank is not None:
+        points = _project(points, projection_rank, seed)
+    return _rank(
+        {"gradients": points, "errors": np.zeros((len(points), 1), np.float32)},
+        _AS_GIVEN,
+        episodes,
+        task_weights,
+        noise_variance,
+        condition_on_history,
+        projection_rank,
+    )
+
+
+class _Episodes(NamedTuple):
+    """Which steps belong together.
+
+    Attributes:
+      ids: of the steps' episodes `[n]`.
+      tasks: ids of C tasks, in ascending order.
+      order: the steps, episode by episode.
+      starts: where each of N episodes starts in there.
+      lengths: how many steps each has.
+      task: which of the C tasks each is of.
+    """
+
+    ids: np.ndarray
+    tasks: np.ndarray
+    order: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+    task: np.ndarray
+
+    @staticmethod
+    def of(episode_ids: Any, task_ids: Any, steps: int) -> "_Episodes":
+        ids = _ids("episode_ids", episode_ids, steps)
+        names, step_tasks = np.unique(
+            _ids("task_ids", task_ids, steps), return_inverse=True
+        )
+        _, episode = np.unique(ids, return_inverse=True)
+        order = np.argsort(episode, kind="stable")
+        lengths = np.bincount(episode)
+        starts = np.cumsum(lengths) - lengths
+        task = step_tasks[order[starts]]
+        other = step_tasks[order] != np.repeat(task, lengths)
+        if other.any():
+            step = order[np.argmax(other)]
+            raise DemonstrationError(
+                f"episode {ids[step].item()!r} is of the tasks"
+                f" {names[task[episode[step]]].item()!r} and"
+                f" {names[step_tasks[step]].item()!r} (at step {step}); an episode must"
+                " be of one task: give its parts ids of their own"
+            )
+        if lengths.max() > _LONGEST:
+            longest = ids[order[starts[np.argmax(lengths)]]].item()
+            raise DemonstrationError(
+                f"episode {longest!r} has {lengths.max()} steps, and more than"
+                f" {_LONGEST} take too much memory; keep every second one, or fewer"
+            )
+        if len(names) == 1:
+            raise DemonstrationError(
+                f"all {len(lengths)} episodes are of the task {names[0].item()!r};"
+                " ranking needs episodes of at least two tasks"
+            )
+        return _Episodes(ids, names, order, starts, lengths, task)
+
+
+def _rank(
+    arrays: dict[str, np.ndarray],
+    embedding: Embedding,
+    episodes: _Episodes,
+    task_weights: Any,
+    noise_variance: float,
+    condition_on_history: bool,
+    projection_rank: int | None,
+) -> Ranking:
+    """The selection from a pool: observations and actions are the two arrays."""
+    for name, values in arrays.items():
+        _check_finite(name, values, episodes)
+    observations, actions = arrays.values()
+    tasks = np.arange(len(episodes.tasks), dtype=np.float32)[:, None]
+    shares = problem.check_weights(_weights(task_weights, episodes.tasks), tasks)
+    _, info = streaming.select(
+        _pool(observations, actions, episodes, tasks),
+        embedding,
+        None,
+        tasks,
+        params=(),
+        embedding_params=(),
+        task_weights=shares,
+        weights="deterministic",
+        noise_variance=noise_variance,
+        condition_on_history=condition_on_history,
+    )
+    values, rounding = np.asarray(info.scores), float(info.rounding)
+    best = np.argsort(-values, kind="stable")
+    near = values >= values.max() * (1 - max(_RESOLUTION, rounding))
+    names = episodes.tasks[best].tolist()
+    return Ranking(
+        tasks=names,
+        values=values[best],
+        tied=names[: int(near.sum())],
+        episodes=np.bincount(episodes.task)[best],
+        steps=np.bincount(episodes.task, episodes.lengths).astype(int)[best],
+        task_weights=np.asarray(shares)[best],
+        projection_rank=projection_rank,
+        rounding=rounding,
+    )
+
+
+def _pool(
+    observations: np.ndarray,
+    actions: np.ndarray,
+    episodes: _Episodes,
+    tasks: np.ndarray,
+) -> Pool:
+    """The episodes as demonstrations, those of similar length together.
+
+    An episode is padded to the longest among those of its length up to a power of two:
+    to less than twice its length.
+    """
+    doublings = np.ceil(np.log2(episodes.lengths))
+
+    def pool() -> Iterator[Demonstrations]:
+        for power in np.unique(doublings):
+            (alike,) = np.nonzero(doublings == power)
+            horizon = episodes.lengths[alike].max()
+            width = observations.shape[1] + actions.shape[1]
+            size = max(1, _NUMBERS_AT_A_TIME // (width * horizon))
+            for first in range(0, len(alike), size):
+                yield batch(alike[first : first + size], np.arange(horizon))
+
+    def batch(rows: np.ndarray, time: np.ndarray) -> Demonstrations:
+        lengths = episodes.lengths[rows, None]
+        recorded = np.minimum(time, lengths - 1)
+        steps = episodes.order[episodes.starts[rows, None] + recorded]
+        arrays: dict[str, Any] = dict(
+            observations=observations[steps],
+            actions=actions[steps],
+            step_mask=time < lengths,
+            tasks=tasks[episodes.task[rows]],
+            task_ids=episodes.task[rows].astype(np.int32),
+            demo_mask=np.ones(len(rows), bool),
+        )
+        return Demonstrations(**arrays)
+
+    return pool
+
+
+@functools.cache
+def _last_layer(projection_rank: int | None, seed: int) -> Embedding:
+    """Of a policy whose observation and action are the factors of its gradient.
+
+    Cached, so that the same functions are given to JAX, which compiles them once.
+    """
+
+    def factors(params, key, observation, action, task) -> FactoredGradient:
+        return FactoredGradient(observation, action)
+
+    def layers(*example) -> tuple[FactoredGradient]:
+        return (factors(*example),)
+
+    if projection_rank is None:
+        return embeddings.last_layer_gradient(factors)
+    return embeddings.projected_gradient(layers, rank=projection_rank, seed=seed)
+
+
+def _observation(params, key, observations, actions, tasks):
+    return observations
+
+
+_AS_GIVEN = Embedding(
+    _observation,
+    embeddings.linear_kernel,
+    embeddings.linear_diagonal,
+    embeddings.linear_features,
+)
+
+
+def _project(points: np.ndarray, rank: int, seed: int) -> np.ndarray:
+    """Projects to `rank` numbers, drawing the Gaussian matrix a part at a time."""
+    rng = np.random.default_rng(seed)
+    projected = np.zeros((len(points), rank), np.float32)
+    columns = max(1, _NUMBERS_AT_A_TIME // max(rank, len(points)))
+    for first in range(0, points.shape[1], columns):
+        part = points[:, first : first + columns].astype(np.float32)
+        projected += part @ rng.standard_normal((part.shape[1], rank), np.float32)
+    return projected / math.sqrt(rank)
+
+
+def _weights(given: Any, tasks: np.ndarray) -> Any:
+    """The weights of the tasks in order; those that are not named have none.
+
+    Raises:
+      UndemonstratedTaskError: naming one with weight that no episode is of.
+      InvalidArgumentError: weights by position of what has no positions.
+    """
+    if given is None:
+        return None
+    names = tasks.tolist()
+    if not isinstance(given, Mapping):
+        values = real_numbers(given)
+        positions = range(0 if values is None else len(values))
+        if values is None or values.ndim != 1 or not set(names) <= {*positions}:
+            raise InvalidArgumentError(
+                "task_weights must be numbers for tasks 0, 1, ... in order, or a"
+                f" mapping from each of {_some(names)} to its weight; got {given!r}"
+            )
+        given = dict(zip(positions, values.tolist(), strict=True))
+    for task, weight in given.items():
+        if task not in names and weight != 0:
+            near = difflib.get_close_matches(str(task), list(map(str, names)), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise UndemonstratedTaskError(
+                f"task {task!r} has a weight but no episode.{hint} Record one episode"
+                " of it, or leave it out of task_weights"
+            )
+    return [given.get(task, 0) for task in names]
+
+
+def _some(names: Sequence[Any]) -> str:
+    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+
+
+def _matrix(name: str, values: Any) -> np.ndarray:
+    array = real_numbers(values)
+    if array is None or array.ndim != 2 or 0 in array.shape:
+        got = repr(type(values).__name__) if array is None else f"shape {array.shape}"
+        raise DemonstrationError(
+            f"{name} must be real numbers [n, width], a row for each of at least one"
+            f" recorded step; got {got}"
+        )
+    return array
+
+
+def _ids(name: str, values: Any, steps: int) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except ValueError:  # ragged
+        array = np.asarray(None)
+    if array.dtype.kind not in "iuU":
+        raise DemonstrationError(
+            f"{name} must be integers or strings, got {array.dtype}; convert them by"
+            " .astype(int) or .astype(str)"
+        )
+    if array.shape != (steps,):
+        raise DemonstrationError(
+            f"{name} has shape {array.shape}, but there are {steps} steps; it must hold"
+            " one id per step"
+        )
+    return array
+
+
+def _check_finite(name: str, values: np.ndarray, episodes: _Episodes) -> None:
+    rows = max(1, _NUMBERS_AT_A_TIME // values.shape[1])
+    for first in range(0, len(values), rows):
+        finite = is_finite(values[first : first + rows]).all(axis=1)
+        if not finite.all():
+            step = first + int(np.argmin(finite))
+            raise DemonstrationError(
+                f"{name} is NaN or infinite at step {step}, of episode"
+                f" {episodes.ids[step].item()!r}; leave that episode out, or find out"
+                " what the policy makes of that step"
+            )
