@@ -79,17 +79,15 @@ def build(
         collected = tuner.collected
         if isinstance(task, int):
             number = int(np.sum(np.asarray(collected.task_ids) == task))
-            entropy = base.entropy_by_task(config.seed, task, number)
+            seed = base.seed_by_task(config.seed, task, number)
         else:
             before = int(np.sum(collected.demo_mask) - np.sum(tuner.demos.demo_mask))
-            entropy = base.entropy_by_round(config.seed, round_index, before)
-        return environment.demonstrate(entropy, task, count)
+            seed = base.seed_by_round(config.seed, round_index, before)
+        return environment.demonstrate(seed, task, count)
 
     def evaluate(act: Act, state: learners.LearnerState, round_index: int):
-        entropy = (config.seed, base.EVALUATION, round_index)
-        metrics: dict[str, Any] = dict(
-            environment.evaluate(act, entropy, config.attempts)
-        )
+        seed = (config.seed, base.EVALUATION, round_index)
+        metrics: dict[str, Any] = dict(environment.evaluate(act, seed, config.attempts))
         if metrics.get("success") is not None:
             metrics["success"] = np.asarray(metrics["success"]).tolist()
             metrics["mean_success"] = float(np.mean(metrics["success"]))

@@ -197,7 +197,7 @@ def warm_start_selections(config: ConfigDict) -> int:
     return -(-config.warm_start_rounds // config.batch) * config.batch
 
 
-def entropy_by_task(seed: int, task: int, number: int) -> tuple[int, ...]:
+def seed_by_task(seed: int, task: int, number: int) -> tuple[int, ...]:
     """Seeds the demonstration of an evaluation task that has had `number` so far.
 
     So that it is the same whatever was asked for between.
@@ -205,7 +205,7 @@ def entropy_by_task(seed: int, task: int, number: int) -> tuple[int, ...]:
     return seed, DEMONSTRATIONS, task, number
 
 
-def entropy_by_round(seed: int, round_index: int, before: int) -> tuple[int, ...]:
+def seed_by_round(seed: int, round_index: int, before: int) -> tuple[int, ...]:
     """Seeds the demonstration of a task that is no evaluation task.
 
     Args:

@@ -94,7 +94,7 @@ def blank(config: ConfigDict, environment: Environment) -> Demonstrations:
     return demonstrations_lib.empty(
         config.rounds * config.batch * config.demos_per_round,
         environment.horizon,
-        environment.observation_size,
+        len(environment.observation_mean),
         environment.action_size,
         environment.tasks.shape[1],
     )

@@ -65,12 +65,12 @@ def _inputs(config: ConfigDict, suite: Suite) -> Inputs:
     places = range(0, config.batch * count, count)
     noise = suite.traced.draw(
         [
-            [base.entropy_by_round(seed, index, before) for before in places]
+            [base.seed_by_round(seed, index, before) for before in places]
             for index in range(1, config.rounds + 1)
         ],
         [
             [
-                base.entropy_by_task(seed, task, number)
+                base.seed_by_task(seed, task, number)
                 for number in range(0, config.rounds * len(places) * count, count)
             ]
             for task in range(len(suite.task_names))

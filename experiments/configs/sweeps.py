@@ -20,17 +20,17 @@ class Sweep(NamedTuple):
       about: what it compares, in one line.
       settings: what to run, as `<suite>:<setting>[,option…]`.
       methods: run in every setting.
-      seeds: how many seeds, counted from 0.
-      figures: drawn from the results at the end.
+      figures: drawn from the results at the end; None is the one of its name.
       includes: other sweeps that are part of this one, with the same seeds.
+      seeds: how many seeds, counted from 0.
     """
 
     about: str
     settings: tuple[str, ...]
     methods: tuple[str, ...]
-    seeds: int
-    figures: tuple[str, ...]
+    figures: tuple[str, ...] | None = None
     includes: tuple[str, ...] = ()
+    seeds: int = 10
 
 
 def _settings(suite: str, *settings: str | int) -> tuple[str, ...]:
@@ -109,201 +109,155 @@ SWEEPS = {
         "active against uniform choice on Metaworld under mismatch",
         _settings("metaworld", "0-0-8-8"),
         comparisons.MAIN_JOB.methods,
-        6,
-        ("main",),
+        seeds=6,
     ),
     "evidence_integrator": Sweep(
         "the committed integrator results: every number of demonstrated tasks",
         _INTEGRATOR,
         _methods(comparisons.CRITERIA_GP, comparisons.WEIGHTS_GP),
-        10,
-        _INTEGRATOR_FIGURES,
+        figures=_INTEGRATOR_FIGURES,
     ),
     "evidence_metaworld": Sweep(
         "the committed Metaworld results: mismatch, its reverse, and none",
         _METAWORLD,
         _NN_ALL,
-        8,
-        _METAWORLD_FIGURES,
+        figures=_METAWORLD_FIGURES,
+        seeds=8,
     ),
     "evidence_kitchen": Sweep(
         "the committed kitchen results: mismatch, its reverse, and none",
         _KITCHEN,
         _KITCHEN_BASELINES,
-        8,
-        _KITCHEN_FIGURES,
-        ("figure5_kitchen", "figure12_kitchen"),
+        figures=_KITCHEN_FIGURES,
+        includes=("figure5_kitchen", "figure12_kitchen"),
+        seeds=8,
     ),
     "figure2": Sweep(
         "return and entropy of AMF-GP, and its gain by number of demonstrated tasks",
         _INTEGRATOR,
         comparisons.GAUSSIAN_PROCESS.methods,
-        10,
-        ("figure2",),
     ),
     "figure7": Sweep(
         "return and entropy of AMF-GP for every number of demonstrated tasks",
         _INTEGRATOR,
         comparisons.GAUSSIAN_PROCESS.methods,
-        10,
-        ("figure7",),
     ),
     "figure4_metaworld": Sweep(
         "success of AMF-NN with and without mismatch, from states",
         _SKEWED + _EVEN,
         comparisons.BASELINES.methods,
-        10,
-        ("figure4_metaworld",),
     ),
     "figure4_kitchen": Sweep(
         "the same in the kitchen",
         _KITCHEN_SKEWED + _KITCHEN_EVEN,
         comparisons.BASELINES.methods,
-        10,
-        ("figure4_kitchen",),
     ),
     "figure5_metaworld": Sweep(
         "estimates of uncertainty: gradients, features, dropout",
         _SKEWED + _EVEN,
         comparisons.ESTIMATORS.methods,
-        10,
-        ("figure5_metaworld",),
     ),
     "figure5_kitchen": Sweep(
         "estimates of uncertainty in the kitchen: gradients, features, dropout",
         _KITCHEN_SKEWED + _KITCHEN_EVEN,
         comparisons.PAPER_ESTIMATORS.methods,
-        10,
-        ("figure5_kitchen",),
     ),
     "figure8": Sweep(
         "success of AMF-NN in the kitchen for several pre-training allocations",
         _KITCHEN_ALL,
         comparisons.BASELINES.methods,
-        10,
-        ("figure8",),
     ),
     "figure9": Sweep(
         "success of AMF-NN for several pre-training allocations",
         _ALLOCATIONS,
         comparisons.BASELINES.methods,
-        10,
-        ("figure9",),
     ),
     "figure12": Sweep(
         "ways not to forget: adaptive prior, L2, EWC, none",
         _SKEWED + _EVEN,
         comparisons.FORGETTING.methods,
-        10,
-        ("figure12", "figure13_metaworld"),
+        figures=("figure12", "figure13_metaworld"),
     ),
     "figure12_kitchen": Sweep(
         "ways not to forget in the kitchen: adaptive prior, L2, EWC, none",
         _KITCHEN_SKEWED + _KITCHEN_EVEN,
         comparisons.REGULARISERS.methods,
-        10,
-        ("figure12_kitchen",),
     ),
     "figure13": Sweep(
         "success and mixing weight of each kitchen task",
         _KITCHEN_SKEWED,
         ("amf",),
-        10,
-        ("figure13",),
     ),
     "figure14": Sweep(
         "AMF against rules that are told the pre-training counts or the success so far",
         _METAWORLD,
         comparisons.SELECTORS.methods,
-        10,
-        ("figure14",),
     ),
     "figure14_kitchen": Sweep(
         "AMF in the kitchen against rebalancing that knows the pre-training counts",
         _KITCHEN,
         comparisons.PRIVILEGED.methods,
-        10,
-        ("figure14_kitchen",),
     ),
     "figure15": Sweep(
         "success and demonstrations of each kitchen task under mismatch",
         _KITCHEN_SKEWED,
         comparisons.BASELINES.methods,
-        10,
-        ("figure15",),
     ),
     "figure16": Sweep(
         "success and demonstrations of each kitchen task without mismatch",
         _KITCHEN_EVEN,
         comparisons.BASELINES.methods,
-        10,
-        ("figure16",),
     ),
     "figure17": Sweep(
         "success and demonstrations of each task under mismatch",
         _SKEWED,
         comparisons.BASELINES.methods,
-        10,
-        ("figure17",),
     ),
     "figure18": Sweep(
         "success and demonstrations of each task without mismatch",
         _EVEN,
         comparisons.BASELINES.methods,
-        10,
-        ("figure18",),
     ),
     "figure20": Sweep(
         "importance weights between the tasks of Metaworld under mismatch",
         _SKEWED,
         ("amf",),
-        10,
-        ("figure20",),
     ),
     "figure20_kitchen": Sweep(
         "importance weights between the tasks of the kitchen under mismatch",
         _KITCHEN_SKEWED,
         ("amf",),
-        10,
-        ("figure20_kitchen",),
     ),
     "ablation_criterion": Sweep(
         "look-ahead against the uncertainty before a demonstration",
         _METAWORLD,
         comparisons.CRITERIA.methods,
-        10,
-        ("ablation_criterion", "ablation_criterion_integrator"),
-        ("ablation_criterion_integrator",),
+        figures=("ablation_criterion", "ablation_criterion_integrator"),
+        includes=("ablation_criterion_integrator",),
     ),
     "ablation_criterion_integrator": Sweep(
         "the same for Gaussian processes",
         _INTEGRATOR,
         comparisons.CRITERIA_GP.methods,
-        10,
-        ("ablation_criterion_integrator",),
     ),
     "ablation_weights": Sweep(
         "self-normalised importance weights against others and none",
         _METAWORLD,
         comparisons.WEIGHTS.methods,
-        10,
-        ("ablation_weights", "ablation_weights_integrator"),
-        ("ablation_weights_integrator",),
+        figures=("ablation_weights", "ablation_weights_integrator"),
+        includes=("ablation_weights_integrator",),
     ),
     "ablation_weights_integrator": Sweep(
         "the same for Gaussian processes",
         _INTEGRATOR,
         comparisons.WEIGHTS_GP.methods,
-        10,
-        ("ablation_weights_integrator",),
     ),
     "all_state": Sweep(
         "everything that needs states only: all methods on all suites",
         _ALLOCATIONS + _KITCHEN_ALL,
         _NN_ALL,
-        10,
-        _INTEGRATOR_FIGURES + _METAWORLD_FIGURES + _KITCHEN_FIGURES,
-        ("evidence_integrator",),
+        figures=_INTEGRATOR_FIGURES + _METAWORLD_FIGURES + _KITCHEN_FIGURES,
+        includes=("evidence_integrator",),
     ),
 }
 
@@ -328,7 +282,7 @@ def get_config(name: str) -> ConfigDict:
             "rounds": config_dict.placeholder(int),  # None: as the suite says
             "overrides": ConfigDict(),  # further fields of every run
             "results_dir": "results",
-            "figures": sweep.figures,
+            "figures": (name,) if sweep.figures is None else sweep.figures,
             "workers": 0,  # 0: one per core
         }
     )

@@ -28,7 +28,7 @@ class Attempt(NamedTuple):
     recording: Recording
 
     @property
-    def entropy(self) -> tuple[int, int, int, int]:
+    def stream(self) -> tuple[int, int, int, int]:
         """What the random stream of the episode was made from."""
         return self.seed, RECORDING, self.task, self.number
 

@@ -77,7 +77,7 @@ def _write_demonstration(group: Any, world: World, attempt: Attempt) -> None:
     dones[-1] = 1
     group.attrs["num_samples"] = len(recording.actions)
     group.attrs["success"] = recording.success
-    group.attrs["seed"] = attempt.entropy
+    group.attrs["seed"] = attempt.stream
     group.attrs["task"] = world.task_names[attempt.task]
     group.attrs["prompt"] = world.prompts[attempt.task]
     _store(group, "actions", recording.actions)

@@ -3,7 +3,6 @@
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 from ml_collections import ConfigDict
@@ -143,7 +142,33 @@ def run_table(progress: RunProgress, now: float) -> RenderableType:
     return Group(head, about, table)
 
 
-class RunDisplay:
+class Display:
+    """Something live, where it can be drawn over, for as long as a block takes.
+
+    Args:
+      console: where to show it.
+      render: what is shown; called at once.
+    """
+
+    def __init__(self, console: Console | None, render: Callable[[], RenderableType]):
+        self._console = console or Console()
+        self._live: Live | None = None
+        if can_animate(self._console):
+            self._live = Live(
+                get_renderable=render, console=self._console, refresh_per_second=2
+            )
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live:
+            self._live.stop()
+
+
+class RunDisplay(Display):
     """Shows one run while it goes on; `on_round` is the driver's callback."""
 
     def __init__(
@@ -153,25 +178,13 @@ class RunDisplay:
         clock: Callable[[], float] = time.monotonic,
     ):
         self._progress = RunProgress(config)
-        self._console = console or Console()
         self._clock = clock
-        self._live = live(self._console, self._render)
+        super().__init__(console, self._render)
 
     def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
-        else:
+        if not self._live:
             say(self._console, label(self._progress.config))
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._live:
-            self._live.stop()
+        return super().__enter__()
 
     def on_round(self, record: Record) -> None:
         """Shows a finished round."""
@@ -191,13 +204,6 @@ def can_animate(console: Console) -> bool:
     Where colours are forced, a console takes a file for a terminal.
     """
     return console.file.isatty() and not console.is_dumb_terminal
-
-
-def live(console: Console, render: Callable[[], RenderableType]) -> Live | None:
-    """A live display, or None where nothing can be drawn over."""
-    if not can_animate(console):
-        return None
-    return Live(get_renderable=render, console=console, refresh_per_second=2)
 
 
 def say(console: Console, text: str) -> None:

@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -17,7 +15,7 @@ from experiments.execution.worker import Job
 LINE_INTERVAL = 15.0
 
 
-class SweepDisplay:
+class SweepDisplay(progress.Display):
     """Shows a sweep while it goes on; the observer of a launcher.
 
     Args:
@@ -42,27 +40,12 @@ class SweepDisplay:
         self._finished = self._skipped = skipped
         self._failed = 0
         self._latest = latest
-        self._console = console or Console()
         self._clock = clock
         self._begin = self._line_time = clock()
         for job in jobs:
             self._follow(job)
         self._rounds_before = self._rounds()
-        self._live = progress.live(self._console, self.render)  # renders at once
-
-    def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._live:
-            self._live.stop()
+        super().__init__(console, self.render)  # which renders at once
 
     def started(self, job: Job) -> None:
         """A worker took `job`."""

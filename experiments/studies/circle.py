@@ -10,10 +10,10 @@ from amf_jax.demonstrations import Demonstrations
 from experiments.suites import integrator
 
 
-def demonstrate_each(entropy: tuple[int, ...], tasks: Iterable[Any]) -> Demonstrations:
+def demonstrate_each(seed: tuple[int, ...], tasks: Iterable[Any]) -> Demonstrations:
     """One demonstration of each task, an evaluation task's index or any goal."""
     return demonstrations.stack(
-        [integrator.demonstrate((*entropy, i), task, 1) for i, task in enumerate(tasks)]
+        [integrator.demonstrate((*seed, i), task, 1) for i, task in enumerate(tasks)]
     )
 
 

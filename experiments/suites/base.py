@@ -26,15 +26,14 @@ class Environment:
       task_names: one short name per evaluation task, for tables and figures.
       tasks: task vectors `[C, D]` that condition the policy.
       horizon: steps per demonstration and per evaluation attempt.
-      observation_size: width S of an observation.
       action_size: width A of an action.
       observation_mean: `[S]`, fixed normaliser of the suite (not fitted to a data set).
       observation_std: `[S]`, floored away from zero.
-      demonstrate: `(entropy, task, count) -> Demonstrations` with exactly `count` rows,
+      demonstrate: `(seed, task, count) -> Demonstrations` with exactly `count` rows,
         from the expert. `task` is an index, or a task vector where the task space is
-        continuous. `entropy` is a sequence of ints that seeds NumPy's SeedSequence:
-        the same entropy gives the same demonstrations to the bit.
-      evaluate: `(act, entropy, attempts) -> {"success": [C] or None, "return": float or
+        continuous. `seed` is a sequence of ints, as NumPy's generators take them: the
+        same seed gives the same demonstrations to the bit.
+      evaluate: `(act, seed, attempts) -> {"success": [C] or None, "return": float or
         None}`: fresh episodes of every evaluation task, policy in the loop.
       expert_states: `() -> (observations [N, S], task ids [N])` of the expert, in which
         the entropy of a policy that has one is measured; None measures nothing.
@@ -44,7 +43,6 @@ class Environment:
     task_names: tuple[str, ...]
     tasks: np.ndarray
     horizon: int
-    observation_size: int
     action_size: int
     observation_mean: np.ndarray
     observation_std: np.ndarray

@@ -52,7 +52,6 @@ def make(
         task_names=world.task_names,
         tasks=tasks,
         horizon=world.horizon,
-        observation_size=len(world.observation_mean),
         action_size=world.action_size,
         observation_mean=world.observation_mean,
         observation_std=world.observation_std,
@@ -83,11 +82,11 @@ class Rollouts:
         self._episodes.clear()
 
     def demonstrate(
-        self, entropy: Sequence[int], task: int | np.ndarray, count: int
+        self, seed: Sequence[int], task: int | np.ndarray, count: int
     ) -> Demonstrations:
         """`count` successful episodes of the expert of `task`, with action noise.
 
-        Demonstration i draws from a random stream of its own, `[*entropy, i]`. An
+        Demonstration i draws from a random stream of its own, `[*seed, i]`. An
         episode that fails is drawn again from the same stream. The expert keeps acting
         after success, so every step of the horizon is recorded.
 
@@ -105,7 +104,7 @@ class Rollouts:
             raise errors.InvalidArgumentError(f"count must be at least 1, got {count}")
         episode = self._allocate(1)[0]
         recordings = [
-            self._succeed(episode, np.random.default_rng([*entropy, i]), int(task))
+            self._succeed(episode, np.random.default_rng([*seed, i]), int(task))
             for i in range(count)
         ]
         return Demonstrations(
@@ -118,13 +117,13 @@ class Rollouts:
         )
 
     def evaluate(
-        self, act: base.Act, entropy: Sequence[int], attempts: int
+        self, act: base.Act, seed: Sequence[int], attempts: int
     ) -> dict[str, object]:
         """Success rate of a policy per task, over fresh episodes.
 
         The policy sees all episodes at once. An episode counts as a success when its
         task was ever solved, and is not simulated any further: its row keeps the last
-        observation. Attempt i of task c draws its layout from `[*entropy, c, i]`.
+        observation. Attempt i of task c draws its layout from `[*seed, c, i]`.
 
         Raises:
           InvalidArgumentError: `attempts` < 1, or actions of a wrong shape or not
@@ -143,7 +142,7 @@ class Rollouts:
         episodes = self._allocate(size)
 
         def reset(row: int) -> None:
-            rng = np.random.default_rng([*entropy, task_ids[row], row % attempts])
+            rng = np.random.default_rng([*seed, task_ids[row], row % attempts])
             layouts[row] = episodes[row].reset(rng, observations[row])
 
         self._each(reset, np.arange(size))
@@ -197,9 +196,9 @@ class Rollouts:
         if self._pool is None:
             work(rows)
             return
-        mine, *others = np.array_split(rows, self._num_threads)
+        own, *others = np.array_split(rows, self._num_threads)
         futures = [self._pool.submit(work, chunk) for chunk in others]
-        work(mine)
+        work(own)
         for future in futures:
             future.result()
 

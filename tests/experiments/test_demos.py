@@ -56,7 +56,7 @@ def test_an_attempt_depends_on_seed_task_and_number_alone(tried):
     assert len(SOLVED) > 1 and FAILED  # the tests below need both
     starts = [attempt.recording.observations[0, 0] for attempt in tried]
     np.testing.assert_array_equal(starts, STARTS)
-    assert tried[3].entropy == (0, base.RECORDING, LEFT, 3)
+    assert tried[3].stream == (0, base.RECORDING, LEFT, 3)
 
 
 def test_the_summary_counts_failures_and_says_when_the_task_was_solved(tried):

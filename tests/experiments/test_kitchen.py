@@ -7,12 +7,12 @@ import pytest
 
 from amf_jax import errors
 from experiments.suites import kitchen as kitchen_suite
-from experiments.suites import models
+from experiments.suites import models, simulation
 from experiments.suites.kitchen import (
     environment,
     experts,
     kinematics,
-    normalizer,
+    normaliser,
     scene,
     tasks,
 )
@@ -180,7 +180,7 @@ def test_experts_act_alike_in_episodes_of_the_same_seed(kitchen):
 
 @pytest.fixture(scope="module")
 def suite():
-    suite = kitchen_suite.make(num_threads=1)
+    suite = simulation.make(kitchen_suite.world(), num_threads=1)
     yield suite
     suite.close()
 
@@ -224,7 +224,7 @@ def test_any_number_of_threads_gives_the_serial_result_to_the_bit(suite):
 
     serial = seen(suite)
     for num_threads in (2, 3):
-        threaded = kitchen_suite.make(num_threads)
+        threaded = simulation.make(kitchen_suite.world(), num_threads=num_threads)
         assert same(serial, seen(threaded))
         threaded.close()
 
@@ -235,19 +235,19 @@ def test_doing_nothing_solves_nothing(suite):
 
 
 @pytest.mark.slow
-def test_normalizer_is_that_of_eight_demonstrations_per_task(suite):
+def test_normaliser_is_that_of_eight_demonstrations_per_task(suite):
     steps = np.concatenate(
         [
             np.asarray(suite.demonstrate((0,), task, 8).observations, np.float64)
             for task in range(5)
         ]
     ).reshape(-1, 38)
-    np.testing.assert_allclose(normalizer.MEAN, steps.mean(0), atol=6e-3)
+    np.testing.assert_allclose(normaliser.MEAN, steps.mean(0), atol=6e-3)
     np.testing.assert_allclose(
-        normalizer.STD, np.maximum(steps.std(0), 0.01), atol=6e-3
+        normaliser.STD, np.maximum(steps.std(0), 0.01), atol=6e-3
     )
 
 
 def test_unknown_physics_of_a_config_is_named():
     with pytest.raises(errors.UnknownNameError, match="stock"):
-        kitchen_suite.make(1, physics="stok")
+        kitchen_suite.world("stok")

@@ -12,7 +12,7 @@ from experiments.suites import metaworld, models, simulation
 from experiments.suites.metaworld import (
     environment,
     experts,
-    normalizer,
+    normaliser,
     scene,
     tasks,
 )
@@ -20,7 +20,7 @@ from experiments.suites.metaworld import (
 
 @pytest.fixture(scope="module")
 def suite():
-    suite = metaworld.make(num_threads=1)
+    suite = simulation.make(metaworld.world(), num_threads=1)
     yield suite
     suite.close()
 
@@ -262,7 +262,7 @@ def test_any_number_of_threads_gives_the_serial_result_to_the_bit(suite, policy)
 
     serial = seen(suite)
     for num_threads in (2, 5):
-        threaded = metaworld.make(num_threads)
+        threaded = simulation.make(metaworld.world(), num_threads=num_threads)
         assert same(serial, seen(threaded))
         assert same(serial, seen(threaded))  # simulators and threads used again
         threaded.close()
@@ -295,22 +295,22 @@ def test_batch_is_constant_and_solved_episodes_are_not_stepped(suite):
     assert goal_distance.max() <= 0.07
 
 
-def test_normalizer_is_that_of_eight_demonstrations_per_task(suite):
+def test_normaliser_is_that_of_eight_demonstrations_per_task(suite):
     steps = np.concatenate(
         [
             np.asarray(suite.demonstrate((0,), task, 8).observations, np.float64)
             for task in range(4)
         ]
     ).reshape(-1, 18)
-    np.testing.assert_allclose(normalizer.MEAN, steps.mean(0), atol=3e-3)
+    np.testing.assert_allclose(normaliser.MEAN, steps.mean(0), atol=3e-3)
     np.testing.assert_allclose(
-        normalizer.STD, np.maximum(steps.std(0), 0.01), atol=3e-3
+        normaliser.STD, np.maximum(steps.std(0), 0.01), atol=3e-3
     )
 
 
 def test_task_vectors_are_the_callers():
     vectors = np.arange(20.0).reshape(4, 5)
-    suite = metaworld.make(1, tasks=vectors)
+    suite = simulation.make(metaworld.world(), vectors, num_threads=1)
     np.testing.assert_array_equal(suite.tasks, vectors)
     demos = suite.demonstrate((0,), 3, 1)
     np.testing.assert_array_equal(demos.tasks, vectors[3:])
@@ -319,12 +319,12 @@ def test_task_vectors_are_the_callers():
 @pytest.mark.parametrize("vectors", [np.eye(3), np.zeros(4), np.full((4, 2), np.nan)])
 def test_wrong_task_vectors_are_refused(vectors):
     with pytest.raises(errors.InvalidArgumentError, match="4 finite rows"):
-        metaworld.make(1, tasks=vectors)
+        simulation.make(metaworld.world(), vectors, num_threads=1)
 
 
 def test_bad_arguments_are_refused(suite):
     with pytest.raises(errors.InvalidArgumentError, match="num_threads must be"):
-        metaworld.make(0)
+        simulation.make(metaworld.world(), num_threads=0)
     with pytest.raises(errors.InvalidArgumentError, match="from 0 to 3, got 4"):
         suite.demonstrate((0,), 4, 1)
     with pytest.raises(errors.InvalidArgumentError, match="from 0 to 3, got array"):
@@ -351,7 +351,7 @@ def test_a_missing_package_is_named_with_its_install_command(monkeypatch):
         experts.experts.__wrapped__()
     monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(errors.MissingDependencyError, match=r"amf_jax\[metaworld\]"):
-        metaworld.make(1)
+        metaworld.world()
 
 
 def test_the_arena_of_a_simulator_is_ample(arm):

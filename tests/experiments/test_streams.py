@@ -15,12 +15,12 @@ FEW = range(4)
 
 def by_task(seed):
     for task, number, index in itertools.product(FEW, FEW, FEW):
-        yield *base.entropy_by_task(seed, task, number), index
+        yield *base.seed_by_task(seed, task, number), index
 
 
 def by_round(seed):
     for round_index, before, index in itertools.product(FEW, FEW, FEW):
-        yield *base.entropy_by_round(seed, round_index, before), index
+        yield *base.seed_by_round(seed, round_index, before), index
 
 
 def others(seed):
@@ -29,7 +29,7 @@ def others(seed):
         yield seed, base.EVALUATION, one, two, three
     for one, two in itertools.product(FEW, FEW):
         yield seed, base.PRETRAINING, one, two
-        yield Attempt(one, two, seed, None).entropy
+        yield Attempt(one, two, seed, None).stream
         yield seed, finetuning._SHOWN, one, two
         yield seed, landscape._PRETRAINING, one, two
         yield seed, landscape._CANDIDATES, one, two
@@ -63,6 +63,6 @@ def test_short_entropies_are_filled_with_zeros():
 def test_streams_of_runs_are_those_of_committed_results():
     """As they were when evidence/ was made."""
     assert (base.PRETRAINING, base.DEMONSTRATIONS, base.EVALUATION) == (0, 1, 2)
-    assert base.entropy_by_task(7, 3, 2) == (7, 1, 3, 2)
-    assert base.entropy_by_round(7, 3, 0) == (7, 1, 3)
-    assert base.entropy_by_round(7, 3, 2) == (7, 1, 3, 2)
+    assert base.seed_by_task(7, 3, 2) == (7, 1, 3, 2)
+    assert base.seed_by_round(7, 3, 0) == (7, 1, 3)
+    assert base.seed_by_round(7, 3, 2) == (7, 1, 3, 2)

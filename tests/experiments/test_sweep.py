@@ -437,7 +437,7 @@ def test_overrides_reach_every_run(run_sweep, tmp_path, arguments):
 
 def test_included_sweeps_add_what_is_not_there_yet(run_sweep, tmp_path, monkeypatch):
     settings = (f"{tmp_path}/fake.py:8-8-0-0", f"{tmp_path}/fake.py:4-4-4-4")
-    part = sweeps.Sweep("a part", settings, ("amf", "uniform"), 9, ())
+    part = sweeps.Sweep("a part", settings, ("amf", "uniform"), figures=())
     monkeypatch.setitem(sweeps.SWEEPS, "part", part)
     code, output = run_sweep(
         fake_runs.run,

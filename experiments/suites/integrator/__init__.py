@@ -49,7 +49,6 @@ def make() -> Environment:
         task_names=TASK_NAMES,
         tasks=TASKS.astype(np.float32),
         horizon=HORIZON,
-        observation_size=2,
         action_size=2,
         observation_mean=np.zeros(2, np.float32),
         observation_std=np.ones(2, np.float32),
@@ -72,19 +71,19 @@ def pretraining_ids(num_demonstrated: int) -> np.ndarray:
 
 
 def demonstrate(
-    entropy: Sequence[int], task: int | np.ndarray, count: int
+    seed: Sequence[int], task: int | np.ndarray, count: int
 ) -> Demonstrations:
     """`count` noisy demonstrations of one task by the scripted expert.
 
     Args:
-      entropy: seeds demonstration i together with i, so that asking for more of them
+      seed: of demonstration i together with i, so that asking for more of them
         leaves the first ones as they were.
       task: index of an evaluation task, or the goal `[2]` of any other.
       count: at least 1.
     """
     task_id, goal = _resolve(task)
     ranges.check("count", count, ranges.COUNT)
-    noise = expert_noise(entropy, count)
+    noise = expert_noise(seed, count)
     goals = np.tile(goal, (count, 1))
     observations, actions = expert_episodes(goals, noise)
     return Demonstrations(
@@ -97,25 +96,25 @@ def demonstrate(
     )
 
 
-def expert_noise(entropy: Sequence[int], count: int) -> np.ndarray:
+def expert_noise(seed: Sequence[int], count: int) -> np.ndarray:
     """What `demonstrate` adds to the velocities of episodes, `[count, H, 2]`."""
     return np.stack(
         [
             EXPERT_NOISE
-            * np.random.default_rng([*entropy, i]).standard_normal((HORIZON, 2))
+            * np.random.default_rng([*seed, i]).standard_normal((HORIZON, 2))
             for i in range(count)
         ]
     )
 
 
-def evaluate(act: Act, entropy: Sequence[int], attempts: int) -> Mapping[str, object]:
+def evaluate(act: Act, seed: Sequence[int], attempts: int) -> Mapping[str, object]:
     """Return of the policy, averaged over the evaluation tasks.
 
     The paper averages 20 episodes per task. Start and dynamics are deterministic and
     policies act with their mean, so all attempts at a task are one and the same: a
-    single one is run, whatever `attempts` says, and `entropy` is not used.
+    single one is run, whatever `attempts` says, and `seed` is not used.
     """
-    del entropy
+    del seed
     ranges.check("attempts", attempts, ranges.COUNT)
     _, rewards = rollout(act)
     return {"success": None, "return": float(rewards.sum(axis=0).mean())}

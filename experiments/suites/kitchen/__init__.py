@@ -9,14 +9,11 @@ neither velocities nor the task, and by default a coarser time step with an impl
 integrator. The pivoting cabinet is the right door; RoboHive's task is the left one.
 """
 
-import numpy as np
-
-from experiments.suites import base, simulation
 from experiments.suites.kitchen import (
     environment,
     experts,
     kinematics,
-    normalizer,
+    normaliser,
     scene,
 )
 from experiments.suites.kitchen.tasks import (
@@ -28,7 +25,7 @@ from experiments.suites.kitchen.tasks import (
 )
 from experiments.suites.recording import Camera, World
 
-__all__ = ["ACTION_NOISE", "PROMPTS", "TASK_NAMES", "make", "world"]
+__all__ = ["ACTION_NOISE", "PROMPTS", "TASK_NAMES", "world"]
 
 ACTION_NOISE = 0.1
 
@@ -53,8 +50,8 @@ def world(physics: str = "fast") -> World:
         prompts=PROMPTS,
         horizon=environment.HORIZON,
         control_seconds=scene.CONTROL_SECONDS,
-        observation_mean=normalizer.MEAN,
-        observation_std=normalizer.STD,
+        observation_mean=normaliser.MEAN,
+        observation_std=normaliser.STD,
         observation_parts=OBSERVATION_PARTS,
         action_size=ACTION_SIZE,
         action_noise=ACTION_NOISE,
@@ -64,24 +61,3 @@ def world(physics: str = "fast") -> World:
         full_spec=lambda: scene.full_spec(physics),
         camera=_CAMERA,
     )
-
-
-def make(
-    num_threads: int | None = None,
-    tasks: np.ndarray | None = None,
-    physics: str = "fast",
-) -> base.Environment:
-    """The environment, its simulators and threads.
-
-    Args:
-      num_threads: as in `simulation.make`.
-      tasks: `[5, D]`, what the policy is conditioned on, such as embeddings of
-        `PROMPTS`; one-hot vectors by default.
-      physics: as in `world`.
-
-    Raises:
-      InvalidArgumentError: `num_threads` < 1, or `tasks` not five finite rows.
-      UnknownNameError: no such physics.
-      MissingDependencyError: the package gymnasium-robotics is not installed.
-    """
-    return simulation.make(world(physics), tasks, num_threads)

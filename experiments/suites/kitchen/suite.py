@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from experiments.configs import common, field
 from experiments.encoders import minilm
-from experiments.suites import kitchen
+from experiments.suites import kitchen, simulation
 from experiments.suites.base import Environment, Suite
 from experiments.suites.kitchen import scene
 from experiments.suites.kitchen.environment import HORIZON
@@ -33,8 +33,8 @@ def get_config(string: str | None = None) -> ConfigDict:
 
 
 def _make(config: ConfigDict) -> Environment:
-    tasks = minilm.task_vectors(PROMPTS)
-    return kitchen.make(tasks=tasks, physics=config.physics)
+    world = kitchen.world(config.physics)
+    return simulation.make(world, minilm.task_vectors(PROMPTS))
 
 
 SUITE = Suite(

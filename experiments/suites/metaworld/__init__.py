@@ -13,10 +13,7 @@ goal: only the task vector tells tasks apart. Experts act with Gaussian noise of
 standard deviation 0.1.
 """
 
-import numpy as np
-
-from experiments.suites import base, simulation
-from experiments.suites.metaworld import environment, experts, normalizer, scene
+from experiments.suites.metaworld import environment, experts, normaliser, scene
 from experiments.suites.metaworld.tasks import (
     ACTION_SIZE,
     OBSERVATION_PARTS,
@@ -26,7 +23,7 @@ from experiments.suites.metaworld.tasks import (
 )
 from experiments.suites.recording import Camera, World
 
-__all__ = ["ACTION_NOISE", "PROMPTS", "TASK_NAMES", "make", "world"]
+__all__ = ["ACTION_NOISE", "PROMPTS", "TASK_NAMES", "world"]
 
 ACTION_NOISE = 0.1
 
@@ -46,8 +43,8 @@ def world() -> World:
         prompts=PROMPTS,
         horizon=environment.HORIZON,
         control_seconds=environment.FRAME_SKIP * compiled.model.opt.timestep,
-        observation_mean=normalizer.MEAN,
-        observation_std=normalizer.STD,
+        observation_mean=normaliser.MEAN,
+        observation_std=normaliser.STD,
         observation_parts=OBSERVATION_PARTS,
         action_size=ACTION_SIZE,
         action_noise=ACTION_NOISE,
@@ -57,20 +54,3 @@ def world() -> World:
         full_spec=scene.full_spec,
         camera=_CAMERA,
     )
-
-
-def make(
-    num_threads: int | None = None, tasks: np.ndarray | None = None
-) -> base.Environment:
-    """The environment, its simulators and threads.
-
-    Args:
-      num_threads: as in `simulation.make`.
-      tasks: `[4, D]`, what the policy is conditioned on, such as embeddings of
-        `PROMPTS`; one-hot vectors by default.
-
-    Raises:
-      InvalidArgumentError: `num_threads` < 1, or `tasks` not four finite rows.
-      MissingDependencyError: the package metaworld is not installed.
-    """
-    return simulation.make(world(), tasks, num_threads)

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from experiments.configs import common
 from experiments.encoders import minilm
-from experiments.suites import metaworld
+from experiments.suites import metaworld, simulation
 from experiments.suites.base import Environment, Suite
 from experiments.suites.metaworld.environment import HORIZON
 from experiments.suites.metaworld.tasks import PROMPTS, TASK_NAMES
@@ -28,7 +28,7 @@ def get_config(string: str | None = None) -> ConfigDict:
 
 def _make(config: ConfigDict) -> Environment:
     del config  # nothing to configure
-    return metaworld.make(tasks=minilm.task_vectors(PROMPTS))
+    return simulation.make(metaworld.world(), minilm.task_vectors(PROMPTS))
 
 
 SUITE = Suite(
