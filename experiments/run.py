@@ -1,25 +1,26 @@
 r"""Runs one experiment: one suite, setting, method and seed.
 
-  python -m experiments.run --config=experiments/configs/<suite>.py:<setting>[,option…]
+  python -m experiments.run --config=<suite>:<setting>[,option…]
       [--config.<field>=<value> …] [--plugin=<module> …]
 
 Examples:
   # The integrator, pre-trained on 6 of its 12 tasks, with active choice.
-  python -m experiments.run --config=experiments/configs/integrator.py:6
+  python -m experiments.run --config=integrator:6
 
   # Metaworld, mismatched pre-training, uniform choice, another seed, a short run.
-  python -m experiments.run --config=experiments/configs/metaworld.py:8-8-0-0 \
+  python -m experiments.run --config=metaworld:8-8-0-0 \
       --config.method=uniform_adaptive_prior --config.seed=3 --config.rounds=4
 
   # The paper's budgets instead of the fast ones.
-  python -m experiments.run --config=experiments/configs/metaworld.py:8-8-0-0,paper
+  python -m experiments.run --config=metaworld:8-8-0-0,paper
 
   # All fields of a config: their values, what they mean and what they may be.
-  python -m experiments.run --config=experiments/configs/metaworld.py:8-8-0-0 --help
+  python -m experiments.run --config=metaworld:8-8-0-0 --help
 
-A config file is Python and is executed, also for --help: use none that you would not
-run. So is a plugin, a module that is imported before anything is built and can add
-methods, selectors and suites (docs/extending.md).
+The suite may be a file, --config=<file>.py:<setting>. It is Python and is executed,
+also for --help: use none that you would not run. So is a plugin, a module that is
+imported before anything is built and can add methods, selectors, policies and suites
+(docs/extending.md).
 
 Records go to <results_dir>/<suite>/<setting>/<method>/seed<k>.jsonl, one per round.
 Ctrl-C stops after the current round; the same command goes on from there, and leaves a
@@ -38,7 +39,7 @@ from rich.console import Console
 
 from amf_jax import errors
 from experiments import build, command, methods, plugins, threads
-from experiments.configs import loading
+from experiments.configs import arguments
 from experiments.execution import progress, runner
 
 Execute = Callable[[ConfigDict, Callable[[progress.Record], None]], Path]
@@ -63,11 +64,11 @@ def main(
     flag_values = flags.FlagValues()
     modules = plugins.define_flag(flag_values)
     try:
-        if loading.asks_for_help(argv):
+        if arguments.asks_for_help(argv):
             names = textwrap.fill(f"Methods: {', '.join(methods.METHODS)}", 80)
-            print(loading.help_text(f"{__doc__}\n{names}\n", argv))
+            print(arguments.help_text(f"{__doc__}\n{names}\n", argv))
             return 0
-        config = loading.parse(argv, flag_values, "run")
+        config = arguments.parse(argv, flag_values, "run")
         threads.check(config.threads)
         threads.limit(config.threads)  # before anything is computed, to be checked too
         plugins.load(modules.value)

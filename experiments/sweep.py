@@ -1,29 +1,26 @@
 r"""Runs a sweep: many runs in parallel processes, here or on a Ray cluster.
 
-  python -m experiments.sweep --config=experiments/configs/sweeps.py:<name>
-      [--config.<field>=<value> …] [--launcher=local|ray|vmap] [--plugin=<module> …]
-      [--dry-run]
+  python -m experiments.sweep --config=sweeps:<name> [--config.<field>=<value> …]
+      [--launcher=local|ray|vmap] [--plugin=<module> …] [--dry-run]
 
 Examples:
   # What would run, and how long it would take.
-  python -m experiments.sweep --config=experiments/configs/sweeps.py:figure7 --dry-run
+  python -m experiments.sweep --config=sweeps:figure7 --dry-run
 
   # A small version of it, on two processes.
-  python -m experiments.sweep --config=experiments/configs/sweeps.py:figure7 \
-      --config.settings=integrator:6 --config.seeds=2 --config.rounds=4 \
-      --config.workers=2
+  python -m experiments.sweep --config=sweeps:figure7 --config.settings=integrator:6 \
+      --config.seeds=2 --config.rounds=4 --config.workers=2
 
   # Other methods; any field of the runs' own configs through `overrides`.
-  python -m experiments.sweep --config=experiments/configs/sweeps.py:main \
+  python -m experiments.sweep --config=sweeps:main \
       --config.methods=amf,amf_paper --config.overrides.attempts=10
 
   # Whole experiments in one program, all seeds at once (the integrator).
-  python -m experiments.sweep --config=experiments/configs/sweeps.py:figure7 \
-      --launcher=vmap
+  python -m experiments.sweep --config=sweeps:figure7 --launcher=vmap
 
   # On the Ray cluster this machine belongs to, 64 runs at a time.
-  python -m experiments.sweep --config=experiments/configs/sweeps.py:figure9 \
-      --launcher=ray --config.workers=64
+  python -m experiments.sweep --config=sweeps:figure9 --launcher=ray \
+      --config.workers=64
 
 Finished runs are skipped, half-finished ones go on where they stopped, broken ones are
 tried once more and leave a log beside their results. Ctrl-C stops after the current
@@ -67,7 +64,7 @@ from rich.console import Console
 
 from amf_jax import errors
 from experiments import command, figures, plugins, reading, results, tables, threads
-from experiments.configs import loading, sweeps
+from experiments.configs import arguments, sweeps
 from experiments.execution import launchers, planning, progress, sweep_progress, worker
 from experiments.execution.runner import execute
 from experiments.runs import ResultsWarning
@@ -131,10 +128,10 @@ def main(
     )
     modules = plugins.define_flag(flag_values)
     try:
-        if loading.asks_for_help(argv):
-            print(loading.help_text(_about(), argv))
+        if arguments.asks_for_help(argv):
+            print(arguments.help_text(_about(), argv))
             return 0
-        sweep = loading.parse(argv, flag_values, "sweep")
+        sweep = arguments.parse(argv, flag_values, "sweep")
         plugins.load(modules.value)
         launch = launchers.get(launcher.value)
         _check_figures(sweep.figures)

@@ -4,7 +4,7 @@ import pytest
 from absl import flags
 
 from amf_jax import errors
-from experiments.configs import loading
+from experiments.configs import arguments, loading
 from experiments.suites.registry import SUITES
 
 SPECS = [f"{s.name}:{setting}" for s in SUITES.values() for setting in s.settings]
@@ -135,7 +135,7 @@ def test_the_setting_may_be_repeated():
 def test_what_goes_with_the_setting_cannot_be_overridden_on_a_command_line():
     argv = ["run", "--config=metaworld:8-8-0-0", "--config.allocation=(0, 0, 8, 8)"]
     with pytest.raises(errors.InvalidArgumentError, match="allocation cannot be over"):
-        loading.parse(argv, flags.FlagValues(), "run")
+        arguments.parse(argv, flags.FlagValues(), "run")
 
 
 def test_what_the_method_decides_can_be_overridden():

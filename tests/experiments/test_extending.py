@@ -202,7 +202,7 @@ def test_workers_of_a_sweep_import_plugins(forgets_less, tmp_path):
     ]
     console = Console(file=io.StringIO())
     assert sweep.main(argv, fake_runs.run_of_known_method, console) == 0
-    assert list(tmp_path.glob("metaworld/8-8-0-0/uniform_l2/seed0.jsonl"))
+    assert list(tmp_path.glob("metaworld/*/uniform_l2/seed0.jsonl"))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from amf_jax import errors
 from experiments import build
-from experiments.configs import fields, loading, sweeps
+from experiments.configs import arguments, fields, loading, sweeps
 from experiments.execution import planning
 
 SPECS = [
@@ -112,9 +112,9 @@ def test_a_budget_that_no_buffer_holds_is_refused():
         build.check(loading.load("metaworld:8-8-0-0", overrides))
 
 
-def parsed(spec, *arguments, command="run"):
-    argv = [command, f"--config={spec}", *arguments]
-    return loading.parse(argv, flags.FlagValues(), command)
+def parsed(spec, *words, command="run"):
+    argv = [command, f"--config={spec}", *words]
+    return arguments.parse(argv, flags.FlagValues(), command)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_values_are_read_as_their_fields_need_them(spec, argument, field, value)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "value"),
+    ("words", "value"),
     [
         (["--config.settings=a:1"], ("a:1",)),
         (["--config.settings=a:1,a:2"], ("a:1", "a:2")),
@@ -175,8 +175,8 @@ def test_values_are_read_as_their_fields_need_them(spec, argument, field, value)
         (["--config.settings="], ()),
     ],
 )
-def test_names_need_no_quotes(arguments, value):
-    assert parsed("sweeps:main", *arguments, command="sweep").settings == value
+def test_names_need_no_quotes(words, value):
+    assert parsed("sweeps:main", *words, command="sweep").settings == value
 
 
 @pytest.mark.parametrize(

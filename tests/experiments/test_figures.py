@@ -49,7 +49,7 @@ def folder(tmp_path_factory):
 
 def sweep_of(entry):
     match = re.search("sweeps.py:(.*)", entry.command)
-    return sweeps.SWEEPS[match[1]] if match else None
+    return sweeps.get_config(match[1]) if match else None
 
 
 def test_every_figure_has_a_line_of_help_and_a_command(capsys):
@@ -68,7 +68,7 @@ def test_commands_name_sweeps_that_draw_the_figure():
         if sweep := sweep_of(entry):
             assert name in sweep.figures
     assert figures.FIGURES["main"].command == "make run"
-    assert "main" in sweeps.SWEEPS["main"].figures
+    assert "main" in sweeps.get_config("main").figures
 
 
 def test_sweeps_run_the_methods_that_their_figures_draw(monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from amf_jax import errors
 from experiments import build
-from experiments.configs import fields, loading
+from experiments.configs import arguments, fields, loading
 from experiments.execution import planning
 from tests.fuzzing import budget
 
@@ -59,7 +59,7 @@ def test_a_command_line_gives_a_config_or_a_named_error(
         line = [f"--config={spec}"]
         line += [f"--config.{field}={text}" for field, text in given]
         try:
-            config = loading.parse(["amf", *line], flags.FlagValues(), command)
+            config = arguments.parse(["amf", *line], flags.FlagValues(), command)
             if command == "run":
                 build.check(config)
             else:

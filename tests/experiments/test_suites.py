@@ -9,7 +9,7 @@ from rich.console import Console
 from amf_jax import errors
 from experiments import build, demos
 from experiments.builders.registry import POLICIES
-from experiments.configs import common, fields, loading
+from experiments.configs import arguments, common, fields, loading
 from experiments.demos.__main__ import main
 from experiments.encoders import minilm
 from experiments.execution import vmap
@@ -75,7 +75,7 @@ def test_a_new_suite_is_known_by_its_name(cart):
     build.check(config)
     with pytest.raises(errors.UnknownNameError, match="Did you mean 'cart'"):
         loading.load("crat:1-0")
-    assert "`--config" in loading.help_text("", ["run"])
+    assert "`--config" in arguments.help_text("", ["run"])
     job = Job(config, None, None)
     with pytest.raises(errors.InvalidArgumentError, match="cannot run cart 1-0 amf"):
         vmap.check([job])
