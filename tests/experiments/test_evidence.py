@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from amf_jax.errors import ResultsError
-from experiments import columns, evidence, reading, results, runs, schema, studies
+from experiments import (
+    columns,
+    evidence,
+    reading,
+    results,
+    runs,
+    schema,
+    series,
+    studies,
+)
 from experiments.configs import loading, sweeps
 from experiments.execution import planning, runner
 from experiments.figures import weights
@@ -96,7 +105,7 @@ def test_only_weights_between_tasks_that_are_drawn_are_kept(
     evidence.add(tmp_path, tmp_path / "evidence")
     (run,) = collect(tmp_path / "evidence", *PLACE[:2], method)
     assert ("importance_weights" in run.records[1]) is there
-    assert runs.asked(run) == [task]
+    assert series.asked(run) == [task]
 
 
 def test_a_study_is_kept_as_it_is(tmp_path):
