@@ -48,7 +48,6 @@ class Rounds(NamedTuple):
     Attributes:
       choices: what was asked for, `[R, batch]`.
       infos: diagnostics of the selections, `[R, batch]`.
-      training: metrics of the learner's updates, `[R]`, such as losses.
       metrics: of the evaluations, `[R + 1]`; the first is before any fine-tuning.
       mixing: alpha of the tasks, `[R + 1, C]`; None without an adaptive prior.
       demos: all demonstrations, in the order of the rounds.
@@ -56,7 +55,6 @@ class Rounds(NamedTuple):
 
     choices: Choice
     infos: Any
-    training: dict[str, Array]
     metrics: dict[str, Array]
     mixing: Float[Array, "R C"] | None
     demos: Demonstrations
@@ -188,11 +186,10 @@ def run(
 
         state = state._replace(selector=selector_state)
         state, _ = jax.lax.scan(deliver, state, choices)
-        trained, training = one.finetune(keys.finetune, state)
+        trained, _ = one.finetune(keys.finetune, state)
         state = state._replace(learner=trained)
         metrics, evaluations = evaluate(one, keys.evaluate, state, index, evaluations)
-        out = choices, infos, training, metrics, trained.mixing
-        return (state, evaluations), out
+        return (state, evaluations), (choices, infos, metrics, trained.mixing)
 
     blank = jax.tree.map(lambda rows: rows[: stages[-1]], demos)
     held = start(blank)
@@ -208,11 +205,11 @@ def run(
         (kept, evaluations), part = jax.lax.scan(stage, carry, indices)
         held = carry_over(kept, held)
         parts.append(part)
-    choices, infos, training, metrics, mixing = _joined(parts)
+    choices, infos, metrics, mixing = _joined(parts)
     metrics = jax.tree.map(_behind, first, metrics)
     if mixing is not None:
         mixing = _behind(initial_mixing, mixing)
-    return Rounds(choices, infos, training, metrics, mixing, held.demos)
+    return Rounds(choices, infos, metrics, mixing, held.demos)
 
 
 def _stages(capacities, budget: int, per_round: int) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from amf_jax import embeddings, problem, ranges, streaming
 from amf_jax.demonstrations import Demonstrations
-from amf_jax.dtypes import is_finite, real_numbers
+from amf_jax.dtypes import real_numbers
 from amf_jax.embeddings import Embedding, FactoredGradient
 from amf_jax.errors import (
     DemonstrationError,
@@ -34,6 +34,8 @@ _RESOLUTION = 1e-4
 #: A block of H steps takes several matrices of H x H numbers.
 _LONGEST = 8192
 _NUMBERS_AT_A_TIME = 1 << 22
+#: Features whose squares single precision still has.
+_LARGEST = 1e18
 
 
 class Ranking(NamedTuple):
@@ -125,7 +127,8 @@ def rank_tasks(
     ranges.check("projection_rank", projection_rank, ranges.COUNT, optional=True)
     ranges.check("seed", seed, ranges.SEED)
     return _rank(
-        {"features": observations, "errors": actions},
+        observations,
+        {"errors": actions},
         _last_layer(projection_rank, seed),
         _Episodes.of(episode_ids, task_ids, len(observations)),
         task_weights,
@@ -170,7 +173,8 @@ def rank_tasks_by_gradients(
     if projection_rank is not None:
         points = _project(points, projection_rank, seed)
     return _rank(
-        {"gradients": points, "errors": np.zeros((len(points), 1), np.float32)},
+        np.zeros((len(points), 1), bool),
+        {"gradients": points},
         _AS_GIVEN,
         episodes,
         task_weights,
@@ -234,7 +238,8 @@ class _Episodes(NamedTuple):
 
 
 def _rank(
-    arrays: dict[str, np.ndarray],
+    features: np.ndarray,
+    errors: dict[str, np.ndarray],
     embedding: Embedding,
     episodes: _Episodes,
     task_weights: Any,
@@ -242,14 +247,19 @@ def _rank(
     condition_on_history: bool,
     projection_rank: int | None,
 ) -> Ranking:
-    """The selection from a pool: observations and actions are the two arrays."""
-    for name, values in arrays.items():
-        _check_finite(name, values, episodes)
-    observations, actions = arrays.values()
+    """The selection from a pool: features are observed, errors (by name) are actions.
+
+    The kernel is scaled by its mean, so that the size of errors does not matter: they
+    are brought to about 1, whose square neither overflows nor underflows.
+    """
+    _check_finite("features", features, episodes, _LARGEST)
+    ((name, actions),) = errors.items()
+    largest = _check_finite(name, actions, episodes)
+    unit = 2.0 ** -math.frexp(largest)[1]
     tasks = np.arange(len(episodes.tasks), dtype=np.float32)[:, None]
     shares = problem.check_weights(_weights(task_weights, episodes.tasks), tasks)
     _, info = streaming.select(
-        _pool(observations, actions, episodes, tasks),
+        _pool(features, actions, unit, episodes, tasks),
         embedding,
         None,
         tasks,
@@ -279,6 +289,7 @@ def _rank(
 def _pool(
     observations: np.ndarray,
     actions: np.ndarray,
+    unit: float,
     episodes: _Episodes,
     tasks: np.ndarray,
 ) -> Pool:
@@ -303,8 +314,8 @@ def _pool(
         recorded = np.minimum(time, lengths - 1)
         steps = episodes.order[episodes.starts[rows, None] + recorded]
         arrays: dict[str, Any] = dict(
-            observations=observations[steps],
-            actions=actions[steps],
+            observations=observations[steps].astype(np.float32),
+            actions=(actions[steps].astype(float) * unit).astype(np.float32),
             step_mask=time < lengths,
             tasks=tasks[episodes.task[rows]],
             task_ids=episodes.task[rows].astype(np.int32),
@@ -333,12 +344,12 @@ def _last_layer(projection_rank: int | None, seed: int) -> Embedding:
     return embeddings.projected_gradient(layers, rank=projection_rank, seed=seed)
 
 
-def _observation(params, key, observations, actions, tasks):
-    return observations
+def _action(params, key, observations, actions, tasks):
+    return actions
 
 
 _AS_GIVEN = Embedding(
-    _observation,
+    _action,
     embeddings.linear_kernel,
     embeddings.linear_diagonal,
     embeddings.linear_features,
@@ -368,8 +379,8 @@ def _weights(given: Any, tasks: np.ndarray) -> Any:
     names = tasks.tolist()
     if not isinstance(given, Mapping):
         values = real_numbers(given)
-        positions = range(0 if values is None else len(values))
-        if values is None or values.ndim != 1 or not set(names) <= {*positions}:
+        positions = range(0 if values is None or values.ndim != 1 else values.size)
+        if values is None or not set(names) <= {*positions}:
             raise InvalidArgumentError(
                 "task_weights must be numbers for tasks 0, 1, ... in order, or a"
                 f" mapping from each of {_some(names)} to its weight; got {given!r}"
@@ -419,14 +430,25 @@ def _ids(name: str, values: Any, steps: int) -> np.ndarray:
     return array
 
 
-def _check_finite(name: str, values: np.ndarray, episodes: _Episodes) -> None:
-    rows = max(1, _NUMBERS_AT_A_TIME // values.shape[1])
+def _check_finite(
+    name: str, values: np.ndarray, episodes: _Episodes, bound: float = math.inf
+) -> float:
+    """The largest magnitude.
+
+    Raises:
+      DemonstrationError: NaN, or what is not below the bound, with where it is.
+    """
+    rows, largest = max(1, _NUMBERS_AT_A_TIME // values.shape[1]), 0.0
     for first in range(0, len(values), rows):
-        finite = is_finite(values[first : first + rows]).all(axis=1)
-        if not finite.all():
-            step = first + int(np.argmin(finite))
+        sizes = np.abs(values[first : first + rows].astype(float)).max(axis=1)
+        fine = sizes < bound  # False for NaN
+        if not fine.all():
+            step = first + int(np.argmin(fine))
             raise DemonstrationError(
-                f"{name} is NaN or infinite at step {step}, of episode"
-                f" {episodes.ids[step].item()!r}; leave that episode out, or find out"
-                " what the policy makes of that step"
+                f"{name} holds {sizes[step - first]:g} at step {step}, of episode"
+                f" {episodes.ids[step].item()!r}; it must be finite and below"
+                f" {bound:g}: leave that episode out, or find out what the policy makes"
+                " of that step"
             )
+        largest = max(largest, float(sizes.max()))
+    return largest

@@ -145,6 +145,8 @@ def rank(path: Any, noise_variance: float | None = None, **options: Any) -> "Ran
 
 def _named(held: dict[str, Any]) -> tuple[Any, Any]:
     """The tasks of the steps by their names, if they have some, and the weights."""
+    import numpy as np
+
     ids, weights = held["task_ids"], held.get("task_weights")
     if "task_names" not in held:
         return ids, weights
@@ -160,12 +162,13 @@ def _named(held: dict[str, Any]) -> tuple[Any, Any]:
             )
         ids = names[ids]
     if weights is None:
-        weights = [1 / count] * count
-    if len(weights) != count:
+        weights = np.full(count, 1 / count)
+    if weights.shape != (count,) or weights.dtype.kind not in "iuf":
         raise DemonstrationError(
-            f"task_weights has {len(weights)} numbers and task_names {count} names"
+            f"task_weights must be {count} numbers, one for each of task_names; it"
+            f" holds {weights.dtype} of shape {weights.shape}"
         )
-    return ids, dict(zip(names.tolist(), map(float, weights), strict=True))
+    return ids, dict(zip(names.tolist(), weights.tolist(), strict=True))
 
 
 def _as_text(ranking: "Ranking") -> str:
@@ -201,7 +204,7 @@ def _as_text(ranking: "Ranking") -> str:
 def _advice(ranking: "Ranking") -> str:
     first, *others = (text.printable(str(task)) for task in ranking.tied)
     if not ranking.values.any():
-        return "No demonstration is expected to tell anything: the errors are all 0."
+        return "No demonstration is expected to tell anything: every value is 0."
     if others:
         return f"No difference beyond rounding: record {first}, or {', '.join(others)}."
     return f"Record next: {first}"

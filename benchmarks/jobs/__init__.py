@@ -11,6 +11,7 @@ from benchmarks.jobs import (
     growth,
     large_pool,
     machine_limits,
+    ranking,
     selection,
     startup,
 )
@@ -61,6 +62,11 @@ JOBS = {
     "large_pool": Job(
         "one selection from a pool that is read in batches, by features",
         large_pool.run,
+    ),
+    "ranking": Job(
+        "tasks ranked from the arrays of 10⁵ steps",
+        ranking.run,
+        "seconds; episodes of any lengths ≤ 1.5 times equal ones",
     ),
     "finetuning": Job(
         f"a fine-tuning round: {finetuning.ROUND_STEPS} steps of {problems.BATCH_SIZE}",

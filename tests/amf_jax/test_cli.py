@@ -91,7 +91,7 @@ def test_no_task_is_recommended_where_there_is_no_difference(
 def test_errors_of_zero_recommend_nothing(steps_file, ranked, capsys):
     ranked([0.0, 0.0], 2)
     cli.run(["rank", steps_file()])
-    assert "expected to tell anything: the errors are all 0" in capsys.readouterr().out
+    assert "expected to tell anything: every value is 0" in capsys.readouterr().out
 
 
 def test_json_holds_what_python_finds(steps_file, capsys):
@@ -130,10 +130,16 @@ FACTORS = ("features", "errors")
         ((), {"task_names": ["a", "a"]}, "task_names must be different texts"),
         ((), {"task_names": ["a"]}, "task_ids must be from 0 to 0, since task_names"),
         ((), {"task_names": ["a", "b", "c"]}, "task 'c' has a weight but no episode"),
-        ((), {"task_names": ["a", "b"], "task_weights": [1.0]}, "1 numbers and task_"),
+        ((), {"task_names": ["a", "b"], "task_weights": [1.0]}, "must be 2 numbers"),
+        ((), {"task_names": ["a", "b"], "task_weights": ["1", "2"]}, "holds <U1 of"),
+        ((), {"task_weights": 1.0}, "task_weights must be numbers for tasks 0, 1"),
         ((), {"task_weights": [0.5, 0.6]}, "task_weights must sum to 1, got 1.1"),
         ((), {"noise_variance": -1.0}, "noise_variance must be positive"),
-        ((), {"features": np.full((12, 3), np.nan)}, "features is NaN or infinite at"),
+        (
+            (),
+            {"features": np.full((12, 3), np.nan)},
+            "features holds nan at step 0, of ep",
+        ),
         ((), {"errors": np.array([None] * 12)}, "errors.npy holds object"),
         ((), {"errors": np.ones(12, complex)}, "errors.npy holds complex128"),
     ],

@@ -162,7 +162,7 @@ def test_short_episodes_do_not_pay_for_long_ones(lengths):
     ids = np.repeat(np.arange(len(lengths)), lengths)
     episodes = ranking._Episodes.of(ids, ids % 2, len(ids))
     values = np.arange(len(ids), dtype=np.float32)[:, None]
-    pool = ranking._pool(values, values, episodes, np.arange(2.0)[:, None])
+    pool = ranking._pool(values, values, 1.0, episodes, np.arange(2.0)[:, None])
     batches = list(pool())
     recorded = [batch.observations[batch.step_mask] for batch in batches]
     assert sorted(np.concatenate(recorded).ravel()) == values.ravel().tolist()
@@ -202,9 +202,12 @@ def spoilt(values, step, value=np.nan):
         ((FEATURES, "none", IDS, IDS), "errors must be real numbers .* got 'str'"),
         ((FEATURES, ERRORS, IDS + 0.5, IDS), "integers or strings, got float64; conv"),
         ((FEATURES, ERRORS, IDS, [None] * 8), "task_ids must be .* got object"),
-        ((spoilt(FEATURES, 5), ERRORS, IDS, IDS), "features is NaN .* step 5, of ep"),
-        ((FEATURES, spoilt(ERRORS, 3, np.inf), IDS, IDS), "errors .* 3, of episode 1"),
-        ((FEATURES.astype(float) * 1e40, ERRORS, IDS, IDS), "features is NaN or inf"),
+        ((spoilt(FEATURES, 5), ERRORS, IDS, IDS), "features holds nan at step 5, of"),
+        (
+            (FEATURES, spoilt(ERRORS, 3, np.inf), IDS, IDS),
+            "errors holds inf at step 3, of epis",
+        ),
+        ((FEATURES.astype(float) * 1e40, ERRORS, IDS, IDS), "finite and below 1e.18"),
         ((FEATURES, ERRORS, IDS // 2, IDS), "episode 0 is of the tasks 0 and 1 .at st"),
         ((FEATURES, ERRORS, IDS, IDS * 0), "all 4 episodes are of the task 0; ranking"),
         ((FEATURES, ERRORS, IDS * 0, IDS * 0), "all 1 episodes are of the task 0"),
@@ -245,6 +248,21 @@ def test_a_task_without_episodes_is_named(task):
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(errors.InvalidArgumentError, match=message):
         rank_tasks(FEATURES, ERRORS, IDS, IDS, **options)
+
+
+@pytest.mark.parametrize("dtype", ["f2", ">f4", "f8", "i4"])
+def test_any_real_numbers_will_do(dtype):
+    features, outputs = np.round(4 * FEATURES), np.round(4 * ERRORS)
+    expected = rank_tasks(features, outputs, IDS, IDS)
+    found = rank_tasks(features.astype(dtype), outputs.astype(dtype), IDS, IDS)
+    np.testing.assert_array_equal(found.values, expected.values)
+
+
+@pytest.mark.parametrize("unit", [1e-60, 1e60])
+def test_the_size_of_errors_does_not_matter(unit):
+    expected = rank_tasks(FEATURES, ERRORS, IDS, IDS)
+    found = rank_tasks(FEATURES, ERRORS.astype(float) * unit, IDS, IDS)
+    np.testing.assert_allclose(found.values, expected.values, rtol=1e-4)
 
 
 def test_errors_that_are_all_zero_are_no_reason_to_choose():

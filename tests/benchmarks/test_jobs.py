@@ -65,7 +65,7 @@ def test_every_row_of_the_targets_has_a_job():
     assert wanted == {
         *("selection_dense", "selection_pruned", "selection_history", "greedy"),
         *("growth_features", "finetuning", "evaluation", "gaussian_process"),
-        *("compilations", "startup", "devices"),
+        *("compilations", "startup", "devices", "ranking"),
     }
 
 
