@@ -85,12 +85,9 @@ class Checkpointer:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(self.directory / "run.lock", self.directory)
             self._manager = ocp.CheckpointManager(self.directory, options=options)
-            same = {
-                name: x
-                for name, x in self._given.items()
-                if name not in fingerprint.GROWING
-            }
-            self.journal = Journal(self.directory / "journal", same, given.blank)
+            self.journal = Journal(
+                self.directory / "journal", fingerprint.fixed(self._given), given.blank
+            )
         except errors.AmfError:
             raise
         except (OSError, RuntimeError) as error:  # the latter of links in a circle

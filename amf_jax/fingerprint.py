@@ -62,6 +62,11 @@ def of_arguments(given: Specification, identity: Any) -> dict[str, Any]:
     }
 
 
+def fixed(described: Mapping[str, Any]) -> dict[str, Any]:
+    """What stays the same when a run goes on with a larger budget."""
+    return {name: x for name, x in described.items() if name not in GROWING}
+
+
 def of_states(learner_state: Any, selector_state: Any) -> dict[str, Any]:
     """The structure of what a run carries from round to round."""
     return {

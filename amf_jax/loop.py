@@ -48,6 +48,7 @@ class Rounds(NamedTuple):
     Attributes:
       choices: what was asked for, `[R, batch]`.
       infos: diagnostics of the selections, `[R, batch]`.
+      training: metrics of the learner's updates, `[R]`, such as losses.
       metrics: of the evaluations, `[R + 1]`; the first is before any fine-tuning.
       mixing: alpha of the tasks, `[R + 1, C]`; None without an adaptive prior.
       demos: all demonstrations, in the order of the rounds.
@@ -55,6 +56,7 @@ class Rounds(NamedTuple):
 
     choices: Choice
     infos: Any
+    training: dict[str, Array]
     metrics: dict[str, Array]
     mixing: Float[Array, "R C"] | None
     demos: Demonstrations
@@ -186,10 +188,11 @@ def run(
 
         state = state._replace(selector=selector_state)
         state, _ = jax.lax.scan(deliver, state, choices)
-        trained, _ = one.finetune(keys.finetune, state)
+        trained, training = one.finetune(keys.finetune, state)
         state = state._replace(learner=trained)
         metrics, evaluations = evaluate(one, keys.evaluate, state, index, evaluations)
-        return (state, evaluations), (choices, infos, metrics, trained.mixing)
+        out = choices, infos, training, metrics, trained.mixing
+        return (state, evaluations), out
 
     blank = jax.tree.map(lambda rows: rows[: stages[-1]], demos)
     held = start(blank)
@@ -205,11 +208,11 @@ def run(
         (kept, evaluations), part = jax.lax.scan(stage, carry, indices)
         held = carry_over(kept, held)
         parts.append(part)
-    choices, infos, metrics, mixing = _joined(parts)
+    choices, infos, training, metrics, mixing = _joined(parts)
     metrics = jax.tree.map(_behind, first, metrics)
     if mixing is not None:
         mixing = _behind(initial_mixing, mixing)
-    return Rounds(choices, infos, metrics, mixing, held.demos)
+    return Rounds(choices, infos, training, metrics, mixing, held.demos)
 
 
 def _stages(capacities, budget: int, per_round: int) -> tuple[int, ...]:

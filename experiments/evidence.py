@@ -13,7 +13,7 @@ from pathlib import Path
 
 from amf_jax import files
 from amf_jax.errors import ResultsError
-from experiments import command, output, reading, results, runs
+from experiments import command, output, reading, results, runs, series
 from experiments.columns import columns
 from experiments.reading import Run
 
@@ -31,7 +31,7 @@ def lean(run: Run) -> Run:
     between evaluation tasks, which are drawn. Seconds are rounded to 0.1 ms.
     """
     drawn = run.config["method"] == _WEIGHTED and all(
-        isinstance(task, int) for task in runs.asked(run)
+        isinstance(task, int) for task in series.asked(run)
     )
     dropped = _DIAGNOSTICS - {"importance_weights"} if drawn else _DIAGNOSTICS
     records = []

@@ -9,7 +9,8 @@ from experiments import statistics
 from experiments.comparisons import BASELINE_METHODS
 from experiments.figures import style
 from experiments.reading import Run
-from experiments.runs import matched, values
+from experiments.runs import matched
+from experiments.series import values
 from experiments.statistics import SharedLevel, Summary
 
 

@@ -214,11 +214,11 @@ def _records(config: ConfigDict, rounds: loop.Rounds, share: float) -> list[Reco
     seconds = dict.fromkeys(("select", "finetune", "evaluate"))
     records = []
     for index in range(config.rounds + 1):
-        asked, infos = [], None
+        asked, infos, training = [], None, {}
         if index:
-            choices, infos = jax.tree.map(
+            choices, infos, training = jax.tree.map(
                 lambda leaf, index=index: leaf[index - 1],
-                (rounds.choices, rounds.infos),
+                (rounds.choices, rounds.infos, rounds.training),
             )
             asked = tasks_of(choices, infos, config.task_names)
         record = round_record(
@@ -230,6 +230,7 @@ def _records(config: ConfigDict, rounds: loop.Rounds, share: float) -> list[Reco
             infos,
             {name: values[index].item() for name, values in rounds.metrics.items()},
             {**seconds, "share": share if index else 0.0},
+            training=training,
         )
         records.append(record)
     return records

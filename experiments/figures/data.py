@@ -17,10 +17,10 @@ from experiments.runs import (
     ResultsWarning,
     collect,
     finished,
-    per_task,
     places,
     warn_if_incomparable,
 )
+from experiments.series import per_task
 from experiments.suites.base import Suite
 
 #: The runs of one panel by method, and the panels by setting.

@@ -7,7 +7,8 @@ import numpy as np
 
 from experiments import statistics
 from experiments.reading import Run
-from experiments.runs import matched, per_task, values
+from experiments.runs import matched
+from experiments.series import per_task, values
 from experiments.statistics import Summary
 
 

@@ -12,7 +12,8 @@ from experiments.figures import curves, data, style
 from experiments.figures.data import Panels, Runs, Source
 from experiments.figures.estimates import Estimate
 from experiments.folders import Labelled, beside, method_of
-from experiments.runs import matched, values
+from experiments.runs import matched
+from experiments.series import values
 from experiments.suites.integrator.suite import ENTROPY, RETURN
 from experiments.suites.registry import INTEGRATOR
 

@@ -15,7 +15,7 @@ from experiments.figures.estimates import MEAN, Estimate
 from experiments.figures.tasks import task_names
 from experiments.leads import Lead, leads, sentence
 from experiments.reading import Run
-from experiments.runs import per_task
+from experiments.series import per_task
 from experiments.suites.registry import METAWORLD
 
 #: What is missing takes several demonstrations here, which makes it worth choosing.

@@ -8,7 +8,7 @@ from amf_jax.errors import ResultsError
 from experiments.comparisons import Comparison
 from experiments.figures import curves, data, style
 from experiments.figures.data import Runs, Source
-from experiments.runs import per_task
+from experiments.series import per_task
 from experiments.suites.base import SUCCESS, Suite
 
 SINGLE_TASK = "Single-task success rate"

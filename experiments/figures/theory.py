@@ -12,7 +12,7 @@ from experiments.figures.data import Source
 from experiments.figures.estimates import Estimate
 from experiments.figures.style import Look
 from experiments.reading import Run
-from experiments.runs import values
+from experiments.series import values
 
 _MEASURED = style.METHODS["amf"].colour
 _BOUND = "#b2182b"

@@ -11,7 +11,7 @@ from experiments.figures import data, style
 from experiments.figures.data import Source
 from experiments.figures.tasks import task_names
 from experiments.reading import Run
-from experiments.runs import asked_indices
+from experiments.series import asked_indices
 from experiments.suites.base import Suite
 
 LATER_ROUNDS = (10, 20)

@@ -8,7 +8,8 @@ import numpy as np
 from experiments import statistics
 from experiments.reading import Run
 from experiments.report.rule import Verdict
-from experiments.runs import asked_indices, matched, per_task, score, values
+from experiments.runs import matched
+from experiments.series import asked_indices, per_task, score, values
 from experiments.statistics import Summary
 
 #: Finished runs by method, by (suite, setting), as `runs.collect_all` gives them.

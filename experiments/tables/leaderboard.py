@@ -12,7 +12,7 @@ from experiments.comparisons import BASELINE_METHODS
 from experiments.figures import style
 from experiments.folders import Labelled, beside, method_of
 from experiments.reading import Run
-from experiments.runs import side_by_side, values
+from experiments.series import side_by_side, values
 from experiments.statistics import Summary
 from experiments.tables.table import Table, cell
 

@@ -6,7 +6,7 @@ from experiments import statistics
 from experiments.figures import style
 from experiments.leads import leads, sentence, signed
 from experiments.reading import Run
-from experiments.runs import side_by_side
+from experiments.series import side_by_side
 from experiments.tables.table import Table, cell
 
 #: Rounds between two rows.

@@ -239,7 +239,7 @@ def test_after_a_full_disk_the_expert_is_not_asked_again(tmp_path, monkeypatch):
         seed=0,
         checkpoint_dir=tmp_path / "run",
     )
-    manager = tuner._checkpointer._manager
+    manager = tuner._run._checkpointer._manager
     save = manager.save
 
     def limited(step, **options):

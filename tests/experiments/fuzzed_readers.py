@@ -12,7 +12,7 @@ from amf_jax.checkpoint import RunState
 from amf_jax.data import arrays
 from amf_jax.specification import specify
 from benchmarks import readme, rows
-from experiments import evidence, results, runs, tables
+from experiments import evidence, results, runs, series, tables
 from experiments.demos import collect, robomimic
 from experiments.encoders import table
 from tests import fuzzing
@@ -126,9 +126,9 @@ def _read_results(folder: Path) -> dict:
     tables.to_text(tables.leaderboard(tables.rank({"amf": found})))
     columns = {}
     for run in found:
-        columns[run.seed, "task"] = runs.asked(run)
+        columns[run.seed, "task"] = series.asked(run)
         for field in _FIELDS:
-            numbers = runs.values([run], field)[0]
+            numbers = series.values([run], field)[0]
             columns[run.seed, field] = np.where(
                 np.isnan(numbers), None, numbers
             ).tolist()

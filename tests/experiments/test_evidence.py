@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from amf_jax.errors import ResultsError
-from experiments import columns, evidence, reading, results, runs, schema, studies
+from experiments import (
+    columns,
+    evidence,
+    reading,
+    results,
+    runs,
+    schema,
+    series,
+    studies,
+)
 from experiments.configs import loading, sweeps
 from experiments.execution import planning, runner
 from experiments.figures import weights
@@ -58,11 +67,28 @@ def test_evidence_reads_like_the_results_that_it_was_made_of(folders):
             }
             assert after == {name: before[name] for name in after}
     assert len(written[0].read_bytes().splitlines()) == 2  # a line per run
+    pace = planning.seconds_per_round([kept], "metaworld", "fast", "amf")
+    assert pace == pytest.approx(2.0012)
     seen = [weights.mean_matrix(collect(f, *PLACE), 10, 4) for f in folders]
     np.testing.assert_array_equal(*seen)
     again = kept.with_name("again")
     evidence.add(kept, again)
     assert results.evidence_path(again, *PLACE).read_bytes() == written[0].read_bytes()
+
+
+@pytest.mark.parametrize("name", ["figure4_metaworld", "figure3"])
+def test_evidence_is_drawn_like_results(tmp_path, name, monkeypatch):
+    ours, kept = tmp_path / "results", tmp_path / "evidence"
+    for setting in ("8-8-0-0", "2-2-2-2"):  # the second of those without mismatch
+        figure_results.save_metaworld(ours, setting, ("amf", "uniform"))
+    figure_results.save_studies(ours)
+    evidence.add(ours, kept)
+    one, other = (figure_results.make(monkeypatch, name, f) for f in (ours, kept))
+    for axes, same in zip(one.axes, other.axes, strict=True):
+        assert axes.get_title() == same.get_title()
+        assert len(axes.get_lines()) > 0
+        for line, like in zip(axes.get_lines(), same.get_lines(), strict=True):
+            np.testing.assert_array_equal(line.get_xydata(), like.get_xydata())
 
 
 @pytest.mark.parametrize(
@@ -79,7 +105,7 @@ def test_only_weights_between_tasks_that_are_drawn_are_kept(
     evidence.add(tmp_path, tmp_path / "evidence")
     (run,) = collect(tmp_path / "evidence", *PLACE[:2], method)
     assert ("importance_weights" in run.records[1]) is there
-    assert runs.asked(run) == [task]
+    assert series.asked(run) == [task]
 
 
 def test_a_study_is_kept_as_it_is(tmp_path):

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from amf_jax.errors import ResultsError
-from experiments import reading, results, runs, schema
+from experiments import reading, results, schema, series
 from experiments.reading import Run
 from tests.experiments import figure_results
 from tests.experiments.result_files import CONFIG, header, place, rounds
@@ -193,7 +193,7 @@ def test_a_batch_asks_for_a_list_of_tasks_and_scores_each(tmp_path):
     second = {"task": [0, [0.5, 1.0]], "scores": [[1.0], [2.0, None]]}
     lines = [header() | config, ROUND_0, ROUND_1 | second]
     write_lines(path, *map(json.dumps, lines))
-    assert runs.asked(reading.read(path)) == [0, [0.5, 1.0]]
+    assert series.asked(reading.read(path)) == [0, [0.5, 1.0]]
     for wrong in ({"task": 1}, {"task": [0, 1, 1]}, {"scores": [1.0, 2.0]}):
         write_lines(path, *map(json.dumps, [*lines[:2], lines[2] | wrong]))
         with pytest.raises(ResultsError, match=f"line 3 has {next(iter(wrong))}"):
@@ -254,4 +254,4 @@ def test_a_field_that_a_file_lacks_is_named_where_it_is_asked_for(tmp_path):
     with pytest.raises(ResultsError, match=r"config of .*seed0\.jsonl.*'allocation'"):
         run.config["allocation"]
     with pytest.raises(ResultsError, match=r"seed0\.jsonl, line 3 has no field 'task'"):
-        runs.asked(run)
+        series.asked(run)

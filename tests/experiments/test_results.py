@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from amf_jax.errors import InvalidArgumentError, ResultsError
-from experiments import reading, results, runs
+from experiments import reading, results, runs, series
 from experiments.reading import Run
 from tests.experiments.result_files import CONFIG, header, place, rounds
 
@@ -181,11 +181,11 @@ def test_the_identity_of_a_run_is_that_of_one_older_than_a_field():
 def test_what_was_asked_for_is_one_list_whatever_the_batch():
     tasks = [[0.5, -1.0], [1.0, 0.0]]
     single = [{"task": task} for task in (None, *tasks)]
-    assert runs.asked(Run(header(), single)) == tasks
+    assert series.asked(Run(header(), single)) == tasks
     double = [{"task": task} for task in (None, [2, 0], [1, 1], [0, 2])]
     run = Run(header(batch=2), double)
-    assert runs.asked(run) == [2, 0, 1, 1, 0, 2]
-    assert runs.asked(run, 2, 3) == [1, 1]
+    assert series.asked(run) == [2, 0, 1, 1, 0, 2]
+    assert series.asked(run, 2, 3) == [1, 1]
 
 
 def test_check_writable_makes_the_folder_and_leaves_nothing(tmp_path):

@@ -6,16 +6,13 @@ from experiments import reading, results
 from experiments.reading import Run
 from experiments.runs import (
     ResultsWarning,
-    asked_indices,
     collect,
     collect_all,
     finished,
     matched,
-    per_task,
-    score,
-    values,
     warn_if_incomparable,
 )
+from experiments.series import asked_indices, per_task, score, values
 from tests.experiments.result_files import header, place, rounds
 
 

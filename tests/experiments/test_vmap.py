@@ -43,7 +43,8 @@ def assert_alike(ours, theirs):
     assert len(ours.records) == len(theirs.records)
     for one, other in zip(ours.records, theirs.records, strict=True):
         assert one.keys() == other.keys()
-        for name in one.keys() - {"seconds"}:
+        assert one["training"] == other["training"] == {}
+        for name in one.keys() - {"seconds", "training"}:
             expected = np.array(other[name], float)  # None is NaN
             np.testing.assert_allclose(
                 np.array(one[name], float), expected, 2e-3, 2e-3, err_msg=name
