@@ -104,7 +104,8 @@ class Journal:
             try:
                 if (index, number) != (after + len(found), len(events)):
                     raise ValueError("what was noted before it is missing")
-                events.append(self._event(path.read_bytes()))
+                with files.open_regular(path) as file:
+                    events.append(self._event(file.read()))
             except (OSError, ValueError, KeyError, TypeError) as error:
                 _set_aside(path, [other for _, other in paths[position:]], error)
                 break

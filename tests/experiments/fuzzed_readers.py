@@ -8,14 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from amf_jax.checkpoint import RunState
 from amf_jax.data import arrays
+from amf_jax.journal import Asked, Delivered, Journal
+from amf_jax.rounds import RunState
 from amf_jax.specification import specify
 from benchmarks import readme, rows
 from experiments import evidence, results, runs, series, tables
 from experiments.demos import collect, robomimic
 from experiments.encoders import table
-from tests import fuzzing
+from tests import fuzzing, problems
 from tests.amf_jax import test_checkpoint
 from tests.benchmarks import test_rows_and_tables
 from tests.experiments import cart_world, result_files
@@ -23,6 +24,7 @@ from tests.experiments.demonstration_files import hand_made
 from tests.fuzzing import Damage, Reader
 
 _WIDTH = 4
+_EPISODES = problems.tiny_demos(0, (0, 1))
 
 
 def _own_demonstrations(folder: Path) -> Path:
@@ -171,9 +173,9 @@ def _read_checkpoint(folder: Path) -> list | None:
     return None if restored is None else _plain(*restored)
 
 
-def _plain(state: RunState, records: list, sessions: list) -> list:
+def _plain(state: RunState, *told: list) -> list:
     keys = jax.tree.map(_bits, state)
-    return [[leaf.tolist() for leaf in jax.tree.leaves(keys)], records, sessions]
+    return [[leaf.tolist() for leaf in jax.tree.leaves(keys)], *told]
 
 
 def _bits(leaf: jax.Array) -> np.ndarray:
@@ -186,7 +188,34 @@ def _is_the_round_before(data: list | None, whole: list) -> bool:
     """The latest round is damaged, which is said, and there is that before it."""
     given = specify(**test_checkpoint.GIVEN)
     before = test_checkpoint.state_of(given, 1)
-    return data == _plain(before, test_checkpoint.records_of(2), whole[2])
+    return data == _plain(before, test_checkpoint.records_of(2), *whole[2:])
+
+
+def _open_journal(folder: Path) -> Journal:
+    return Journal(folder, {"seed": 3}, jax.tree.map(np.zeros_like, _EPISODES))
+
+
+def _journal(folder: Path) -> Path:
+    """Two rounds: in the first, an attempt failed."""
+    journal = _open_journal(folder)
+    vector = np.array([0.5, 0.25], np.float32)
+    for index, failed in ((1, (True, False)), (2, (False, False))):
+        journal.write(index, 0, Asked((index, vector)))
+        journal.write(index, 1, Delivered(_EPISODES, failed, (0,), is_last=index == 2))
+    return folder
+
+
+def _read_journal(folder: Path) -> list:
+    events = _open_journal(folder).read(0)
+    return [
+        [index, *(np.asarray(leaf).tolist() for leaf in jax.tree.leaves(event))]
+        for index, told in events.items()
+        for event in told
+    ]
+
+
+def _are_the_first_events(data: list, whole: list) -> bool:
+    return data == whole[: len(data)]
 
 
 def _measurements(folder: Path) -> Path:
@@ -287,6 +316,11 @@ READERS: Mapping[str, Reader] = {
         _read_checkpoint,
         {"bytes": Damage(fuzzing.damaged_bytes, _is_the_round_before)},
         cost=5,
+    ),
+    "journal": Reader(
+        _journal,
+        _read_journal,
+        {"bytes": Damage(fuzzing.damaged_bytes, _are_the_first_events)},
     ),
     "measurements": Reader(
         _measurements,
