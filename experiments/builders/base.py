@@ -86,12 +86,15 @@ class Builder:
         starts and trains nothing.
       build: `(config, method, suite, environment) -> Parts`.
       fields: of its configs that other policies do not read.
+      section: what `policy` holds in a config that names this policy in place of the
+        suite's own.
       program: whole runs as one pure function; None where they cannot be traced.
     """
 
     check: Callable[[ConfigDict, Method, Suite], None]
     build: Callable[[ConfigDict, Method, Suite, Environment], Parts]
     fields: Mapping[str, Field]
+    section: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     program: Program | None = None
 
 

@@ -1,7 +1,9 @@
 """Builds a run of a policy that is trained by gradient, on any suite."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -36,22 +38,29 @@ _TRAINING = {
 MakePolicy = Callable[[ConfigDict, np.ndarray, np.ndarray, int, int], Policy]
 
 
-def builder(make_policy: MakePolicy, **fields: Field) -> Builder:
+#: Default and meaning of fields of a config.
+Section = Mapping[str, tuple[Any, Field]]
+
+
+def builder(
+    make_policy: MakePolicy, section: Section = MappingProxyType({})
+) -> Builder:
     """The builder of a policy that is trained by gradient.
 
     Args:
       make_policy: `(config, observation_mean, observation_std, task_size, action_size)
         -> Policy`.
-      **fields: of the section `policy` of its configs.
+      section: default and meaning of the fields that it reads of `config.policy`.
     """
     return Builder(
         check=functools.partial(_check, make_policy),
         build=functools.partial(_build, make_policy),
         fields={
-            **field.within("policy", fields),
+            **field.within("policy", {name: one for name, (_, one) in section.items()}),
             **field.within("training", _TRAINING),
             **field.within("forgetting", forgetting.FIELDS),
         },
+        section={name: default for name, (default, _) in section.items()},
     )
 
 

@@ -11,7 +11,7 @@ from experiments.suites.registry import SUITES
 #: By the name in `policy.name`.
 POLICIES: dict[str, Builder] = {
     "mlp": neural.builder(neural.mlp_policy),
-    "gaussian_process": Builder(gp.check, gp.build, gp.FIELDS, PROGRAM),
+    "gaussian_process": Builder(gp.check, gp.build, gp.FIELDS, program=PROGRAM),
 }
 
 
@@ -20,6 +20,13 @@ def policy_name(config: ConfigDict) -> str:
     section = config.get("policy")
     named = section.get("name") if isinstance(section, ConfigDict) else None
     return named or SUITES[config.suite].policy
+
+
+def choose(config: ConfigDict, name: str) -> None:
+    """Gives a config of a known suite another policy, at its defaults."""
+    if name != policy_name(config):
+        with config.unlocked():
+            config.policy = ConfigDict({"name": name, **POLICIES[name].section})
 
 
 def of(config: ConfigDict) -> Builder:

@@ -138,6 +138,8 @@ def _take_overrides(
             values[field] += value
         else:
             values[field] = value
+        if field == "policy.name":  # which brings fields of its own
+            loading.override(config, {field: value})
     return rest, values
 
 

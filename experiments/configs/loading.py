@@ -10,6 +10,7 @@ from types import MappingProxyType, ModuleType
 from ml_collections import ConfigDict
 
 from amf_jax import errors, files
+from experiments.builders.registry import POLICIES, choose
 from experiments.configs import fields, sweeps
 from experiments.suites.registry import SUITES
 
@@ -65,6 +66,8 @@ def override(config: ConfigDict, values: Mapping[str, object]) -> None:
         field that goes with the setting.
     """
     derived = _derived(config)
+    if config.get("suite") in SUITES and values.get("policy.name") in POLICIES:
+        choose(config, str(values["policy.name"]))
     for field, value in values.items():
         if field.startswith(OVERRIDES) and "overrides" in config:
             _set_nested(config.overrides, field.removeprefix(OVERRIDES), value)

@@ -4,12 +4,15 @@ import io
 
 import numpy as np
 import pytest
+from absl import flags
 from rich.console import Console
 
 from amf_jax import errors
+from amf_jax.ranges import COUNT
 from experiments import build, demos
+from experiments.builders import neural
 from experiments.builders.registry import POLICIES
-from experiments.configs import arguments, common, fields, loading
+from experiments.configs import arguments, common, field, fields, loading
 from experiments.demos.__main__ import main
 from experiments.encoders import minilm
 from experiments.execution import vmap
@@ -92,3 +95,36 @@ def test_a_new_suite_is_recorded(cart, tmp_path):
     arguments = ["--suite=cart", "--episodes=4", f"--output={tmp_path}"]
     assert main(arguments, console) in (0, 1)  # an expert may fail here
     assert list(tmp_path.glob("cart/*.hdf5"))
+
+
+@pytest.fixture
+def narrow():
+    """A policy that one line registers; the widths that it was built with."""
+    widths = []
+
+    def make_policy(config, *sizes):
+        widths.append(config.policy.width)
+        return neural.mlp_policy(config, *sizes)
+
+    width = field.number("of each layer", COUNT)
+    POLICIES["narrow"] = neural.builder(make_policy, {"width": (8, width)})
+    yield widths
+    del POLICIES["narrow"]
+
+
+def test_a_new_policy_is_chosen_by_its_name_and_brings_its_fields(narrow):
+    def check(*words):
+        argv = ["run", "--config=metaworld:8-8-0-0", *words]
+        config = arguments.parse(argv, flags.FlagValues(), "run")
+        build.check(config)
+        return config
+
+    assert check("--config.policy.name=narrow").policy.width == 8
+    check("--config.policy.name=narrow", "--config.policy.width=4")
+    assert narrow == [8, 4]
+    with pytest.raises(errors.InvalidArgumentError, match="policy.width must be a wh"):
+        check("--config.policy.name=narrow", "--config.policy.width=0")
+    with pytest.raises(errors.UnknownNameError, match="'policy.width'"):
+        check("--config.policy.width=4")
+    overrides = {"policy.width": 5, "policy.name": "narrow"}
+    assert loading.load("kitchen:8-8-0-0-0", overrides).policy.width == 5
