@@ -13,28 +13,29 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from amf_jax import errors, reduction, tiles
+from amf_jax import errors, tiles
 from amf_jax import posterior as gp
 from amf_jax.embeddings import Embedding
 from amf_jax.posterior import Posterior
+from amf_jax.reduction import (
+    Occupancy,
+    expected_variance_reduction,
+    own_variance_reduction,
+)
 from amf_jax.tiles import Rows
 
+__all__ = [
+    "CRITERIA",
+    "Criterion",
+    "Occupancy",
+    "entropy_of",
+    "expected_entropy",
+    "expected_variance_reduction",
+    "own_variance_reduction",
+    "prior_entropy",
+]
+
 _LOG_2_PI_E = math.log(2.0 * math.pi * math.e)
-
-
-class Occupancy(NamedTuple):
-    """Weighted points that stand for `E_{c~mu_C} E_{tau~tau(c)} sum_t`.
-
-    Attributes:
-      points: E points; every demonstration relabelled with every evaluation task.
-      weights: probability of the task times importance weight; 0 for masked steps.
-      num_weighted: how many leading points have weight; the others are not looked at,
-        and cost nothing. A traced number. None looks at all of them.
-    """
-
-    points: Any
-    weights: Float[Array, " E"]
-    num_weighted: Int[Array, ""] | None = None
 
 
 class Criterion(NamedTuple):
@@ -47,12 +48,27 @@ class Criterion(NamedTuple):
       needs_diagonal: whether it looks at the variance of single points.
       score_own: the same as `score` for blocks that hold the occupancy's points, in
         their order, with less work. None where there is nothing to save.
+      by_moments: whether second moments of explicit embeddings are enough to know it.
     """
 
     score: Callable[..., Array]
     sign: float
     needs_diagonal: bool
     score_own: Callable[..., Array] | None = None
+    by_moments: bool = False
+
+    def check(self, name: str, embedding: Embedding) -> None:
+        """Raises if variances of single points are needed and the kernel gives none.
+
+        Raises:
+          InvalidArgumentError: naming the criterion.
+        """
+        if self.needs_diagonal and embedding.diagonal is None:
+            raise errors.InvalidArgumentError(
+                f"criterion={name!r} takes the logarithm of each point's variance and"
+                " needs embedding.diagonal, which is None; use an embedding with a"
+                " diagonal or amf with criterion='variance'"
+            )
 
 
 def entropy_of(
@@ -77,7 +93,7 @@ def expected_entropy(
     occupancy: Occupancy,
     *,
     count: Int[Array, ""] | None = None,
-    blocks_at_a_time: int | None = None,
+    microbatch: int | None = None,
 ) -> Float[Array, " B"]:
     """Expected entropy after each block: `sum_x w_x H(x | block, history)` (eq. 2).
 
@@ -113,57 +129,7 @@ def expected_entropy(
 
         return jax.lax.fori_loop(0, number, add, jnp.zeros((), weights.dtype))
 
-    return _map_blocks(one, (blocks, block_mask), count, blocks_at_a_time)
-
-
-def expected_variance_reduction(
-    embedding: Embedding,
-    posterior: Posterior,
-    blocks: Any,
-    block_mask: Bool[Array, "B H"],
-    occupancy: Occupancy,
-    *,
-    count: Int[Array, ""] | None = None,
-    blocks_at_a_time: int | None = None,
-) -> Float[Array, " B"]:
-    """Expected drop of posterior variance that each block brings (eq. 4).
-
-    The paper prints arg min over this quantity; minimising what remains means
-    *maximising* the reduction.
-    """
-    return reduction.between(
-        embedding.kernel,
-        posterior,
-        blocks,
-        block_mask,
-        occupancy.points,
-        occupancy.weights,
-        num_blocks=count,
-        num_points=occupancy.num_weighted,
-        blocks_at_a_time=blocks_at_a_time,
-    )
-
-
-def own_variance_reduction(
-    embedding: Embedding,
-    posterior: Posterior,
-    blocks: Any,
-    block_mask: Bool[Array, "B H"],
-    occupancy: Occupancy,
-    *,
-    count: Int[Array, ""] | None = None,
-    blocks_at_a_time: int | None = None,
-) -> Float[Array, " B"]:
-    """The same where the occupancy's points are those of the blocks, in their order."""
-    return reduction.within(
-        embedding.kernel,
-        posterior,
-        blocks,
-        block_mask,
-        occupancy.weights.reshape(block_mask.shape),
-        num_blocks=count,
-        blocks_at_a_time=blocks_at_a_time,
-    )
+    return _map_blocks(one, (blocks, block_mask), count, microbatch)
 
 
 def prior_entropy(
@@ -174,7 +140,7 @@ def prior_entropy(
     occupancy: Occupancy,
     *,
     count: Int[Array, ""] | None = None,
-    blocks_at_a_time: int | None = None,
+    microbatch: int | None = None,
 ) -> Float[Array, " B"]:
     """Entropy of each block itself before it is demonstrated: no look-ahead.
 
@@ -191,7 +157,7 @@ def prior_entropy(
         floor = _variance_floor(embedding, posterior, points, mask)
         return jnp.where(mask, entropy_of(remaining, floor), 0.0).sum()
 
-    return _map_blocks(one, (blocks, block_mask), count, blocks_at_a_time)
+    return _map_blocks(one, (blocks, block_mask), count, microbatch)
 
 
 CRITERIA = {
@@ -201,15 +167,16 @@ CRITERIA = {
         1.0,
         needs_diagonal=False,
         score_own=own_variance_reduction,
+        by_moments=True,
     ),
     "prior_entropy": Criterion(prior_entropy, 1.0, needs_diagonal=True),
 }
 
 
-def _map_blocks(function, blocks, count, blocks_at_a_time: int | None):
+def _map_blocks(function, blocks, count, microbatch: int | None):
     """`function` of every block, or of the first `count` and 0 for the others."""
     total, horizon = blocks[1].shape
-    size = tiles.length(total, horizon, blocks_at_a_time)
+    size = tiles.length(total, horizon, microbatch)
     cut = tiles.cut(blocks, size)
     one = jax.tree.map(lambda leaf: leaf[0], blocks)
     dtype = jax.eval_shape(function, one).dtype

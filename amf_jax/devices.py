@@ -55,45 +55,52 @@ def place(mesh: Mesh) -> Int[Array, ""]:
     return jax.lax.axis_index(mesh.axis_names)
 
 
-def dealt(mesh: Mesh | None, tree: Any) -> Any:
-    """This device's rows of the leaves, dealt in turns: place, place + D, ...
+def shard(mesh: Mesh | None, tree: Any) -> Any:
+    """This device's rows of the leaves: place, place + D, ...
 
     All D devices get as many; where rows are missing, the last ones get zeros.
     """
     if mesh is None:
         return tree
 
-    def deal(leaf):
+    def rows(leaf):
         missing = -leaf.shape[0] % mesh.size
         if missing:
             leaf = jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1))
         turns = leaf.reshape(-1, mesh.size, *leaf.shape[1:])
         return jax.lax.dynamic_index_in_dim(turns, place(mesh), 1, keepdims=False)
 
-    return jax.tree.map(deal, tree)
+    return jax.tree.map(rows, tree)
 
 
-def number_dealt(mesh: Mesh, count: Int[Array, ""]) -> Int[Array, ""]:
+def shard_size(mesh: Mesh, count: Int[Array, ""]) -> Int[Array, ""]:
     """How many of the first `count` rows are among those of this device."""
     return (count + mesh.size - 1 - place(mesh)) // mesh.size
 
 
-def gathered(mesh: Mesh, tree: Any, total: int) -> Any:
-    """All `total` rows again, of which each device holds those that it was dealt."""
+def gather(mesh: Mesh | None, tree: Any, total: int) -> Any:
+    """All `total` rows again, of which each device holds those of its shard."""
+    if mesh is None:
+        return tree
 
-    def gather(leaf):
+    def one(leaf):
         turns = jax.lax.all_gather(leaf, mesh.axis_names, axis=1)
         return turns.reshape(-1, *leaf.shape[1:])[:total]
 
-    return jax.tree.map(gather, tree)
+    return jax.tree.map(one, tree)
 
 
-def averaged(mesh: Mesh | None, tree: Any) -> Any:
+def total(mesh: Mesh | None, tree: Any) -> Any:
+    """The sum over the devices of what each one holds."""
+    return tree if mesh is None else jax.lax.psum(tree, mesh.axis_names)
+
+
+def mean(mesh: Mesh | None, tree: Any) -> Any:
     """The mean over the devices of what each one holds."""
     return tree if mesh is None else jax.lax.pmean(tree, mesh.axis_names)
 
 
-def own_key(mesh: Mesh | None, key):
+def shard_key(mesh: Mesh | None, key):
     """A random key for each device, from one that all hold."""
     return key if mesh is None else jax.random.fold_in(key, place(mesh))
 

@@ -145,9 +145,9 @@ def finetune(
                 lambda leaf: leaf[row, time], (demos.observations, demos.actions)
             )
             if batch_loss is not None:
-                own_key = devices.own_key(mesh, loss_key)
+                own_key = devices.shard_key(mesh, loss_key)
                 return batch_loss(params, own_key, observations, actions, tasks, row)
-            keys = devices.dealt(mesh, jax.random.split(loss_key, batch_size))
+            keys = devices.shard(mesh, jax.random.split(loss_key, batch_size))
             return losses.behaviour_cloning(
                 loss, params, keys, observations, actions, tasks[row]
             )
@@ -156,9 +156,9 @@ def finetune(
             trained, opt_state, trace = carry
             i = jnp.asarray(i, jnp.int32)
             batch_key, loss_key = jax.random.split(jax.random.fold_in(key, i))
-            index = devices.dealt(mesh, _draw(batch_key, ranks, total, batch_size))
+            index = devices.shard(mesh, _draw(batch_key, ranks, total, batch_size))
             row, time = index // horizon, index % horizon
-            value, gradient = devices.averaged(
+            value, gradient = devices.mean(
                 mesh, jax.value_and_grad(cloning)(trained, loss_key, row, time)
             )
             if penalty is not None:

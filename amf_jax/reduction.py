@@ -15,7 +15,7 @@ In the precision eps of the floats, a reduction is off by about `eps H v / noise
 weighted sum of variances, for variances of at most v.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,37 +24,53 @@ from jaxtyping import Array, Bool, Float, Int
 
 from amf_jax import posterior as gp
 from amf_jax import tiles
+from amf_jax.embeddings import Embedding
 from amf_jax.posterior import Kernel, Posterior
 from amf_jax.tiles import Rows
 
 
-def between(
-    kernel: Kernel,
+class Occupancy(NamedTuple):
+    """Weighted points that stand for `E_{c~mu_C} E_{tau~tau(c)} sum_t`.
+
+    Attributes:
+      points: E points; every demonstration relabelled with every evaluation task.
+      weights: probability of the task times importance weight; 0 for masked steps.
+      num_weighted: how many leading points have weight; the others are not looked at,
+        and cost nothing. A traced number. None looks at all of them.
+    """
+
+    points: Any
+    weights: Float[Array, " E"]
+    num_weighted: Int[Array, ""] | None = None
+
+
+def expected_variance_reduction(
+    embedding: Embedding,
     posterior: Posterior,
     blocks: Any,
     block_mask: Bool[Array, "B H"],
-    points: Any,
-    weights: Float[Array, " E"],
+    occupancy: Occupancy,
     *,
-    num_blocks: Int[Array, ""] | None = None,
-    num_points: Int[Array, ""] | None = None,
-    blocks_at_a_time: int | None = None,
+    count: Int[Array, ""] | None = None,
+    microbatch: int | None = None,
 ) -> Float[Array, " B"]:
-    """The reduction that each block brings to weighted points.
+    """Expected drop of posterior variance that each block brings (eq. 4).
+
+    The paper prints arg min over this quantity; minimising what remains means
+    *maximising* the reduction.
 
     Args:
-      kernel: covariance function.
+      embedding: whose kernel it is.
       posterior: what is known so far.
       blocks: leaves `[B, H, ...]`.
       block_mask: which of their steps are recorded.
-      points: leaves `[E, ...]`.
-      weights: of the points; at least 0.
-      num_blocks: how many leading blocks to look at, the others get 0; None is all.
-      num_points: how many leading points have any weight; None looks at all.
-      blocks_at_a_time: that share a tile; None fits the cache.
+      occupancy: points whose variance counts.
+      count: how many leading blocks to look at, the others get 0; None is all.
+      microbatch: blocks that share a tile; None fits the cache.
     """
+    kernel, (points, weights, num_points) = embedding.kernel, occupancy
     total, horizon = block_mask.shape
-    size = tiles.length(total, horizon, blocks_at_a_time)
+    size = tiles.length(total, horizon, microbatch)
     cut, masks = tiles.cut((blocks, block_mask), size)
     width = tiles.length(weights.size)
     cut_points, cut_weights = tiles.cut((points, weights), width)
@@ -73,37 +89,30 @@ def between(
         return values.at[i].set(value)
 
     values = jnp.zeros(masks.shape[:2], weights.dtype)
-    chunks = tiles.number(num_blocks, total, size)
+    chunks = tiles.number(count, total, size)
     values = jax.lax.fori_loop(0, chunks, score, values)
-    return tiles.joined(values, num_blocks, total)
+    return tiles.joined(values, count, total)
 
 
-def within(
-    kernel: Kernel,
+def own_variance_reduction(
+    embedding: Embedding,
     posterior: Posterior,
     blocks: Any,
     block_mask: Bool[Array, "B H"],
-    weights: Float[Array, "B H"],
+    occupancy: Occupancy,
     *,
-    num_blocks: Int[Array, ""] | None = None,
-    blocks_at_a_time: int | None = None,
+    count: Int[Array, ""] | None = None,
+    microbatch: int | None = None,
 ) -> Float[Array, " B"]:
-    """The reduction that each block brings to the points of all: half the covariances.
+    """The same where the occupancy's points are those of the blocks, in their order.
 
-    Args:
-      kernel: covariance function.
-      posterior: what is known so far.
-      blocks: leaves `[B, H, ...]`.
-      block_mask: which of their steps are recorded.
-      weights: of their points; at least 0, and 0 for steps that are not recorded.
-      num_blocks: how many leading blocks have any weight, the others get 0; None is
-        all.
-      blocks_at_a_time: that share a tile; None fits the cache.
+    Half the covariances: blocks beyond `count` have no weight either.
     """
+    kernel, weights = embedding.kernel, occupancy.weights.reshape(block_mask.shape)
     total, horizon = block_mask.shape
-    size = tiles.length(total, horizon, blocks_at_a_time)
+    size = tiles.length(total, horizon, microbatch)
     cut, masks, weights = tiles.cut((blocks, block_mask, weights), size)
-    number = tiles.number(num_blocks, total, size)
+    number = tiles.number(count, total, size)
     weights = weights.reshape(weights.shape[0], -1)
     points = jax.tree.map(lambda x: x.reshape(*weights.shape, *x.shape[3:]), cut)
     rows = tiles.solve(kernel, posterior, points, number)
@@ -129,7 +138,7 @@ def within(
 
     values = jnp.zeros(masks.shape[:2], weights.dtype)
     values = jax.lax.fori_loop(0, number, score, values)
-    return tiles.joined(values, num_blocks, total)
+    return tiles.joined(values, count, total)
 
 
 def _explained(

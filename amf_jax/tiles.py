@@ -25,9 +25,9 @@ class Rows(NamedTuple):
     solved: Float[Array, "n M"]
 
 
-def length(total: int, horizon: int = 1, at_a_time: int | None = None) -> int:
+def length(total: int, horizon: int = 1, microbatch: int | None = None) -> int:
     """How many entries of `horizon` points make a tile; at most all."""
-    return min(total, at_a_time or max(1, _POINTS_AT_A_TIME // horizon))
+    return min(total, microbatch or max(1, _POINTS_AT_A_TIME // horizon))
 
 
 def cut(tree: Any, size: int) -> Any:

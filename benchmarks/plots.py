@@ -11,7 +11,7 @@ from experiments.figures import style
 #: What grows in each job, for the axis.
 _CURVES = {
     "growth_demonstrations": "demonstrations n",
-    "growth_features": "demonstrations n, by features",
+    "growth_features": "demonstrations n, in weight space",
     "growth_tasks": "tasks C",
     "growth_embedding": "embedding size p",
 }

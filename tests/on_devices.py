@@ -27,8 +27,7 @@ from amf_jax import (
     selectors,
 )
 from amf_jax.driver import ActiveFineTuner
-from amf_jax.selectors import sharded
-from amf_jax.selectors.pairs import Pairs
+from amf_jax.posterior.pairs import Pairs
 from tests import problems
 
 POLICY = problems.tiny_policy()
@@ -54,14 +53,14 @@ def slopes(key, objective, tasks):
 
 #: Options of `amf`: both paths, pruned and with all pairs, with and without history.
 SELECTIONS = {
-    "gram": dict(path="gram", weight_tolerance=0.3),
-    "gram, all pairs": dict(
-        path="gram", weight_tolerance=None, condition_on_history=False
+    "function": dict(space="function", weight_tolerance=0.3),
+    "function, all pairs": dict(
+        space="function", weight_tolerance=None, condition_on_history=False
     ),
-    "feature": dict(path="feature", weight_tolerance=0.3),
-    "feature, all pairs": dict(path="feature", weight_tolerance=None),
-    "entropy": dict(path="gram", criterion="entropy", weight_tolerance=0.3),
-    "slopes": dict(path="gram", optimiser=slopes, trajectory_samples=4),
+    "weight": dict(space="weight", weight_tolerance=0.3),
+    "weight, all pairs": dict(space="weight", weight_tolerance=None),
+    "entropy": dict(space="function", criterion="entropy", weight_tolerance=0.3),
+    "slopes": dict(space="function", optimiser=slopes, trajectory_samples=4),
 }
 
 
@@ -79,7 +78,7 @@ def rounds(mesh, options):
     The program of the first round is the only one: it would refuse a state that lies
     elsewhere than the first.
     """
-    selector = selectors.amf(EMBEDDING, POLICY.log_likelihood, mesh=mesh, **options)
+    selector = problems.amf(EMBEDDING, POLICY.log_likelihood, mesh=mesh, **options)
     known = problems.tiny_demos(5, (1, 2), tasks=problems.tiny_tasks(0, TASKS))
     state = jax.jit(selector.init)(context(0), known)
     lowered = jax.jit(selector.select).lower(jax.random.key(0), state, context(0))
@@ -98,11 +97,11 @@ def check_selection(options, mesh):
         close((choice, info), (expected, expected_info))
         assert np.ptp(info.scores) > 1e-3 * np.abs(info.scores).max()
     if "optimiser" not in options:
-        assert sorted(communicated) == sorted(announced(mesh, options["path"]))
+        assert sorted(communicated) == sorted(announced(mesh, options["space"]))
     return [choice.task_id.tolist() for choice, _ in together]
 
 
-def announced(mesh, path):
+def announced(mesh, space):
     """What the documentation says is sent, and how many numbers: nothing else is."""
 
     def whole(rows):  # all devices send as many
@@ -111,7 +110,7 @@ def announced(mesh, path):
     likelihoods = "all-gather", TASKS * whole(ROWS)
     scores = "all-gather", whole(TASKS * ROWS)
     width = problems.OBSERVATION_SIZE + problems.TASK_SIZE
-    if path == "feature":  # the second moment, and the mass with it
+    if space == "weight":  # the second moment, and the mass with it
         moment = ((width + 1) * problems.ACTION_SIZE) ** 2
         return [likelihoods, ("all-reduce", moment + 1), scores]
     steps = whole(TASKS * ROWS) * STEPS
@@ -129,7 +128,7 @@ def check_even_split(mesh):
     def split(kept):
         def share():
             pairs = Pairs(1.0 + order, order, kept, lambda order: (order, order))
-            own = sharded.deal(mesh, pairs)
+            own = pairs.shard(mesh)
             held = (own.weights, own.order, own.num_kept)
             return jax.lax.all_gather(held, mesh.axis_names)
 
@@ -222,7 +221,7 @@ def check_seeds(mesh):
 def parts(mesh):
     """Of a whole run, with two choices in each round."""
     training = learners.Training(10, finetune.cosine(0.05), batch_size=16)
-    selector = selectors.amf(EMBEDDING, POLICY.log_likelihood, mesh=mesh)
+    selector = problems.amf(EMBEDDING, POLICY.log_likelihood, mesh=mesh)
     tasks = problems.tiny_tasks()
     full = problems.tiny_demos(0, (0,), tasks=tasks, capacity=2 * ROUNDS)
     return dict(

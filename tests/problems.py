@@ -169,6 +169,21 @@ def tiny_context(
     return Context(demos, tasks, task_weights, params, embedding_params)
 
 
+def amf(
+    embedding,
+    log_likelihood,
+    *,
+    space=None,
+    microbatch=None,
+    weight_tolerance=0.0,
+    mesh=None,
+    **options,
+):
+    """`selectors.amf` with the options of its execution beside the others."""
+    execution = selectors.Execution(space, microbatch, weight_tolerance, mesh)
+    return selectors.amf(embedding, log_likelihood, execution=execution, **options)
+
+
 @functools.cache  # what is jitted is compiled once, not once per test
 def tiny_parts(name="amf"):
     """A learner with an adaptive prior, and a selector behind two rounds in turn."""

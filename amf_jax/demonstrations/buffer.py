@@ -162,8 +162,7 @@ def _zeros(capacity: int, one: Demonstrations) -> Demonstrations:
     memory.check(
         f"a buffer for {capacity} demonstrations of {horizon} steps",
         capacity * row,
-        None,
-        lambda left: [(f"capacity={left // row}", left)] if left >= row else [],
+        lambda left: f"there is room for a capacity of {left // row}",
     )
     blank = jax.tree.map(
         lambda leaf: jnp.zeros((capacity, *leaf.shape), leaf.dtype), one

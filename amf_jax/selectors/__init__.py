@@ -1,7 +1,8 @@
 """Selectors: pure rules that decide which task to demonstrate next."""
 
+from amf_jax.posterior.spaces import Execution
 from amf_jax.selectors import pending
-from amf_jax.selectors.amf import AmfState, amf
+from amf_jax.selectors.amf import amf
 from amf_jax.selectors.base import (
     Choice,
     Context,
@@ -15,6 +16,7 @@ from amf_jax.selectors.base import (
 )
 from amf_jax.selectors.batch import select_batch, tasks_of
 from amf_jax.selectors.context import check_context
+from amf_jax.selectors.history import AmfState
 from amf_jax.selectors.info import AmfInfo
 from amf_jax.selectors.learning_progress import learning_progress
 from amf_jax.selectors.presets import amf_paper, prior_entropy
@@ -30,6 +32,7 @@ __all__ = [
     "AmfState",
     "Choice",
     "Context",
+    "Execution",
     "Pending",
     "Selector",
     "amf",

@@ -5,61 +5,24 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
-from amf_jax import criteria, devices, errors, importance
+from amf_jax import criteria, devices, errors, importance, ranges
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import history as history_lib
 from amf_jax import posterior as gp
 from amf_jax.candidates import Candidates, Optimiser, enumerate_tasks
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.embeddings import Embedding
-from amf_jax.features import FeaturePosterior
-from amf_jax.posterior import Posterior
-from amf_jax.selectors import memory_budget, options, pending, sharded, weighting
-from amf_jax.selectors.base import (
-    Context,
-    Pending,
-    Selector,
-    carry_over,
-    pick,
-)
-from amf_jax.selectors.feature_path import feature_path
-from amf_jax.selectors.gram_path import gram_path
+from amf_jax.posterior import spaces
+from amf_jax.posterior.function_space import FunctionSpace
+from amf_jax.posterior.moments import MomentPosterior
+from amf_jax.posterior.pairs import Pairs, pair, per_task
+from amf_jax.posterior.spaces import AUTOMATIC, Execution, Space
+from amf_jax.posterior.weight_space import WeightSpace
+from amf_jax.selectors import pending, weighting
+from amf_jax.selectors.base import Choice, Context, Selector, pick
+from amf_jax.selectors.history import AmfState, History, frozen_key
 from amf_jax.selectors.info import AmfInfo
-from amf_jax.selectors.pairs import Pairs, pair, per_task
-from amf_jax.selectors.plans import Planner
-
-
-class AmfState(NamedTuple):
-    """What carries from round to round.
-
-    Attributes:
-      posterior: conditioned on the history and on earlier rounds' demonstrations; a
-        `Posterior` on the path by kernels, a `FeaturePosterior` on that by features.
-      num_conditioned: rows of `context.demos` that the posterior already holds.
-      num_history: steps that `history` has room for; those at hand come behind.
-      scaled: whether the kernel's scale has been set.
-    """
-
-    posterior: Posterior | FeaturePosterior
-    num_conditioned: Int[Array, ""]
-    num_history: Int[Array, ""]
-    scaled: Bool[Array, ""]
-
-    def carry_over(self, larger: "AmfState") -> "AmfState":
-        """See `selectors.carry_over`.
-
-        Where a larger buffer is summed on the other path, its posterior takes the scale
-        alone and is conditioned on the demonstrations at hand anew.
-        """
-        held, fresh = self.posterior, larger.posterior
-        if type(held) is type(fresh):
-            return AmfState(*map(carry_over, self, larger))
-        noise, scale = held.noise_variance, held.scale
-        posterior = fresh._replace(noise_variance=noise, scale=scale)
-        return larger._replace(posterior=posterior, scaled=self.scaled)
 
 
 def amf(
@@ -74,12 +37,8 @@ def amf(
     noise_variance: float = 1.0,
     likelihood_clip: tuple[float, float] | None = None,
     trajectory_samples: int | None = None,
-    weight_tolerance: float | None = 0.0,
     optimiser: Optimiser | None = None,
-    path: str | None = None,
-    blocks_at_a_time: int | None = None,
-    mesh: Mesh | None = None,
-    memory_limit: int | None = None,
+    execution: Execution = AUTOMATIC,
 ) -> Selector:
     """Active multi-task fine-tuning (eqs. 1-4 and appendix C).
 
@@ -91,10 +50,10 @@ def amf(
         score(c') = sum_i W[c',i] sum_{c,j,t} mu(c) W[c,j] U(s_t^j, c | block(c',i))
 
     Pending demonstrations count as if their modal blocks (`pending.stand_ins`) were at
-    hand, also with `condition_on_history=False`: nothing else can know of them.
+    hand, also with `condition_on_history=False`.
 
     Args:
-      embedding: how (state, task) pairs become points; see `amf_jax.embeddings`.
+      embedding: of (state, task) pairs; see `amf_jax.embeddings`.
       log_likelihood: as in `Policy.log_likelihood`; None only with weights that need no
         likelihood ("deterministic", "off").
       criterion: "variance" (eq. 4), "entropy" (eq. 2) or "prior_entropy".
@@ -102,250 +61,208 @@ def amf(
       condition_on_history: whether the posterior also holds the demonstrations at hand.
         False leaves that to fine-tuning, as in the paper's neural experiments.
       frozen_embeddings: whether `context.embedding_params` stay the same over the
-        rounds; then a round appends its rows to the posterior instead of rebuilding it,
-        and a random embedding draws the same numbers in every round.
-      normalise_kernel: divide the kernel by its weighted mean diagonal over the
-        occupancy, so that `noise_variance` means the same for every policy. With frozen
-        embeddings this is set once, at the first selection.
-      noise_variance: of the expert, relative to the kernel; positive. It only sets the
-        initial state: replacing `state.posterior.noise_variance` recompiles nothing.
+        rounds, so that each appends its rows to the posterior; see `check_frozen`.
+      normalise_kernel: divide the kernel by its mean diagonal over the occupancy, so
+        that `noise_variance` means the same for every policy; with frozen embeddings
+        by that of the first selection.
+      noise_variance: of the expert, relative to the kernel; positive. Replacing
+        `state.posterior.noise_variance` recompiles nothing.
       likelihood_clip: bounds of trajectory log-likelihoods, or None.
       trajectory_samples: at most this many demonstrations enter the sums, drawn anew
-        each round (appendix C), so that the cost does not grow with their number. None
-        is all.
-      weight_tolerance: pairs of a task and a demonstration whose importance weight is
-        at most this share of the task's largest are skipped, as candidate blocks and as
-        parts of the occupancy: with the sharp weights of neural policies, most are. 0
-        skips those without any weight, which changes no score; None skips nothing. With
-        the variance criterion, H steps and prior variances of at most v in units of the
-        scaled kernel, a score is off by at most
-        `(pruned[c'] + sum_c mu(c) pruned[c]) H v`, where `pruned` is the weight that is
-        skipped; `info.pruned_weight` holds that of the evaluation tasks.
+        each round (appendix C); None is all.
       optimiser: how candidates are searched. None enumerates the evaluation tasks, and
         takes every demonstration, pending or not, to be of one of them.
-      path: how the sums are computed: "gram" by kernels between all points that count,
-        or "feature" by second moments of explicit embeddings, linear in their number
-        (variance criterion, embeddings with `features`). None takes the one that is
-        predicted to cost less, see `amf_jax.cost`. The scores are the same.
-      blocks_at_a_time: candidate blocks scored at once; None fits the cache. The scores
-        are the same for every value.
-      mesh: devices that share the work, all axes taken as one line of them; None is one
-        device. The scores are the same. `docs/devices.md` says what is split.
-      memory_limit: bytes that a selection may take on each device, as predicted by
-        `amf_jax.memory`; None is what is left there when `init` is called.
+      execution: space, microbatch, pruning and devices; see `Execution`.
 
     Returns:
-      A selector. A selection whose scores are not all finite is marked invalid (see
-      `check_choice`) rather than resolved by an arg max over NaN.
+      A selector with diagnostics `AmfInfo`. Where a score is not finite, the selection
+      is invalid (see `check_choice`), not an arg max over NaN.
 
     Raises:
-      UnknownNameError: for an unknown criterion or weight mode.
+      UnknownNameError: for an unknown criterion, weight mode or space.
       InvalidArgumentError: for arguments out of range or that contradict each other.
-      MemoryBudgetError: from `init`, before it allocates anything, also when it is only
-        traced; the message names options that would fit.
     """
-    finite_tasks = optimiser is None
-    options.check_choices(
-        criterion, weights, log_likelihood, finite_tasks, trajectory_samples
-    )
-    options.check_ranges(
-        noise_variance,
-        likelihood_clip,
-        trajectory_samples,
-        weight_tolerance,
-        blocks_at_a_time,
-        memory_limit,
-    )
-    options.check_flags(
-        condition_on_history=condition_on_history,
-        frozen_embeddings=frozen_embeddings,
-        normalise_kernel=normalise_kernel,
-    )
-    options.check_diagonal(embedding, criterion, normalise_kernel)
-    options.check_path(path, embedding, criterion)
-    devices.check(mesh)
-    rule = criteria.CRITERIA[criterion]
-    embedding = _with_shared_key(embedding)
-    search = enumerate_tasks() if optimiser is None else optimiser
-    plan = Planner(
-        embedding,
-        search,
-        own=finite_tasks,
-        criterion=criterion,
-        weights=weights,
-        skips=weight_tolerance is not None and weights != "off",
-        condition_on_history=condition_on_history,
-        trajectory_samples=trajectory_samples,
-        path=path,
-        blocks_at_a_time=blocks_at_a_time,
-        mesh=mesh,
-    )
-    routes = {"gram": gram_path(embedding, rule, blocks_at_a_time)}
-    if plan.by_features:
-        routes["feature"] = feature_path(embedding, blocks_at_a_time)
-    if mesh is not None:
-        routes = {name: sharded.SPLIT[name](mesh, routes[name]) for name in routes}
+    errors.check_name("criterion", criterion, criteria.CRITERIA)
+    weighting.check(weights, log_likelihood, optimiser is None, trajectory_samples)
+    ranges.check_interval("likelihood_clip", likelihood_clip)
+    samples, clip = trajectory_samples, likelihood_clip
+    ranges.check("trajectory_samples", samples, ranges.COUNT, optional=True)
+    point = _with_shared_key(embedding)
+    flags = condition_on_history, frozen_embeddings, normalise_kernel
+    history = History(point, *flags, noise_variance)
+    criteria.CRITERIA[criterion].check(criterion, embedding)
+    history.check()
+    execution.check(embedding, criterion)
+    how = weights, clip, samples, optimiser, execution
+    rule = _Amf(point, log_likelihood, criterion, *how, history)
+    select = devices.everywhere(execution.mesh, rule.select)
+    return Selector(rule.init, select, frozen_embeddings)
 
-    def init(context: Context, history: Demonstrations | None = None) -> AmfState:
-        memory_budget.check(plan, context, _num_steps(history), memory_limit)
-        return start(context, history)
 
-    def start(context: Context, history: Demonstrations | None) -> AmfState:
-        known = _num_steps(history)
-        route, rows = routes[plan(context, known).path], known + plan.at_hand(context)
-        posterior = route.empty(context, rows, noise_variance)
-        state = AmfState(
-            posterior,
-            num_conditioned=jnp.int32(0),
-            num_history=jnp.int32(known),
-            scaled=jnp.asarray(not normalise_kernel),
-        )
+_SPACES: dict[str, Callable[..., Space]] = {
+    "function": FunctionSpace,
+    "weight": WeightSpace,
+}
+
+
+class _Amf(NamedTuple):
+    """The options of `amf`, checked."""
+
+    embedding: Embedding
+    log_likelihood: Callable | None
+    criterion: str
+    weights: str
+    likelihood_clip: tuple[float, float] | None
+    trajectory_samples: int | None
+    optimiser: Optimiser | None
+    execution: Execution
+    history: History
+
+    def init(self, context: Context, history: Demonstrations | None = None) -> AmfState:
+        """What is known before the first round."""
+        space = self.space(self.cheaper(context))
         if history is None:
-            return state
-        history = demonstrations_lib.fill_padding(history)
-        if not frozen_embeddings:
-            raise errors.InvalidArgumentError(
-                "history needs frozen_embeddings=True: its rows are embedded once"
-            )
-        params, key = context.embedding_params, _frozen_key()
-        if normalise_kernel:
-            scale = history_lib.own_scale(embedding, params, key, history)
-            posterior = posterior._replace(scale=scale)
-        rows = history.demo_mask.shape[0]
-        posterior = route.absorb(posterior, params, key, history, 0, rows)
-        return state._replace(posterior=posterior, scaled=jnp.asarray(True))
+            state = self.history.start(space, context)
+        else:
+            state = self.history.start_from(space, context, history)
+        return devices.replicate(self.execution.mesh, state)
 
-    def select(key, state: AmfState, context: Context):
-        held, known = state.posterior, 0
-        if isinstance(held, Posterior):
-            known = held.mask.size - plan.at_hand(context)
-        planned = plan(context, known)
-        route = routes[planned.path]
+    def select(
+        self, key: Array, state: AmfState, context: Context
+    ) -> tuple[Choice, AmfState, AmfInfo]:
+        """One selection, in the order of the paper."""
         sample_key, search_key, embed_key = jax.random.split(key, 3)
-        if frozen_embeddings:  # what earlier rounds solved stays comparable
-            embed_key = _frozen_key()
-        params = context.embedding_params
+        if self.history.frozen_embeddings:  # earlier rounds' points stay comparable
+            embed_key = frozen_key()
         demos = demonstrations_lib.fill_padding(context.demos)
         context = context._replace(demos=demos)
         sample, rows = demonstrations_lib.subsample(
-            sample_key, context.demos, trajectory_samples
+            sample_key, demos, self.trajectory_samples
         )
-        num_tasks = context.tasks.shape[0]
+        by_moments = isinstance(state.posterior, MomentPosterior)
+        space = self.space("weight" if by_moments else "function")
+        look = _Round(self, space, context, sample, embed_key)
 
-        def weigh(candidates: Candidates):
-            return weighting.weigh(
-                weights,
-                log_likelihood,
-                likelihood_clip,
-                finite_tasks,
-                context,
-                sample,
-                candidates,
-                mesh,
-            )
+        # Eq. 3: how far each demonstration stands for each evaluation task.
+        ids = jnp.arange(context.tasks.shape[0], dtype=jnp.int32)
+        weights = look.weigh(Candidates(ids, context.tasks))
 
-        def paired(tasks, task_weights) -> Pairs:
-            return pair(
-                embedding,
-                params,
-                embed_key,
-                sample,
-                tasks,
-                task_weights,
-                weight_tolerance,
-            )
+        # Appendix C: the states that the evaluation tasks visit.
+        pairs = look.pair(context.tasks, weights)
+        visited = space.visit(pairs)
+        shares = context.task_weights[pairs.order // rows.shape[0]]
+        occupancy = space.occupancy(visited, shares * pairs.weights)
 
-        evaluated = Candidates(jnp.arange(num_tasks, dtype=jnp.int32), context.tasks)
-        evaluation_weights = weigh(evaluated)
-        visited = paired(context.tasks, evaluation_weights)
-        visited_view = route.view(visited)
-        share = context.task_weights[visited.order // rows.shape[0]]
-        occupancy = route.occupancy(visited_view, share * visited.weights)
-
-        def weigh_pending(asked: Pending):
-            if finite_tasks:
-                return evaluation_weights[asked.task_ids]
-            return weigh(Candidates(asked.task_ids, asked.tasks))
-
-        if not frozen_embeddings:  # what was solved belongs to other embeddings
-            noise = state.posterior.noise_variance
-            state = start(context, None)
-            posterior = state.posterior._replace(noise_variance=noise)
-            state = state._replace(posterior=posterior)
-        if normalise_kernel:
-            scale = jnp.where(
-                state.scaled, state.posterior.scale, route.mean_diagonal(occupancy)
-            )
-            posterior = state.posterior._replace(scale=scale)
-            state = state._replace(posterior=posterior, scaled=jnp.asarray(True))
-        if condition_on_history:
-            count = demonstrations_lib.count(context.demos)
-            posterior = route.absorb(
-                state.posterior,
-                params,
-                embed_key,
-                context.demos,
-                state.num_conditioned,
-                count,
-                state.num_history,
-            )
-            state = state._replace(posterior=posterior, num_conditioned=count)
-        posterior = state.posterior
-        if context.pending is not None:  # until delivered, no part of the state
-            expected = pending.stand_ins(
-                context.pending, sample, weigh_pending(context.pending)
-            )
-            posterior = route.extend(posterior, params, embed_key, expected)
-        given, rounding, score, score_own = route.scorer(posterior, occupancy)
-        posterior = state.posterior._replace(jitter=given.jitter)
+        # The history, and the uncertainty that a block would leave (eqs. 2 and 4).
+        state = self.history.update(
+            space, state, context, embed_key, lambda: space.mean_diagonal(occupancy)
+        )
+        scorer = space.scorer(look.expecting(state.posterior, weights), occupancy)
+        posterior = state.posterior._replace(jitter=scorer.jitter)
         state = state._replace(posterior=posterior)
 
         def objective(candidates: Candidates) -> Float[Array, " K"]:
-            if finite_tasks:  # the candidates are the evaluation tasks
-                blocks, values = visited, score_own(visited_view)
-            else:
-                blocks = paired(candidates.tasks, weigh(candidates))
-                values = score(route.view(blocks))
-            recorded = demonstrations_lib.valid_steps(sample).any(axis=-1)
-            counts = recorded[blocks.order % rows.shape[0]]
-            weighted = jnp.where(counts, blocks.weights * values, 0.0)
-            return rule.sign * per_task(blocks, weighted, candidates.tasks.shape[0])
+            if self.optimiser is None:  # the candidates are the evaluation tasks
+                return look.score(pairs, scorer.score_own(visited), candidates)
+            blocks = look.pair(candidates.tasks, look.weigh(candidates))
+            return look.score(blocks, scorer.score(space.visit(blocks)), candidates)
 
+        # Eq. 1: the candidate that would leave the least.
+        search = self.optimiser or enumerate_tasks()
         candidates, scores = search(search_key, objective, context.tasks)
         scores = jnp.where(sample.demo_mask.any(), scores, jnp.nan)
-        capacity = context.demos.demo_mask.shape[0]
-        spread = jnp.zeros((num_tasks, capacity), evaluation_weights.dtype)
+        spread = jnp.zeros((ids.size, demos.demo_mask.shape[0]), weights.dtype)
+        lost = gp.underflow(posterior.scale, pairs.width)
         info = AmfInfo(
             scores=scores,
             candidates=candidates.tasks,
-            effective_sample_size=importance.effective_sample_size(evaluation_weights),
-            importance_weights=spread.at[:, rows].set(evaluation_weights),
-            jitter=state.posterior.jitter,
-            pruned_weight=(
-                evaluation_weights.sum(axis=-1)
-                - per_task(visited, visited.weights, num_tasks)
-            ),
+            effective_sample_size=importance.effective_sample_size(weights),
+            importance_weights=spread.at[:, rows].set(weights),
+            jitter=posterior.jitter,
+            pruned_weight=weights.sum(axis=1)
+            - per_task(pairs, pairs.weights, ids.size),
             own_demonstrations=importance.task_counts(
-                demos.task_ids, demos.demo_mask, num_tasks
+                demos.task_ids, demos.demo_mask, ids.size
             ),
-            weighting=jnp.int32(importance.MODES.index(weights)),
-            rounding=jnp.maximum(
-                rounding, gp.underflow(state.posterior.scale, planned.buffers.width)
-            ),
+            weighting=jnp.int32(importance.MODES.index(self.weights)),
+            rounding=jnp.maximum(scorer.rounding, lost),
         )
         return pick(key, scores, candidates.task_ids, candidates.tasks), state, info
 
-    def init_everywhere(context: Context, history: Demonstrations | None = None):
-        return devices.replicate(mesh, init(context, history))
+    def cheaper(self, context: Context) -> str:
+        """The space that is asked for, or the cheaper one, from shapes alone."""
+        if not spaces.has_weight_space(self.embedding, self.criterion):
+            return "function"
+        if self.execution.space is not None:
+            return self.execution.space
+        rows = context.demos.demo_mask.shape[0]
+        pairs = min(rows, self.trajectory_samples or rows)
+        if self.execution.weight_tolerance is None or self.weights == "off":
+            pairs *= context.tasks.shape[0]
+        return spaces.choose(
+            self.embedding,
+            context.embedding_params,
+            context.demos,
+            pairs,
+            self.history.steps_at_hand(context),
+            own=self.optimiser is None,
+        )
 
-    return Selector(
-        init_everywhere, devices.everywhere(mesh, select), frozen_embeddings
-    )
+    def space(self, name: str) -> Space:
+        """The implementation of this name."""
+        rule = criteria.CRITERIA[self.criterion]
+        return _SPACES[name](self.embedding, rule, self.execution)
 
 
-def _num_steps(demos: Demonstrations | None) -> int:
-    """Steps that a buffer has room for."""
-    return 0 if demos is None else demos.step_mask.size
+class _Round(NamedTuple):
+    """What a selection looks at; `key` is that of its embeddings."""
+
+    rule: _Amf
+    space: Space
+    context: Context
+    sample: Demonstrations
+    key: Array
+
+    def weigh(self, candidates: Candidates) -> Float[Array, "K M"]:
+        """Importance weights of the sampled demonstrations for some tasks (eq. 3)."""
+        return weighting.weigh(
+            self.rule.weights,
+            self.rule.log_likelihood,
+            self.rule.likelihood_clip,
+            self.rule.optimiser is None,
+            self.context,
+            self.sample,
+            candidates,
+            self.rule.execution.mesh,
+        )
+
+    def pair(self, tasks: Float[Array, "K D"], weights: Float[Array, "K M"]) -> Pairs:
+        """The sampled demonstrations relabelled with tasks; those that count first."""
+        params = self.context.embedding_params
+        steps = self.rule.embedding, params, self.key, self.sample
+        return pair(*steps, tasks, weights, self.rule.execution.weight_tolerance)
+
+    def expecting(self, posterior, weights: Float[Array, "C M"]):
+        """The posterior given what is pending as well: until delivered, no state."""
+        asked, params = self.context.pending, self.context.embedding_params
+        if asked is None:
+            return posterior
+        if self.rule.optimiser is None:
+            likely = weights[asked.task_ids]
+        else:
+            likely = self.weigh(Candidates(asked.task_ids, asked.tasks))
+        expected = pending.stand_ins(asked, self.sample, likely)
+        return self.space.extend(posterior, params, self.key, expected)
+
+    def score(
+        self, blocks: Pairs, values: Float[Array, " P"], candidates: Candidates
+    ) -> Float[Array, " K"]:
+        """Weighted mean over each candidate's blocks (eq. 92), higher is better."""
+        recorded = demonstrations_lib.valid_steps(self.sample).any(axis=-1)
+        counts = recorded[blocks.order % recorded.size]
+        weighted = jnp.where(counts, blocks.weights * values, 0.0)
+        sign = criteria.CRITERIA[self.rule.criterion].sign
+        return sign * per_task(blocks, weighted, candidates.tasks.shape[0])
 
 
 def _with_shared_key(embedding: Embedding) -> Embedding:
@@ -355,8 +272,3 @@ def _with_shared_key(embedding: Embedding) -> Embedding:
         return embedding.embed(params, jax.random.clone(key), *inputs)
 
     return embedding._replace(embed=embed)
-
-
-def _frozen_key():
-    """Of all embeddings that are compared with those of other rounds."""
-    return jax.random.key(0)

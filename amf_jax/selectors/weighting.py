@@ -6,11 +6,46 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from amf_jax import importance
+from amf_jax import devices, errors, importance, tiles
 from amf_jax.candidates import Candidates
 from amf_jax.demonstrations import Demonstrations
-from amf_jax.selectors import sharded
-from amf_jax.selectors.base import Context
+from amf_jax.selectors.context import Context
+
+
+def check(
+    mode: str,
+    log_likelihood: Callable | None,
+    finite_tasks: bool = True,
+    trajectory_samples: int | None = None,
+) -> None:
+    """Raises if a mode is unknown, or its weights cannot be had.
+
+    Args:
+      mode: a key of `importance.MODES`.
+      log_likelihood: as in `weigh`.
+      finite_tasks: as in `weigh`.
+      trajectory_samples: demonstrations that are drawn from those at hand.
+
+    Raises:
+      UnknownNameError: for an unknown mode.
+      InvalidArgumentError: for what contradicts it.
+    """
+    errors.check_name("weights", mode, importance.MODES)
+    if mode in importance.ESTIMATORS and log_likelihood is None:
+        raise errors.InvalidArgumentError(
+            f"weights={mode!r} needs the policy's log_likelihood, which is None; a"
+            " strictly deterministic policy takes weights='deterministic'"
+        )
+    if mode == "deterministic" and not finite_tasks:
+        raise errors.InvalidArgumentError(
+            "weights='deterministic' matches demonstrations by task id and needs a"
+            " finite task set; a continuous one takes weights='self_normalised'"
+        )
+    if mode == "deterministic" and trajectory_samples is not None:
+        raise errors.InvalidArgumentError(
+            "weights='deterministic' needs trajectory_samples=None: a sample may leave"
+            " out the only demonstration of a task"
+        )
 
 
 def weigh(
@@ -49,9 +84,11 @@ def weigh(
                 log_likelihood, context.params, demos, tasks, clip
             )
 
-        if mesh is not None:
-            of = sharded.split_demonstrations(mesh, of)
-        return of(sample)
+        if mesh is None:
+            return of(sample)
+        even = tiles.filled_up(sample, mesh.size)
+        columns = of(devices.shard(mesh, even)).T
+        return devices.gather(mesh, columns, mask.size).T
 
     total, demos = likelihoods(candidates.tasks), context.demos
     if finite_tasks:  # the demonstrations' tasks are the candidates

@@ -2,7 +2,8 @@
 
 1. "weights": log-likelihoods `[C, N]` of all demonstrations under all tasks, and from
    them the importance weights (eq. 3);
-2. "moments": `G` of the history and `S` of the weighted occupancy (`features.py`);
+2. "moments": `G` of the history and `S` of the weighted occupancy, as in
+   `posterior/moments.py`;
 3. "scores": the value of each block, given both (eq. 4).
 """
 
@@ -16,9 +17,10 @@ from jaxtyping import Array, Float
 from amf_jax import importance
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.embeddings import Embedding
+from amf_jax.posterior.moments import Given
 from amf_jax.streaming import reading, steps
 from amf_jax.streaming.reading import Ledger, Microbatch, Pool
-from amf_jax.streaming.steps import Moments, Whitened
+from amf_jax.streaming.steps import Moments
 
 #: `(pass_name, done, total)`, after each microbatch. "weights" counts demonstrations,
 #: whose number is known at its end alone (until then, total is None); "moments" and
@@ -125,7 +127,7 @@ def sum_moments(
 
 
 def score(
-    request: Request, ledger: Ledger, weights: np.ndarray, given: Whitened
+    request: Request, ledger: Ledger, weights: np.ndarray, given: Given
 ) -> np.ndarray:
     """The third pass: of every task, the weighted mean over its blocks.
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from amf_jax import errors, validation
 from amf_jax.demonstrations import Demonstrations, named_leaves
+from amf_jax.posterior.weight_space import STEPS_AT_A_TIME
 from amf_jax.selectors.context import prepare_demonstrations
-from amf_jax.selectors.feature_path import STEPS_AT_A_TIME
 
 #: `() -> iterator` over demonstrations, as many at a time as it likes and always the
 #: same ones in the same order; leaves are NumPy or JAX arrays. Batches may differ in

@@ -1,6 +1,6 @@
 """Active selection from a pool that is read again and again, never held.
 
-The criterion is that of `selectors.amf` on the path by features (`features.py`), which
+The criterion is that of `selectors.amf` in weight space (`posterior/moments.py`), which
 needs three passes, because each needs a sum over the whole of the one before it:
 
 1. "weights": log-likelihoods `[C, N]` of all demonstrations under all tasks, and from
@@ -22,15 +22,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from amf_jax import errors, importance, memory, posterior, problem, ranges
-from amf_jax.demonstrations import Demonstrations
+from amf_jax import errors, importance, posterior, problem, ranges
 from amf_jax.dtypes import compute_dtype
 from amf_jax.embeddings import Embedding
-from amf_jax.selectors import memory_budget, options, plans
+from amf_jax.posterior.pairs import is_skipped
+from amf_jax.selectors import weighting
 from amf_jax.selectors.base import Choice, check_choice, pick
-from amf_jax.selectors.feature_path import STEPS_AT_A_TIME
 from amf_jax.selectors.info import AmfInfo, weights_failure
-from amf_jax.selectors.pairs import is_skipped
 from amf_jax.streaming import passes, steps
 from amf_jax.streaming.passes import OnProgress, Request
 from amf_jax.streaming.reading import Pool, first_pass
@@ -53,7 +51,6 @@ def select(
     likelihood_clip: tuple[float, float] | None = None,
     weight_tolerance: float | None = 0.0,
     microbatch_size: int | None = None,
-    memory_limit: int | None = None,
     on_progress: OnProgress = lambda name, done, total: None,
 ) -> tuple[Choice, AmfInfo]:
     """The task to demonstrate next, from a pool that need not fit in memory.
@@ -78,11 +75,10 @@ def select(
       normalise_kernel: as in `selectors.amf`.
       noise_variance: as in `selectors.amf`.
       likelihood_clip: as in `selectors.amf`.
-      weight_tolerance: as in `selectors.amf`; the last two passes cost in proportion to
+      weight_tolerance: as in `Execution`; the last two passes cost in proportion to
         the pairs that are not skipped.
       microbatch_size: demonstrations at work at a time; None takes about 1024 steps.
         The choice is the same for every size.
-      memory_limit: as in `selectors.amf`; what the pool itself takes is not counted.
       on_progress: called after each microbatch, see `OnProgress`.
 
     Returns:
@@ -92,24 +88,23 @@ def select(
       UnknownNameError: for an unknown weight mode.
       InvalidArgumentError: for arguments out of range or that contradict each other.
       DemonstrationError: demonstrations that are malformed or of no evaluation task.
-      MemoryBudgetError: before anything is computed, or after the first pass, which
-        counts the demonstrations.
       ChangedPoolError: a later pass reads other demonstrations than the first.
       SelectionError: scores that are not finite, as `selectors.check_choice`.
     """
-    _check(
-        embedding,
-        log_likelihood,
-        weights,
-        noise_variance,
-        likelihood_clip,
-        weight_tolerance,
-        microbatch_size,
-        memory_limit,
+    weighting.check(weights, log_likelihood)
+    ranges.check("noise_variance", noise_variance, ranges.POSITIVE)
+    ranges.check_interval("likelihood_clip", likelihood_clip)
+    ranges.check(
+        "weight_tolerance", weight_tolerance, ranges.PROPER_SHARE, optional=True
     )
-    options.check_flags(
-        condition_on_history=condition_on_history, normalise_kernel=normalise_kernel
-    )
+    ranges.check("microbatch_size", microbatch_size, ranges.COUNT, optional=True)
+    ranges.check_flag("condition_on_history", condition_on_history)
+    ranges.check_flag("normalise_kernel", normalise_kernel)
+    if embedding.features is None:
+        raise errors.InvalidArgumentError(
+            "embedding.features is None, but a pool is summed up in the space of"
+            " explicit embeddings; use projected_gradient instead of network_gradient"
+        )
     tasks = problem.check_tasks(tasks, None)
     tasks = tasks.astype(compute_dtype(tasks, params, embedding_params))
     shares = problem.check_weights(task_weights, tasks)
@@ -122,8 +117,7 @@ def select(
     vectors = np.asarray(tasks)
     first = first_pass(pool, vectors)
     head = next(first)
-    batch = head[1]
-    width = steps.width(embedding, embedding_params, batch)
+    width = steps.width(embedding, embedding_params, head[1])
     request = Request(
         pool,
         embedding,
@@ -135,10 +129,8 @@ def select(
         on_progress,
     )
 
-    _bytes_peak(request, batch, len(batch.step_mask), width, memory_limit)
     first = itertools.chain([head], first)
     table, ledger = passes.weigh(request, first, weights, likelihood_clip)
-    _bytes_peak(request, batch, table.shape[1], width, memory_limit)
     failure = weights_failure(weights, table)
     if failure is not None:  # nor would the scores be finite
         raise failure
@@ -170,63 +162,3 @@ def select(
     choice = pick(key, info.scores, jnp.arange(len(tasks), dtype=jnp.int32), tasks)
     check_choice(choice, info)
     return choice, info
-
-
-def _check(
-    embedding: Embedding,
-    log_likelihood: Callable | None,
-    weights: str,
-    noise_variance: float,
-    likelihood_clip: tuple[float, float] | None,
-    weight_tolerance: float | None,
-    microbatch_size: int | None,
-    memory_limit: int | None,
-) -> None:
-    """Raises for options that are out of range or contradict each other."""
-    options.check_choices("variance", weights, log_likelihood, True, None)
-    options.check_ranges(
-        noise_variance, likelihood_clip, None, weight_tolerance, None, memory_limit
-    )
-    if embedding.features is None:
-        raise errors.InvalidArgumentError(
-            "embedding.features is None, but a pool is summed up in the space of"
-            " explicit embeddings; use projected_gradient instead of network_gradient"
-        )
-    ranges.check("microbatch_size", microbatch_size, ranges.COUNT, optional=True)
-
-
-def _bytes_peak(
-    request: Request,
-    head: Demonstrations,
-    demonstrations: int,
-    width: int,
-    limit: int | None,
-) -> int:
-    """Predicted memory of a selection from that many demonstrations.
-
-    Raises:
-      MemoryBudgetError: if it is more than the limit, or than there is.
-    """
-    horizon = head.step_mask.shape[1]
-    size = request.microbatch_size or max(1, STEPS_AT_A_TIME // horizon)
-    chunk = size * horizon
-    embedding, params = request.embedding, request.embedding_params
-
-    def needed(features: int, made: float) -> int:
-        return memory.streamed_peak(
-            features,
-            pairs=len(request.tasks) * demonstrations,
-            parameters=memory.numbers((request.params, params)),
-            chunk=chunk,
-            made=made,
-            itemsize=request.tasks.dtype.itemsize,
-        )
-
-    size = needed(width, plans.made(embedding, params, head, request.tasks, chunk))
-    memory.check(
-        "a streamed selection",
-        size,
-        limit,
-        lambda left: memory_budget.sketches(params, width, chunk, needed, left),
-    )
-    return size

@@ -13,14 +13,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import features, importance
+from amf_jax import importance
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.embeddings import Embedding, embed_pairs
-from amf_jax.features import FeaturePosterior, Whitener
+from amf_jax.posterior import moments as moments_lib
+from amf_jax.posterior.moments import Given, MomentPosterior
 from amf_jax.selectors.weighting import from_likelihoods
 
-_factor = jax.jit(features.factor)
-_whiten_moment = jax.jit(features.whiten_moment)
+_given = jax.jit(moments_lib.given)
 
 
 class Sum(NamedTuple):
@@ -45,26 +45,6 @@ class Moments(NamedTuple):
 
     history: Sum
     occupancy: Sum
-
-
-class Whitened(NamedTuple):
-    """All that the score of a block needs of everything else.
-
-    Attributes:
-      whitener: of the history.
-      half_moment: `features.half` of `S`, whitened.
-      noise_variance: in units of the scaled kernel.
-      scale: what the kernel is divided by.
-      jitter: diagonal term that the factor needed.
-      rounding: as in `features.rounding`.
-    """
-
-    whitener: Whitener
-    half_moment: Float[Array, "P P"]
-    noise_variance: Float[Array, ""]
-    scale: Float[Array, ""]
-    jitter: Float[Array, ""]
-    rounding: Float[Array, ""]
 
 
 def add(held: Sum, more: Array) -> Sum:
@@ -150,7 +130,7 @@ def add_moments(
 
     def moment(weights: Float[Array, " b"]) -> Array:
         spread = jnp.where(steps, weights[:, None], 0.0).ravel()
-        return features.add_second_moment(blank, flat, spread)
+        return moments_lib.add_second_moment(blank, flat, spread)
 
     return Moments(
         add(moments.history, moment(at_hand)), add(moments.occupancy, moment(mass))
@@ -159,13 +139,11 @@ def add_moments(
 
 @functools.partial(jax.jit, static_argnames=("embedding",))
 def scores(
-    embedding: Embedding, params, demos: Demonstrations, given: Whitened
+    embedding: Embedding, params, demos: Demonstrations, given: Given
 ) -> Float[Array, " b"]:
     """The expected reduction of the variance by each pair of a microbatch (eq. 4)."""
     phi, steps = embed(embedding, params, demos)
-    return features.expected_variance_reduction(
-        given.whitener, phi, steps, given.half_moment, given.noise_variance
-    )
+    return given.score(phi, steps)
 
 
 def width(embedding: Embedding, params, demos: Demonstrations) -> int:
@@ -184,9 +162,7 @@ def embed(embedding: Embedding, params, demos: Demonstrations) -> tuple[Array, A
     return jax.vmap(embedding.features)(points), demonstrations_lib.valid_steps(demos)
 
 
-def whiten(
-    moments: Moments, noise_variance: float, mass: float | None, dtype
-) -> Whitened:
+def whiten(moments: Moments, noise_variance: float, mass: float | None, dtype) -> Given:
     """What is left to do with P x P matrices: once, on the CPU, in double precision.
 
     The history of a large pool outweighs the noise by as many orders of magnitude as it
@@ -201,19 +177,9 @@ def whiten(
     """
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
         uppers = (jnp.asarray(value(held)) for held in moments)
-        history, occupancy = map(features.mirrored, uppers)
+        history, occupancy = map(moments_lib.mirrored, uppers)
         noise, one = (jnp.asarray(x, history.dtype) for x in (noise_variance, 1))
-        scale = one if mass is None else features.mean_diagonal(occupancy, mass)
-        posterior = FeaturePosterior(history, noise, scale, jitter=0 * one)
-        whitener, posterior = _factor(posterior)
-        half = features.half(_whiten_moment(whitener, occupancy))
-        found = Whitened(
-            whitener,
-            half,
-            posterior.noise_variance,
-            posterior.scale,
-            posterior.jitter,
-            features.rounding(whitener, posterior),
-        )
-        found = jax.tree.map(np.asarray, found)
+        scale = one if mass is None else moments_lib.mean_diagonal(occupancy, mass)
+        posterior = MomentPosterior(history, noise, scale, jitter=0 * one)
+        found = jax.tree.map(np.asarray, _given(posterior, occupancy))
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), found)

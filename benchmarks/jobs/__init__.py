@@ -60,7 +60,7 @@ JOBS = {
     "growth_tasks": Job("one selection as tasks are added", growth.tasks),
     "growth_embedding": Job("one selection as the embedding grows", growth.embedding),
     "large_pool": Job(
-        "one selection from a pool that is read in batches, by features",
+        "one selection from a pool that is read in batches, in weight space",
         large_pool.run,
     ),
     "ranking": Job(

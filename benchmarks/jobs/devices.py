@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from amf_jax import devices
+from amf_jax.selectors import Execution
 from benchmarks import problems, rows
 from benchmarks.jobs.base import Bench, close, compiled, run_python, timed
 from benchmarks.jobs.selection import active, scores, select, start
@@ -49,7 +50,7 @@ def measure(sizes: Sizes, seconds: float, *, virtual: bool = False) -> Row:
     case = f"{mesh.size} {'virtual CPU ' if virtual else ''}devices"
     programs = []
     for share in (mesh, None):
-        selector = active(problem, weight_tolerance=None, path="gram", mesh=share)
+        selector = active(problem, execution=Execution("function", None, None, share))
         programs.append(compile_program(select(selector), *start(selector, problem)))
     together, alone = (scores(program) for program in programs)
     complaint = close(1e-5)(together(), alone())
@@ -84,7 +85,7 @@ def _shares(mesh: Mesh, count: int) -> list[int]:
     """How many of `count` pairs each device gets."""
 
     def share():
-        held = devices.number_dealt(mesh, jnp.int32(count))
+        held = devices.shard_size(mesh, jnp.int32(count))
         return jax.lax.all_gather(held, mesh.axis_names)
 
     return np.asarray(devices.everywhere(mesh, share)()).tolist()

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from amf_jax.selectors import Execution
 from benchmarks import problems
 from benchmarks.jobs.base import Bench, compiled, timed
 from benchmarks.jobs.selection import ALL_PAIRS, first_round
@@ -39,23 +40,23 @@ class Growth(NamedTuple):
 
 
 def demonstrations(bench: Bench) -> Iterator[Row]:
-    """With n, where only a task's own demonstrations carry weight, by either path."""
+    """With n, where only a task's own demonstrations carry weight, in either space."""
     return _grow_with_n(
         bench,
         "growth_demonstrations",
         (),
-        "a demonstration has weight for its own task alone; no history; the path that"
+        "a demonstration has weight for its own task alone; no history; the space that"
         " is predicted to cost less",
     )
 
 
 def features(bench: Bench) -> Iterator[Row]:
-    """The same with the path by features, linear in n, at every n."""
+    """The same in weight space, linear in n, at every n."""
     return _grow_with_n(
         bench,
         "growth_features",
-        (("path", "feature"),),
-        'as growth_demonstrations, with path="feature"',
+        (("execution", Execution("weight")),),
+        "as growth_demonstrations, in weight space",
     )
 
 

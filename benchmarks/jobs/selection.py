@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from amf_jax import selectors
-from amf_jax.selectors import AmfInfo, Selector
+from amf_jax.selectors import AmfInfo, Execution, Selector
 from benchmarks import peers, problems
 from benchmarks.jobs.base import Bench, close, compare, compiled
 from benchmarks.peers import Peer
@@ -19,8 +19,9 @@ from benchmarks.timing import Program, compile_program
 
 #: Share of a task's largest weight below which a pair is skipped.
 TOLERANCE = 1e-6
+PRUNED = Execution(weight_tolerance=TOLERANCE)
 #: Options by which no pair is skipped.
-ALL_PAIRS = (("weight_tolerance", None),)
+ALL_PAIRS = (("execution", Execution(weight_tolerance=None)),)
 #: Float32 on both sides: scores are sums of thousands of terms.
 _AGREEMENT = 1e-5
 
@@ -51,7 +52,7 @@ def dense(bench: Bench) -> Iterator[Row]:
 def pruned(bench: Bench) -> Iterator[Row]:
     """The weights of a fitted policy; pairs that carry next to none are skipped."""
     problem = problems.selection(problems.sizes(bench.quick), fitted=True)
-    selector = active(problem, weight_tolerance=TOLERANCE)
+    selector = active(problem, execution=PRUNED)
     program = compile_program(select(selector), *start(selector, problem))
     _, info = program.call()
     sizes, kept = problem.sizes, kept_pairs(info)
@@ -78,7 +79,7 @@ def pruned(bench: Bench) -> Iterator[Row]:
 def with_history(bench: Bench) -> Iterator[Row]:
     """A round that appends its demonstration, against one that rebuilds everything."""
     problem = problems.selection(problems.sizes(bench.quick), fitted=True)
-    selector = active(problem, weight_tolerance=TOLERANCE, condition_on_history=True)
+    selector = active(problem, execution=PRUNED, condition_on_history=True)
     key, blank, context = start(selector, problem)
     program = compile_program(select(selector), key, blank, context)
     known = context.demos.demo_mask.at[-1].set(False)

@@ -26,7 +26,6 @@ PRETRAINING, DEMONSTRATIONS, EVALUATION, RECORDING = range(4)
 _RULE_OPTIONS = (
     "noise_variance",
     "normalise_kernel",
-    "weight_tolerance",
     "likelihood_clip",
     "trajectory_samples",
 )
@@ -189,6 +188,9 @@ def selector(
         return selectors.make(method.selector, **fields)
     if fields.get("likelihood_clip") is not None:  # whole numbers on a command line
         fields["likelihood_clip"] = tuple(map(float, fields["likelihood_clip"]))
+    if "weight_tolerance" in config.selection:
+        tolerance = config.selection.weight_tolerance
+        fields["execution"] = selectors.Execution(weight_tolerance=tolerance)
     fields["weights"] = chosen(config, "weights", method.weights)
     return selectors.make(
         method.selector, embedding, log_likelihood, **(fields | options)

@@ -17,9 +17,9 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 @functools.cache
-def build(path="gram", **options):
+def build(space="function", **options):
     """A selector and its jitted `select`, compiled once for all tests."""
-    selector = selectors.amf(EMBEDDING, POLICY.log_likelihood, path=path, **options)
+    selector = problems.amf(EMBEDDING, POLICY.log_likelihood, space=space, **options)
     return selector, jax.jit(selector.select)
 
 
@@ -62,24 +62,24 @@ def assert_same_posterior(one, other, context):
 
 
 @pytest.mark.parametrize(
-    ("path", "criterion", "weights", "history"),
+    ("space", "criterion", "weights", "history"),
     [
-        ("gram", "variance", "self_normalised", True),
-        ("gram", "variance", "self_normalised", False),
-        ("feature", "variance", "self_normalised", True),
-        ("feature", "variance", "deterministic", False),
-        ("gram", "entropy", "self_normalised", True),
-        ("gram", "entropy", "deterministic", False),
-        ("gram", "prior_entropy", "off", True),
-        ("gram", "prior_entropy", "plain", False),
+        ("function", "variance", "self_normalised", True),
+        ("function", "variance", "self_normalised", False),
+        ("weight", "variance", "self_normalised", True),
+        ("weight", "variance", "deterministic", False),
+        ("function", "entropy", "self_normalised", True),
+        ("function", "entropy", "deterministic", False),
+        ("function", "prior_entropy", "off", True),
+        ("function", "prior_entropy", "plain", False),
     ],
 )
-def test_scores_are_those_of_appendix_c(path, criterion, weights, history):
+def test_scores_are_those_of_appendix_c(space, criterion, weights, history):
     with jax.enable_x64(True):
         context = problems.tiny_context(dtype=jnp.float64)
         choice, _, info = select_once(
             context,
-            path=path,
+            space=space,
             criterion=criterion,
             weights=weights,
             condition_on_history=history,
@@ -130,7 +130,7 @@ def random_selection(contexts, keys, **options):
     embedding = embeddings.Embedding(
         random_features, embeddings.linear_kernel, embeddings.linear_diagonal
     )
-    selector = selectors.amf(embedding, None, weights="off", **options)
+    selector = problems.amf(embedding, None, weights="off", **options)
     select, state = jax.jit(selector.select), selector.init(contexts[0])
     scores = []
     for context, key in zip(contexts, keys, strict=True):
@@ -229,9 +229,7 @@ def test_pretraining_history_counts_like_demonstrations():
         )
 
 
-@pytest.mark.parametrize(
-    "options", [dict(blocks_at_a_time=1), dict(blocks_at_a_time=5)]
-)
+@pytest.mark.parametrize("options", [dict(microbatch=1), dict(microbatch=5)])
 def test_chunks_of_any_size_give_the_same_scores(options):
     context = problems.tiny_context()
     _, _, info = select_once(context, **options)
@@ -285,7 +283,7 @@ def test_an_impossible_task_is_blamed_on_its_likelihood():
     context = problems.tiny_context(task_ids=(0, 1))
 
     def select(**options):
-        selector = selectors.amf(EMBEDDING, impossible, **options)
+        selector = problems.amf(EMBEDDING, impossible, **options)
         return selector.select(jax.random.key(0), selector.init(context), context)
 
     choice, _, info = select()
@@ -302,7 +300,7 @@ def test_candidates_that_are_no_numbers_are_blamed_on_the_search():
     optimiser = candidates.random_shooting(
         lambda _, count: jnp.full((count, 2), np.nan)
     )
-    selector = selectors.amf(EMBEDDING, POLICY.log_likelihood, optimiser=optimiser)
+    selector = problems.amf(EMBEDDING, POLICY.log_likelihood, optimiser=optimiser)
     context = problems.tiny_context()
     state = selector.init(context)
     choice, _, info = selector.select(jax.random.key(0), state, context)
@@ -334,14 +332,14 @@ def duplicates():
         (EMBEDDING, dict(noise_variance=1e-7), False),
         (smaller(1e-12), dict(), True),
         (smaller(1e-19), dict(), False),
-        (smaller(1e-19), dict(path="feature"), False),
+        (smaller(1e-19), dict(space="weight"), False),
         (smaller(1e-30), dict(), False),
-        (smaller(1e-30), dict(path="feature"), False),
+        (smaller(1e-30), dict(space="weight"), False),
     ],
 )
 def test_what_rounding_may_have_decided_is_warned_of(embedding, options, sound):
-    selector = selectors.amf(
-        embedding, POLICY.log_likelihood, **(dict(path="gram") | options)
+    selector = problems.amf(
+        embedding, POLICY.log_likelihood, **(dict(space="function") | options)
     )
     context = duplicates()
     state = selector.init(context)
@@ -355,7 +353,7 @@ def test_what_rounding_may_have_decided_is_warned_of(embedding, options, sound):
 
 def test_deterministic_weights_need_no_likelihood():
     context = problems.tiny_context()
-    selector = selectors.amf(EMBEDDING, None, weights="deterministic")
+    selector = problems.amf(EMBEDDING, None, weights="deterministic")
     state = selector.init(context)
     choice, _, info = jax.jit(selector.select)(jax.random.key(0), state, context)
     selectors.check_choice(choice, info)
@@ -384,7 +382,7 @@ def test_deterministic_weights_need_no_likelihood():
             errors.InvalidArgumentError,
             "trajectory_samples=None",
         ),
-        (dict(blocks_at_a_time=-1), errors.InvalidArgumentError, "blocks_at_a_time"),
+        (dict(microbatch=-1), errors.InvalidArgumentError, "microbatch"),
         (dict(weight_tolerance=1.0), errors.InvalidArgumentError, "weight_tolerance"),
         (dict(log_likelihood=None), errors.InvalidArgumentError, "log_likelihood"),
         (
@@ -405,7 +403,7 @@ def test_deterministic_weights_need_no_likelihood():
 def test_bad_options_are_refused(options, error, message):
     arguments = dict(log_likelihood=POLICY.log_likelihood) | options
     with pytest.raises(error, match=message):
-        selectors.amf(EMBEDDING, **arguments)
+        problems.amf(EMBEDDING, **arguments)
 
 
 WITHOUT_DIAGONAL = EMBEDDING._replace(diagonal=None)
@@ -424,13 +422,16 @@ WITHOUT_DIAGONAL = EMBEDDING._replace(diagonal=None)
 )
 def test_what_needs_a_diagonal_refuses_an_embedding_without(options, message):
     with pytest.raises(errors.InvalidArgumentError, match=message):
-        selectors.amf(WITHOUT_DIAGONAL, POLICY.log_likelihood, **options)
+        problems.amf(WITHOUT_DIAGONAL, POLICY.log_likelihood, **options)
 
 
 def test_the_variance_form_needs_no_diagonal():
     context = problems.tiny_context()
-    selector = selectors.amf(
-        WITHOUT_DIAGONAL, POLICY.log_likelihood, normalise_kernel=False, path="gram"
+    selector = problems.amf(
+        WITHOUT_DIAGONAL,
+        POLICY.log_likelihood,
+        normalise_kernel=False,
+        space="function",
     )
     state = selector.init(context)
     _, _, info = jax.jit(selector.select)(jax.random.key(0), state, context)

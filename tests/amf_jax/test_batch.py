@@ -19,7 +19,7 @@ POLICY = problems.tiny_policy()
 EMBEDDING = embeddings.last_layer_gradient(POLICY.last_layer)
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
-PATHS = ("gram", "feature")
+PATHS = ("function", "feature")
 SHOOTING = candidates.random_shooting(
     lambda key, count: jax.random.uniform(key, (count, problems.TASK_SIZE)), 5
 )
@@ -28,7 +28,7 @@ SHOOTING = candidates.random_shooting(
 @functools.cache
 def build(**options):
     """An active selector, compiled once for all tests."""
-    selector = selectors.amf(EMBEDDING, POLICY.log_likelihood, **options)
+    selector = problems.amf(EMBEDDING, POLICY.log_likelihood, **options)
     return selector._replace(select=jax.jit(selector.select))
 
 
@@ -67,23 +67,23 @@ def assert_same(one, other, rtol=1e-4, atol=1e-6):
 
 
 @pytest.mark.parametrize(
-    ("path", "criterion", "weights", "history"),
+    ("space", "criterion", "weights", "history"),
     [
-        ("gram", "variance", "self_normalised", True),
-        ("feature", "variance", "self_normalised", True),
-        ("feature", "variance", "plain", False),
-        ("gram", "variance", "deterministic", False),
-        ("gram", "entropy", "self_normalised", True),
-        ("gram", "prior_entropy", "off", False),
+        ("function", "variance", "self_normalised", True),
+        ("weight", "variance", "self_normalised", True),
+        ("weight", "variance", "plain", False),
+        ("function", "variance", "deterministic", False),
+        ("function", "entropy", "self_normalised", True),
+        ("function", "prior_entropy", "off", False),
     ],
 )
 def test_a_batch_is_what_rebuilding_the_posterior_chooses(
-    path, criterion, weights, history
+    space, criterion, weights, history
 ):
     with jax.enable_x64(True):
         context = problems.tiny_context(dtype=jnp.float64)
         selector = build(
-            path=path,
+            space=space,
             criterion=criterion,
             weights=weights,
             condition_on_history=history,
@@ -143,20 +143,20 @@ def orthogonal_tasks():
     return embedding, context
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_a_batch_worked_by_hand(path):
+@pytest.mark.parametrize("space", PATHS)
+def test_a_batch_worked_by_hand(space):
     """A demonstration of variance v under noise 1 takes v^2 / (v + 1) off it.
 
     It leaves v / (v + 1): after 4 come 4/5 and 4/9, after 1 come 1/2 and 1/3.
     """
     embedding, context = orthogonal_tasks()
-    selector = selectors.amf(
+    selector = problems.amf(
         embedding,
         None,
         weights="deterministic",
         condition_on_history=False,
         normalise_kernel=False,
-        path=path,
+        space=space,
     )
     choices, _, infos = batch_of(selector, key(), selector.init(context), context, 4)
     assert choices.task_id.tolist() == [0, 1, 0, 1]
@@ -211,12 +211,12 @@ def variance_left(context, chosen):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("path", PATHS)
-def test_a_batch_against_all_batches(path, seed):
+@pytest.mark.parametrize("space", PATHS)
+def test_a_batch_against_all_batches(space, seed):
     """The first choice is the best; what scores promise is what the batch brings."""
     with jax.enable_x64(True):
         context = spread_out(seed)
-        selector = build(path=path, weights="deterministic")
+        selector = build(space=space, weights="deterministic")
         choices, _, infos = batch_of(
             selector, key(), selector.init(context), context, 3
         )
@@ -233,14 +233,14 @@ def test_a_batch_against_all_batches(path, seed):
                 np.testing.assert_allclose(left, best, 1e-12)
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_what_is_pending_counts_like_the_same_demonstration_delivered(path):
+@pytest.mark.parametrize("space", PATHS)
+def test_what_is_pending_counts_like_the_same_demonstration_delivered(space):
     # Deterministic weights share a task's mass among its demonstrations, so that a
     # second copy changes no occupancy, but is conditioned on.
     context = problems.tiny_context(task_ids=(0, 1, 2), capacity=4)
     again = jax.tree.map(lambda leaf: leaf[1:2], context.demos)
     delivered = context._replace(demos=demonstrations_lib.append(context.demos, again))
-    selector = build(path=path, weights="deterministic")
+    selector = build(space=space, weights="deterministic")
     asked = context._replace(pending=slots(context.tasks, [1]))
     _, _, expected = selector.select(key(), selector.init(context), delivered)
     _, _, info = selector.select(key(), selector.init(context), asked)
@@ -249,11 +249,11 @@ def test_what_is_pending_counts_like_the_same_demonstration_delivered(path):
     assert not np.allclose(info.scores, without.scores, 1e-2)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("space", PATHS)
 @pytest.mark.parametrize("frozen", [True, False])
-def test_what_is_pending_stays_out_of_the_state(path, frozen):
+def test_what_is_pending_stays_out_of_the_state(space, frozen):
     context = problems.tiny_context()
-    selector = build(path=path, frozen_embeddings=frozen)
+    selector = build(space=space, frozen_embeddings=frozen)
     state = selector.init(context)
     asked = context._replace(pending=slots(context.tasks, [2, 0]))
     _, after, _ = selector.select(key(), state, asked)
@@ -264,7 +264,7 @@ def test_what_is_pending_stays_out_of_the_state(path, frozen):
 
 @pytest.mark.parametrize(
     "options",
-    [*(dict(path=path) for path in PATHS), dict(optimiser=SHOOTING)],
+    [*(dict(space=space) for space in PATHS), dict(optimiser=SHOOTING)],
     ids=(*PATHS, "shooting"),
 )
 def test_slots_that_are_not_in_use_have_no_influence(options):

@@ -122,8 +122,8 @@ def test_a_search_keeps_double_precision(name):
 def test_a_selector_takes_the_best_of_what_a_search_returns(name, quick_compile):
     policy = problems.tiny_policy()
     embedding = embeddings.last_layer_gradient(policy.last_layer)
-    selector = selectors.amf(
-        embedding, policy.log_likelihood, optimiser=search(name), blocks_at_a_time=8
+    selector = problems.amf(
+        embedding, policy.log_likelihood, optimiser=search(name), microbatch=8
     )
     traces = []
 

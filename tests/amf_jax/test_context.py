@@ -86,10 +86,10 @@ def test_the_choice_does_not_depend_on_how_numbers_are_stored(name, change):
         assert np.ptp(given[2].scores) > 0
 
 
-@pytest.mark.parametrize("path", ["gram", "feature"])
+@pytest.mark.parametrize("space", ["function", "weight"])
 @pytest.mark.parametrize("wide", ["params", "embedding_params", "demos", "tasks"])
-def test_the_widest_floating_type_is_that_of_all(path, wide):
-    selector = build("amf", path=path)
+def test_the_widest_floating_type_is_that_of_all(space, wide):
+    selector = build("amf", execution=selectors.Execution(space))
     with jax.enable_x64(True):
         context = jax.tree.map(jnp.asarray, plain())
         double = jax.tree.map(
@@ -102,8 +102,8 @@ def test_the_widest_floating_type_is_that_of_all(path, wide):
         assert floats == {jnp.dtype(float)}
 
 
-@pytest.mark.parametrize("path", ["gram", "feature"])
-def test_a_policy_may_compute_in_half_precision(path):
+@pytest.mark.parametrize("space", ["function", "weight"])
+def test_a_policy_may_compute_in_half_precision(space):
     context = plain()
     half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), context.params)
 
@@ -111,8 +111,8 @@ def test_a_policy_may_compute_in_half_precision(path):
         parts = (x.astype(jnp.bfloat16) for x in example)
         return POLICY.last_layer(params, key, *parts)
 
-    selector = selectors.amf(
-        embeddings.last_layer_gradient(last_layer), POLICY.log_likelihood, path=path
+    selector = problems.amf(
+        embeddings.last_layer_gradient(last_layer), POLICY.log_likelihood, space=space
     )
     context = context._replace(params=half, embedding_params=half)
     choice, state, info = jax.eval_shape(lambda: select(selector, context))

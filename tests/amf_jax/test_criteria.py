@@ -377,7 +377,7 @@ def test_entropy_of_a_standard_gaussian():
 
 
 @pytest.mark.parametrize("name", criteria.CRITERIA)
-def test_blocks_at_a_time_change_nothing(name):
+def test_microbatch_change_nothing(name):
     rng = np.random.default_rng(0)
     blocks = jnp.asarray(rng.normal(size=(5, 2, 3)), jnp.float32)
     mask = jnp.asarray([[True, True], [True, False]] * 2 + [[True, True]])
@@ -388,7 +388,7 @@ def test_blocks_at_a_time_change_nothing(name):
 
     def score(size):
         rule = functools.partial(
-            criteria.CRITERIA[name].score, TASK_POINTS, blocks_at_a_time=size
+            criteria.CRITERIA[name].score, TASK_POINTS, microbatch=size
         )
         return jax.jit(rule)(held, blocks, mask, occupancy)
 

@@ -68,7 +68,7 @@ def outputs(folder, processes, each, names):
 @pytest.mark.parametrize(
     "names",
     [
-        ("gram", "feature, all pairs", "entropy", "slopes"),
+        ("function", "weight, all pairs", "entropy", "slopes"),
         ("even split", "finetuning", "seeds", "driver"),
     ],
     ids=["select", "train"],
@@ -82,7 +82,7 @@ def test_eight_devices_do_what_one_does(names, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_do_what_one_does(tmp_path):
-    names = ("gram, all pairs", "feature", "entropy", "program")
+    names = ("function, all pairs", "weight", "entropy", "program")
     one, other = outputs(tmp_path, 2, 2, names)
     assert one == other and one.keys() == set(names)
 
@@ -91,13 +91,13 @@ def two_devices():
     return jax.make_mesh((2,), ("device",))
 
 
-def test_what_is_dealt_is_gathered_in_order():
+def test_what_is_sharded_is_gathered_in_order():
     mesh, values = two_devices(), jnp.arange(10.0).reshape(5, 2)
 
     def share():
-        own = devices.dealt(mesh, values)
+        own = devices.shard(mesh, values)
         held = jax.lax.all_gather(own, mesh.axis_names)
-        return held, devices.gathered(mesh, own, 5)
+        return held, devices.gather(mesh, own, 5)
 
     held, again = devices.everywhere(mesh, share)()
     np.testing.assert_array_equal(held[0], values[::2])
@@ -109,10 +109,10 @@ def test_one_device_takes_everything():
     values = jnp.arange(3.0)
     assert devices.everywhere(None, devices.check) is devices.check
     for unchanged in (
-        devices.dealt(None, values),
-        devices.averaged(None, values),
+        devices.shard(None, values),
+        devices.mean(None, values),
         devices.replicate(None, values),
-        devices.own_key(None, values),
+        devices.shard_key(None, values),
     ):
         assert unchanged is values
 
@@ -121,7 +121,7 @@ def test_the_average_is_that_of_the_devices():
     mesh = two_devices()
 
     def share():
-        return devices.averaged(mesh, 10.0 * devices.place(mesh))
+        return devices.mean(mesh, 10.0 * devices.place(mesh))
 
     assert devices.everywhere(mesh, share)() == 5.0  # of 0 and 10
 
@@ -130,7 +130,7 @@ def test_every_device_has_a_key_of_its_own():
     mesh = two_devices()
 
     def share():
-        key = devices.own_key(mesh, jax.random.key(0))
+        key = devices.shard_key(mesh, jax.random.key(0))
         return jax.lax.all_gather(jax.random.normal(key), mesh.axis_names)
 
     one, other = devices.everywhere(mesh, share)()

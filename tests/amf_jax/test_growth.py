@@ -36,10 +36,10 @@ def collected(selector, capacity):
 
 
 @pytest.mark.parametrize(
-    "path", [pytest.param("gram", marks=pytest.mark.slow), "feature"]
+    "space", [pytest.param("function", marks=pytest.mark.slow), "weight"]
 )
-def test_a_buffer_that_doubles_changes_no_score(path):
-    selector = selectors.amf(EMBEDDING, POLICY.log_likelihood, path=path)
+def test_a_buffer_that_doubles_changes_no_score(space):
+    selector = problems.amf(EMBEDDING, POLICY.log_likelihood, space=space)
     grown, compilations = collected(selector, capacity=1)
     at_once, once = collected(selector, capacity=ROUNDS)
     np.testing.assert_allclose(grown, at_once, rtol=1e-4)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors, finetune, history, learners, mixing, regularisers
+from amf_jax import errors, finetune, learners, mixing, posterior, regularisers
 from amf_jax.embeddings import Embedding
 from amf_jax.selectors import Choice, pending
 from tests import problems
@@ -172,5 +172,5 @@ def test_a_slot_that_is_not_in_use_stands_for_a_demonstrated_task():
 def test_the_scale_of_a_kernel_is_not_that_of_points_that_do_not_count():
     embedding = Embedding(None, None, lambda x: (x[:, 0] / x[:, 0]) * x[:, 0])
     points, weights = jnp.array([[2.0], [0.0], [4.0]]), jnp.array([0.75, 0.0, 0.25])
-    scale = history.mean_diagonal(embedding, points, weights)
+    scale = posterior.mean_diagonal(embedding.diagonal, points, weights)
     np.testing.assert_allclose(scale, 2.5)

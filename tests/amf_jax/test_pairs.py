@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from amf_jax import criteria, embeddings, selectors, tiles
-from amf_jax.selectors.pairs import pair, per_task
+from amf_jax import criteria, embeddings, tiles
+from amf_jax.posterior.pairs import pair, per_task
 from tests import problems
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -65,10 +65,10 @@ def test_a_weight_that_is_not_a_number_is_never_skipped():
     assert np.isnan(pairs.weights[:3]).all()
 
 
-def scores(context, *, scale=1.0, path="gram", **options):
+def scores(context, *, scale=1.0, space="function", **options):
     policy = problems.tiny_policy(likelihood_std=scale)
-    selector = selectors.amf(
-        EMBEDDING, policy.log_likelihood, noise_variance=0.3, path=path, **options
+    selector = problems.amf(
+        EMBEDDING, policy.log_likelihood, noise_variance=0.3, space=space, **options
     )
     state = jax.jit(selector.init)(context)
     _, _, info = jax.jit(selector.select)(jax.random.key(0), state, context)
@@ -77,16 +77,16 @@ def scores(context, *, scale=1.0, path="gram", **options):
 
 @pytest.mark.parametrize("criterion", criteria.CRITERIA)
 @pytest.mark.parametrize(
-    ("weights", "blocks_at_a_time", "tile"),
+    ("weights", "microbatch", "tile"),
     [("deterministic", 2, 2), ("self_normalised", None, 512)],
 )
 def test_skipping_what_has_no_weight_changes_no_score(
-    criterion, weights, blocks_at_a_time, tile, monkeypatch
+    criterion, weights, microbatch, tile, monkeypatch
 ):
     monkeypatch.setattr(tiles, "_POINTS_AT_A_TIME", tile)  # several, or one
     context = problems.tiny_context(task_ids=(0, 1, 0, 2, 1), capacity=7)
     options = dict(criterion=criterion, weights=weights)
-    options |= dict(blocks_at_a_time=blocks_at_a_time)
+    options |= dict(microbatch=microbatch)
     everything = scores(context, weight_tolerance=None, **options)
     skipped = scores(context, weight_tolerance=0.0, **options)
     np.testing.assert_allclose(skipped.scores, everything.scores, rtol=2e-5)

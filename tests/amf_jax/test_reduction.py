@@ -8,6 +8,7 @@ import pytest
 from amf_jax import embeddings, posterior, reduction
 
 KERNEL = embeddings.linear_kernel
+EMBEDDING = embeddings.Embedding(None, KERNEL, None)
 NOISE, SCALE = 0.3, 1.7
 
 
@@ -43,16 +44,29 @@ def expected(held, blocks, mask, points, weights):
     return np.array(values)
 
 
+def between(held, blocks, mask, points, weights, **options):
+    """What blocks take from the variance of other points."""
+    occupancy = reduction.Occupancy(points, weights)
+    return reduction.expected_variance_reduction(
+        EMBEDDING, held, blocks, mask, occupancy, **options
+    )
+
+
+def within(held, blocks, mask, weights, **options):
+    """What blocks take from the variance of their own points."""
+    points = blocks.reshape(-1, blocks.shape[-1])
+    occupancy = reduction.Occupancy(points, weights.ravel())
+    return reduction.own_variance_reduction(
+        EMBEDDING, held, blocks, mask, occupancy, **options
+    )
+
+
 @pytest.mark.parametrize("together", [1, 2, 5, None])
 def test_blocks_among_themselves(together):
     held, blocks = history(4, 6), normal(5, 3, 6)
     mask = jnp.ones((5, 3), bool).at[1, 2].set(False).at[4].set(False)
     weights = jnp.where(mask, jnp.abs(normal(5, 3, seed=3)), 0.0)
-    actual = jax.jit(
-        lambda: reduction.within(
-            KERNEL, held, blocks, mask, weights, blocks_at_a_time=together
-        )
-    )()
+    actual = jax.jit(lambda: within(held, blocks, mask, weights, microbatch=together))()
     wanted = expected(held, blocks, mask, blocks.reshape(15, 6), weights.ravel())
     np.testing.assert_allclose(actual, wanted, rtol=2e-5)
     assert actual[4] == 0.0  # nothing of it is recorded
@@ -63,9 +77,7 @@ def test_blocks_and_other_points(together):
     held, blocks, points = history(4, 6), normal(5, 3, 6), normal(8, 6, seed=2)
     mask = jnp.ones((5, 3), bool).at[1, 2].set(False)
     weights = jnp.abs(normal(8, seed=3))
-    actual = reduction.between(
-        KERNEL, held, blocks, mask, points, weights, blocks_at_a_time=together
-    )
+    actual = between(held, blocks, mask, points, weights, microbatch=together)
     wanted = expected(held, blocks, mask, points, weights)
     np.testing.assert_allclose(actual, wanted, rtol=2e-5)
 
@@ -74,7 +86,7 @@ def test_masked_steps_of_a_block_may_hold_anything():
     held, blocks, points = history(4, 6), normal(5, 3, 6), normal(8, 6, seed=2)
     mask = jnp.ones((5, 3), bool).at[1, 2].set(False)
     broken, weights = blocks.at[1, 2].set(jnp.nan), jnp.abs(normal(8, seed=3))
-    actual = reduction.between(KERNEL, held, broken, mask, points, weights)
+    actual = between(held, broken, mask, points, weights)
     wanted = expected(held, blocks, mask, points, weights)
     np.testing.assert_allclose(actual, wanted, rtol=2e-5)
 
@@ -84,9 +96,7 @@ def test_what_is_not_counted_is_not_looked_at():
     held, blocks = history(4, 6), normal(5, 3, 6)
     mask, weights = jnp.ones((5, 3), bool), jnp.abs(normal(5, 3, seed=3))
     broken, none = blocks.at[3:].set(jnp.nan), weights.at[3:].set(0.0)
-    actual = reduction.within(
-        KERNEL, held, broken, mask, none, num_blocks=jnp.int32(3), blocks_at_a_time=1
-    )
+    actual = within(held, broken, mask, none, count=jnp.int32(3), microbatch=1)
     wanted = expected(held, blocks, mask, blocks.reshape(15, 6), none.ravel())
     np.testing.assert_allclose(actual[:3], wanted[:3], rtol=2e-5)
     np.testing.assert_array_equal(actual[3:], 0.0)
@@ -95,7 +105,7 @@ def test_what_is_not_counted_is_not_looked_at():
 def test_a_weight_that_is_not_a_number_is_noticed():
     held, blocks = history(4, 6), normal(2, 3, 6)
     weights = jnp.ones((2, 3)).at[0, 0].set(jnp.nan)
-    actual = reduction.within(KERNEL, held, blocks, jnp.ones((2, 3), bool), weights)
+    actual = within(held, blocks, jnp.ones((2, 3), bool), weights)
     assert np.isnan(actual).all()
 
 
@@ -103,12 +113,8 @@ def test_a_block_seen_before_has_nothing_left_to_say():
     """Beyond its noise: the history holds the same points a thousand times over."""
     point = jnp.ones((1, 1))
     held = posterior.empty(point, 1, noise_variance=1.0)
-    fresh = reduction.within(
-        KERNEL, held, point[None], jnp.ones((1, 1), bool), jnp.ones((1, 1))
-    )
+    fresh = within(held, point[None], jnp.ones((1, 1), bool), jnp.ones((1, 1)))
     known = posterior.condition(KERNEL, held, point, jnp.array([True]), 0)
-    again = reduction.within(
-        KERNEL, known, point[None], jnp.ones((1, 1), bool), jnp.ones((1, 1))
-    )
+    again = within(known, point[None], jnp.ones((1, 1), bool), jnp.ones((1, 1)))
     np.testing.assert_allclose(fresh, 1 / 2)  # 1^2 / (1 + 1)
     np.testing.assert_allclose(again, 1 / 6, rtol=1e-6)  # (1/2)^2 / (1/2 + 1)

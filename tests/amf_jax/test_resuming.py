@@ -9,9 +9,9 @@ import pytest
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax import embeddings, errors, learners, provenance, selectors
 from amf_jax.driver import ActiveFineTuner
-from amf_jax.features import FeaturePosterior
 from amf_jax.policies import gp
 from amf_jax.posterior import Posterior
+from amf_jax.posterior.moments import MomentPosterior
 from amf_jax.selectors.registry import SELECTORS
 from tests import problems
 
@@ -129,17 +129,17 @@ def test_a_process_that_conditions_goes_on_with_a_larger_budget(tmp_path):
     assert_close(extended, straight, to_the_bit=False)
 
 
-def test_a_run_whose_sums_take_another_path_goes_on(tmp_path, monkeypatch):
-    def choose(path, sizes, by_features):
-        return "gram" if sizes.history <= 3 * 3 else "feature"
+def test_a_run_whose_sums_take_another_space_goes_on(tmp_path, monkeypatch):
+    def costs(pairs, horizon, history, *sizes):
+        return {"function": history, "weight": 3 * 3}
 
-    monkeypatch.setattr("amf_jax.cost.choose", choose)
+    monkeypatch.setattr("amf_jax.posterior.spaces.costs", costs)
     parts = by_gradient.__wrapped__("amf")  # compiled with that choice
     straight, _ = tune(parts, 5)
     shorter, _ = tune(parts, 3, tmp_path / "run")
     extended, _ = tune(parts, 5, tmp_path / "run")
     kinds = [type(one.selector_state.inner.posterior) for one in (shorter, extended)]
-    assert kinds == [Posterior, FeaturePosterior]
+    assert kinds == [Posterior, MomentPosterior]
     assert_close(extended, straight, to_the_bit=False)
 
 

@@ -13,8 +13,8 @@ import scipy.stats
 
 from amf_jax import candidates, embeddings, errors, selectors, validation
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax.features import FeaturePosterior
 from amf_jax.posterior import Posterior
+from amf_jax.posterior.moments import MomentPosterior
 from amf_jax.selectors import Selector
 from tests import problems
 
@@ -47,7 +47,8 @@ OPTIONS = {
         "deterministic": dict(weights="deterministic"),
         "off": dict(weights="off"),
         "feature": dict(
-            embedding=embeddings.last_layer_feature(POLICY.last_layer), path="gram"
+            embedding=embeddings.last_layer_feature(POLICY.last_layer),
+            execution=selectors.Execution("function"),
         ),
         "dropout": dict(embedding=DROPOUT),
     },
@@ -190,7 +191,7 @@ def rows(demos, start, stop):
 
 
 def holds_posterior(node):
-    return isinstance(node, Posterior | FeaturePosterior)
+    return isinstance(node, Posterior | MomentPosterior)
 
 
 def with_noise(state, value):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from amf_jax import embeddings, selectors
+from amf_jax import embeddings
 from amf_jax.candidates import unlisted, value_and_slope
 from amf_jax.policies import gp
 from tests import embedding_problems, problems
@@ -36,7 +36,7 @@ def compare(points):
 
 
 def slopes_and_differences(embedding, log_likelihood, context, **options):
-    selector = selectors.amf(
+    selector = problems.amf(
         embedding, log_likelihood, optimiser=compare(POINTS), **options
     )
     state = selector.init(context)
@@ -80,8 +80,8 @@ def test_slopes_of_gaussian_processes_are_those_of_finite_differences(
 @pytest.mark.parametrize(
     ("embedding", "options"),
     [
-        ("last_layer_gradient", dict(path="feature")),
-        ("network_gradient", dict(path="gram", weight_tolerance=None)),
+        ("last_layer_gradient", dict(space="weight")),
+        ("network_gradient", dict(space="function", weight_tolerance=None)),
     ],
 )
 def test_slopes_of_networks_are_those_of_finite_differences(embedding, options):
@@ -103,7 +103,7 @@ def test_where_pairs_are_pruned_the_slope_is_that_of_the_pairs_that_are_kept():
         context = problems.tiny_context(dtype=jnp.float64)
         policy = problems.tiny_policy(likelihood_std=0.5)
         embedding = embeddings.last_layer_gradient(policy.last_layer)
-        options = dict(path="gram", criterion="variance")
+        options = dict(space="function", criterion="variance")
         whole, _ = slopes_and_differences(
             embedding, policy.log_likelihood, context, **options
         )

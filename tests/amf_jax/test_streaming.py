@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from amf_jax import demonstrations, embeddings, errors, selectors, streaming
+from amf_jax import demonstrations, embeddings, errors, streaming
 from amf_jax.streaming import reading, steps
 from tests import problems
 
@@ -46,9 +46,9 @@ def select(pool, context=CONTEXT, embedding=EMBEDDING, **options):
     )
 
 
-def in_memory(context=CONTEXT, embedding=EMBEDDING, path="feature", **options):
-    selector = selectors.amf(
-        embedding, POLICY.log_likelihood, path=path, noise_variance=0.3, **options
+def in_memory(context=CONTEXT, embedding=EMBEDDING, space="weight", **options):
+    selector = problems.amf(
+        embedding, POLICY.log_likelihood, space=space, noise_variance=0.3, **options
     )
     state = jax.jit(selector.init)(context)
     choice, _, info = jax.jit(selector.select)(jax.random.key(0), state, context)
@@ -77,7 +77,7 @@ def assert_same(streamed, expected):
 @pytest.mark.parametrize(
     "options",
     [
-        dict(path="gram"),
+        dict(space="function"),
         dict(weights="plain", weight_tolerance=0.3),
         dict(weights="off", weight_tolerance=None, normalise_kernel=False),
         dict(weights="deterministic", condition_on_history=False),
@@ -86,7 +86,7 @@ def assert_same(streamed, expected):
 )
 def test_scores_and_choice_are_those_of_the_pool_in_memory(options):
     expected = in_memory(**options)
-    options.pop("path", None)
+    options.pop("space", None)
     assert_same(select(batches(3, 4), **options), expected)
     assert np.ptp(expected[1].scores) > 1e-2 * np.max(expected[1].scores)
 

@@ -76,7 +76,7 @@ def test_the_literal_loops_give_the_scores_of_the_library():
         problem.policy.log_likelihood,
         condition_on_history=False,
         noise_variance=0.3,
-        weight_tolerance=None,
+        execution=selectors.Execution(weight_tolerance=None),
     )
     _, _, info = jax.jit(selector.select)(*selection_jobs.start(selector, problem))
     expected = literal.selection(problem, 0.3, np.float64)()

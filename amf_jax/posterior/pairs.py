@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
+from amf_jax import devices
 from amf_jax.demonstrations import Demonstrations, valid_steps
 from amf_jax.embeddings import Embedding, embed_pairs
 
@@ -26,6 +28,34 @@ class Pairs(NamedTuple):
     order: Int[Array, " P"]
     num_kept: Int[Array, ""] | None
     points: Callable[[Array], tuple[Any, Array]]
+
+    @property
+    def horizon(self) -> int:
+        """Steps of a demonstration."""
+        return self._shapes()[1].shape[1]
+
+    @property
+    def width(self) -> int:
+        """Numbers that a point holds."""
+        leaves = jax.tree.leaves(self._shapes()[0])
+        return sum(leaf.size for leaf in leaves) // self.horizon
+
+    def _shapes(self) -> tuple[Any, Any]:
+        return jax.eval_shape(self.points, self.order[:1])
+
+    def shard(self, mesh: Mesh | None) -> "Pairs":
+        """The pairs of this device, those that are not skipped first.
+
+        Those that count come first in the order, so that they are split evenly as well.
+        """
+        kept = self.num_kept
+        if mesh is None:
+            return self
+        return self._replace(
+            weights=devices.shard(mesh, self.weights),
+            order=devices.shard(mesh, self.order),
+            num_kept=None if kept is None else devices.shard_size(mesh, kept),
+        )
 
 
 def pair(
@@ -78,21 +108,20 @@ def per_task(pairs: Pairs, values: Float[Array, " P"], num_tasks: int) -> Array:
 
 
 def chunks(
-    pairs: Pairs, steps_at_a_time: int, pairs_at_a_time: int | None = None
+    pairs: Pairs, steps_at_a_time: int, microbatch: int | None = None
 ) -> tuple[Int[Array, " Q"], int, Array | int]:
     """The pairs in equal chunks, for loops that end with the last that is not skipped.
 
     Args:
       pairs: to go through.
       steps_at_a_time: of a chunk, about.
-      pairs_at_a_time: of a chunk; None goes by the steps.
+      microbatch: pairs of a chunk; None goes by the steps.
 
     Returns:
       `order`, padded to whole chunks; the size of a chunk; how many hold pairs that are
       not skipped.
     """
     total = pairs.order.shape[0]
-    horizon = jax.eval_shape(pairs.points, pairs.order[:1])[1].shape[1]
-    size = min(total, pairs_at_a_time or max(1, steps_at_a_time // horizon))
+    size = min(total, microbatch or max(1, steps_at_a_time // pairs.horizon))
     count = total if pairs.num_kept is None else pairs.num_kept
     return jnp.pad(pairs.order, (0, -total % size)), size, (count + size - 1) // size

@@ -241,6 +241,19 @@ def underflow(scale: Float[Array, ""], width: int) -> Float[Array, ""]:
     return width * jnp.finfo(scale.dtype).tiny / scale
 
 
+def mean_diagonal(
+    diagonal: Callable[[Points], Array], points: Points, weights: Float[Array, " n"]
+) -> Float[Array, ""]:
+    """Weighted mean of `k(x, x)`: the scale that makes the mean prior variance one.
+
+    One where every embedding is zero, so that nothing is divided by zero.
+    """
+    # What does not count may be whatever, and a kernel NaN there.
+    total = weights @ jnp.where(weights == 0, 0.0, diagonal(points))
+    mass = weights.sum()
+    return jnp.where((total > 0) & (mass > 0), total / mass, 1.0)
+
+
 def variance(
     kernel: Kernel,
     diagonal: Callable[[Points], Array],

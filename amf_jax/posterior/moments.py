@@ -1,4 +1,4 @@
-"""Selection in the space of explicit embeddings: linear in the number of points.
+"""The posterior by second moments of explicit embeddings.
 
 Where the kernel is an inner product of embeddings of width P, every sum over points is
 a P x P matrix that grows with nothing. With the second moments
@@ -23,13 +23,13 @@ import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float
 
-from amf_jax.posterior import safe_cholesky
+from amf_jax.posterior.gaussian_process import safe_cholesky
 
 # Columns of a symmetric matrix at work at a time: what stands below them is left out.
 _COLUMNS_AT_A_TIME = 512
 
 
-class FeaturePosterior(NamedTuple):
+class MomentPosterior(NamedTuple):
     """What conditioning leaves behind: P x P numbers, whatever it is conditioned on.
 
     Attributes:
@@ -45,42 +45,60 @@ class FeaturePosterior(NamedTuple):
     jitter: Float[Array, ""]
 
 
-class Whitener(NamedTuple):
-    """The history as a change of coordinates, `psi = W' phi`.
+class Given(NamedTuple):
+    """All that the score of a block needs of everything else.
 
     Attributes:
-      transform: `W = sqrt(noise / scale) L^-T`, upper triangular, with `L` the lower
-        factor of `noise I + G / scale`. Solved once: products with it keep all cores or
-        an accelerator busy, where a triangular solve for every point does not.
+      whitener: of the history, see `factor`.
+      half_moment: `half` of `S~`, the whitened moment of the occupancy.
+      noise_variance: in units of the scaled kernel.
+      scale: what the kernel is divided by.
+      jitter: the largest diagonal term that a factor needed.
+      rounding: as in `rounding`.
     """
 
-    transform: Float[Array, "P P"]
+    whitener: Float[Array, "P P"]
+    half_moment: Float[Array, "P P"]
+    noise_variance: Float[Array, ""]
+    scale: Float[Array, ""]
+    jitter: Float[Array, ""]
+    rounding: Float[Array, ""]
+
+    def score(
+        self, blocks: Float[Array, "b H P"], block_mask: Bool[Array, "b H"]
+    ) -> Float[Array, " b"]:
+        """See `expected_variance_reduction`."""
+        return expected_variance_reduction(
+            self.whitener, blocks, block_mask, self.half_moment, self.noise_variance
+        )
 
 
-def empty(width: int, noise_variance, scale=1.0, dtype=jnp.float32) -> FeaturePosterior:
+def given(posterior: MomentPosterior, second_moment: Float[Array, "P P"]) -> Given:
+    """The history factored, and the occupancy as it sees it; all P x P work there is.
+
+    Args:
+      posterior: the history.
+      second_moment: of the occupancy, `S`.
+    """
+    whitener, posterior = factor(posterior)
+    whitened = half(whiten_moment(whitener, second_moment))
+    return Given(
+        whitener,
+        whitened,
+        posterior.noise_variance,
+        posterior.scale,
+        posterior.jitter,
+        rounding(whitener, posterior),
+    )
+
+
+def empty(width: int, noise_variance, scale=1.0, dtype=jnp.float32) -> MomentPosterior:
     """The prior: a posterior conditioned on nothing, for embeddings of that width."""
-    return FeaturePosterior(
+    return MomentPosterior(
         second_moment=jnp.zeros((width, width), dtype),
         noise_variance=jnp.asarray(noise_variance, dtype),
         scale=jnp.asarray(scale, dtype),
         jitter=jnp.zeros((), dtype),
-    )
-
-
-def second_moment(
-    features: Float[Array, "n P"], weights: Float[Array, " n"]
-) -> Float[Array, "P P"]:
-    """`sum_x w_x phi(x) phi(x)'`.
-
-    Example:
-      >>> phi = jnp.array([[1.0, 2.0], [5.0, 5.0]])
-      >>> print(second_moment(phi, jnp.array([1.0, 0.0])))
-      [[1. 2.]
-       [2. 4.]]
-    """
-    width = features.shape[1]
-    return mirrored(
-        add_second_moment(jnp.zeros((width, width), features.dtype), features, weights)
     )
 
 
@@ -127,14 +145,6 @@ def mean_diagonal(second_moment: Float[Array, "P P"], mass) -> Float[Array, ""]:
     return jnp.where((total > 0) & (mass > 0), total / mass, 1.0)
 
 
-def condition(
-    posterior: FeaturePosterior, features: Float[Array, "n P"], mask: Bool[Array, " n"]
-) -> FeaturePosterior:
-    """Conditions on noisy values at n further points, those of the mask alone."""
-    upper = add_points(posterior.second_moment, features, mask)
-    return posterior._replace(second_moment=mirrored(upper))
-
-
 def add_points(
     upper: Float[Array, "P P"], features: Float[Array, "n P"], mask: Bool[Array, " n"]
 ) -> Float[Array, "P P"]:
@@ -146,8 +156,15 @@ def add_points(
     return add_second_moment(upper, jnp.where(mask[:, None], features, 0.0), weights)
 
 
-def factor(posterior: FeaturePosterior) -> tuple[Whitener, FeaturePosterior]:
-    """The change of coordinates, and the posterior that remembers any jitter.
+def factor(
+    posterior: MomentPosterior,
+) -> tuple[Float[Array, "P P"], MomentPosterior]:
+    """The history as a change of coordinates, and the posterior with any jitter.
+
+    The whitener is `W = sqrt(noise / scale) L^-T`, upper triangular, with `L` the lower
+    factor of `noise I + G / scale`, so that `psi = W' phi`. Solved once: products with
+    it keep all cores or an accelerator busy, where a triangular solve for every point
+    does not.
 
     In single precision, `noise I + G / scale` loses directions of the noise's size once
     `G / scale` has eigenvalues of ten million times the noise.
@@ -157,54 +174,40 @@ def factor(posterior: FeaturePosterior) -> tuple[Whitener, FeaturePosterior]:
     lower, jitter = safe_cholesky(precision + posterior.noise_variance * eye)
     root = jnp.sqrt(posterior.noise_variance / posterior.scale)
     kept = posterior._replace(jitter=jnp.maximum(posterior.jitter, jitter))
-    return Whitener(root * solve_triangular(lower, eye, lower=True).T), kept
+    return root * solve_triangular(lower, eye, lower=True).T, kept
 
 
-def rounding(whitener: Whitener, posterior: FeaturePosterior) -> Float[Array, ""]:
+def rounding(
+    whitener: Float[Array, "P P"], posterior: MomentPosterior
+) -> Float[Array, ""]:
     """How far the history is from white, in the coordinates of the whitener.
 
     The residual of `W' (noise I + G / scale) W (scale / noise) = I` for a vector that
     alternates in sign; compare `posterior.rounding`.
     """
-    transform, scale = whitener.transform, posterior.scale
-    width, noise = transform.shape[0], posterior.noise_variance
-    signs = 1.0 - 2.0 * (jnp.arange(width, dtype=transform.dtype) % 2)
-    turned = transform @ signs
-    moment = posterior.second_moment @ (turned / noise) + turned * scale
-    return jnp.linalg.norm(moment @ transform - signs) / jnp.linalg.norm(signs)
+    width, noise = whitener.shape[0], posterior.noise_variance
+    signs = 1.0 - 2.0 * (jnp.arange(width, dtype=whitener.dtype) % 2)
+    turned = whitener @ signs
+    moment = posterior.second_moment @ (turned / noise) + turned * posterior.scale
+    return jnp.linalg.norm(moment @ whitener - signs) / jnp.linalg.norm(signs)
 
 
-def whiten(whitener: Whitener, features: Float[Array, "n P"]) -> Float[Array, "n P"]:
+def whiten(
+    whitener: Float[Array, "P P"], features: Float[Array, "n P"]
+) -> Float[Array, "n P"]:
     """`psi` of each point: inner products of these are posterior covariances."""
-    return _times_upper(features, whitener.transform)
+    return _times_upper(features, whitener)
 
 
 def whiten_moment(
-    whitener: Whitener, moment: Float[Array, "P P"]
+    whitener: Float[Array, "P P"], moment: Float[Array, "P P"]
 ) -> Float[Array, "P P"]:
     """The second moment of whitened points, from that of the points."""
     return whiten(whitener, whiten(whitener, moment).T)
 
 
-def variance(
-    posterior: FeaturePosterior, features: Float[Array, "n P"]
-) -> Float[Array, " n"]:
-    """Posterior variance of each point, in units of the scaled kernel.
-
-    Example:
-      One observation of a point with prior variance 1, noise variance 1:
-
-      >>> point = jnp.array([[1.0]])
-      >>> held = condition(empty(1, noise_variance=1.0), point, jnp.array([True]))
-      >>> print(variance(held, point).round(3))
-      [0.5]
-    """
-    whitener, _ = factor(posterior)
-    return jnp.sum(whiten(whitener, features) ** 2, axis=-1)
-
-
 def expected_variance_reduction(
-    whitener: Whitener,
+    whitener: Float[Array, "P P"],
     blocks: Float[Array, "b H P"],
     block_mask: Bool[Array, "b H"],
     half_moment: Float[Array, "P P"],
