@@ -1,14 +1,21 @@
 """Runs every test with JAX at its strictest and checks annotations at run time."""
 
+
 import os
 
-# Before BLAS and XLA are loaded; what a test starts inherits both. Several processes
+# Before BLAS and XLA are loaded; what a test starts inherits all of it. Several processes
 # with a thread per core each would wait for each other, and most of the time of tests
-# goes into compiling, which takes a quarter without these emitters.
+# goes into compiling problems so small that it is not worth optimising for them.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ["XLA_FLAGS"] = (
-    f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
-)
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_cpu_use_fusion_emitters=false",
+        "--xla_cpu_parallel_codegen_split_count=1",
+        "--xla_llvm_force_inline_before_split=false",
+    ]
+).strip()
 
 import jax
 import jaxtyping
@@ -24,10 +31,7 @@ jaxtyping.install_import_hook("amf_jax", "beartype.beartype")
 
 
 def _quick_compile():
-    """Compiles unoptimised, for problems so small that compiling is the cost."""
-    jax.config.update("jax_disable_most_optimizations", True)
     yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 quick_compile = pytest.fixture(_quick_compile)
