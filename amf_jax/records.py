@@ -59,7 +59,7 @@ def round_record(
     # Cut on the host: on the device every width would be another compilation.
     told = diagnostics(infos)
     scores, weights, sizes = (
-        getattr(told, name, None)
+        None if (value := getattr(told, name, None)) is None else np.asarray(value)
         for name in ("scores", "importance_weights", "effective_sample_size")
     )
     tasks = [task.tolist() if isinstance(task, np.ndarray) else task for task in asked]
@@ -74,7 +74,7 @@ def round_record(
         "scores": _numbers(scores),
         "ess": _numbers(None if sizes is None else sizes[0]),
         "importance_weights": _numbers(
-            None if weights is None else np.asarray(weights)[0, :, : held.sum()]
+            None if weights is None else weights[0, :, : held.sum()]
         ),
         "training": {name: _latest(value) for name, value in (training or {}).items()},
         "seconds": dict(seconds),

@@ -77,7 +77,7 @@ def results_file(folder):
 @pytest.fixture(scope="module")
 def active(tmp_path_factory):
     """A whole run with active choice, and compilations up to each round's end."""
-    jax.clear_caches()  # what other tests compiled unoptimised rounds differently
+    jax.clear_caches()  # what other tests compiled is counted as well
     compiled, counts = [], []
 
     def listen(name, seconds, **kwargs):
