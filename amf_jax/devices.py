@@ -100,11 +100,6 @@ def mean(mesh: Mesh | None, tree: Any) -> Any:
     return tree if mesh is None else jax.lax.pmean(tree, mesh.axis_names)
 
 
-def shard_key(mesh: Mesh | None, key):
-    """A random key for each device, from one that all hold."""
-    return key if mesh is None else jax.random.fold_in(key, place(mesh))
-
-
 def _automatic(mesh: Mesh) -> Mesh:
     """The same devices with automatic axes: `jax.make_mesh` gives explicit ones."""
     return Mesh(mesh.devices, mesh.axis_names)

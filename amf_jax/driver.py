@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors, interrupt, problem, ranges
+from amf_jax import errors, evaluation, interrupt, problem, ranges
 from amf_jax.checkpoint import Checkpointer
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.journal import Delivered, Task
@@ -21,6 +21,7 @@ from amf_jax.rounds import Round
 from amf_jax.running import Run
 from amf_jax.selectors.base import Selector
 from amf_jax.specification import specify
+from amf_jax.windows import STEP
 
 #: No round has this number: it is folded into the key of actions between rounds.
 _NO_ROUND = 2**32 - 1
@@ -120,7 +121,7 @@ class ActiveFineTuner:
         self._given, self._demonstrate = given, demonstrate
         self._checkpoint_dir = checkpoint_dir
         self._free_actions = jax.random.fold_in(self._run.key, _NO_ROUND)
-        self._acted = itertools.count()
+        self._acted, self._window = itertools.count(), learner.window
 
     def ask(self, count: int | None = None) -> list[Task | None]:
         """The tasks that are to be demonstrated next, or are being demonstrated.
@@ -244,14 +245,32 @@ class ActiveFineTuner:
         return self.records
 
     def act(self, observations: Any, task_ids: np.ndarray) -> np.ndarray:
-        """Actions of the current policy, adaptive prior included."""
+        """Actions of the current policy, adaptive prior included.
+
+        Raises:
+          InvalidArgumentError: there is no policy yet, or it sees or plans several
+            steps, for which `actor` follows episodes.
+        """
+        if self._window != STEP:
+            raise errors.InvalidArgumentError(
+                f"act takes single steps, and the policy has {self._window}; call"
+                " actor() where episodes begin, and what it returns at every step"
+            )
+        return self.actor()(observations, task_ids)
+
+    def actor(self) -> evaluation.Act:
+        """The same for episodes: call it at every step, from the first one on.
+
+        Raises:
+          InvalidArgumentError: there is no policy yet.
+        """
         if self.learner_state is None:
             raise errors.InvalidArgumentError(
                 "no policy yet: call run() or ask() first"
             )
         stream = jax.random.fold_in(self._free_actions, len(self.sessions))
         key = jax.random.fold_in(stream, next(self._acted))
-        return self._run.actor(key, self.learner_state)(observations, task_ids)
+        return self._run.actor(key, self.learner_state)
 
     def close(self) -> None:
         """Leaves the checkpoint folder to others, and the run to another object."""

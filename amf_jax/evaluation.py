@@ -11,36 +11,63 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from amf_jax import errors, problem, validation
-from amf_jax.learners import LearnerState
-
-#: Actions `[B, A]` for observations, whose leaves lead with B, and ids of evaluation
-#: tasks `[B]`.
-Act = Callable[[Any, Any], np.ndarray]
+from amf_jax.acting import Actor, receding_horizon
+from amf_jax.learners import Learner, LearnerState
 
 
-def actor(
-    act: Callable[..., Array],
-    key: Array,
-    state: LearnerState,
-    tasks: Float[Array, "C D"],
-) -> Act:
+def jitted(learner: Learner) -> Actor:
+    """How the policy of a learner acts in episodes, compiled once.
+
+    Conditions are the learner's state, task vectors `[B, D]` and task ids `[B]`.
+    """
+
+    def act(key, observations, state, tasks, task_ids):
+        return learner.act(state, key, observations, tasks, task_ids)
+
+    return Actor(*map(jax.jit, receding_horizon(act, learner.window)))
+
+
+class Act:
     """A policy as NumPy sees it, with a new key for every call.
 
+    Called with observations, whose leaves lead with B, and ids of evaluation tasks
+    `[B]`, it returns actions `[B, A]`. A policy that sees several steps or plans
+    several takes successive calls for those of the same B episodes, which begin with
+    the first call, or the one after `reset`.
+
     Args:
-      act: `Learner.act`, jitted.
+      actor: from `jitted`.
       key: from which those of the calls are derived.
       state: of the learner.
       tasks: evaluation tasks.
     """
-    calls = itertools.count()
 
-    def actions(observations, task_ids) -> np.ndarray:
-        validation.check_task_ids(task_ids, tasks.shape[0])
+    def __init__(
+        self, actor: Actor, key: Array, state: LearnerState, tasks: Float[Array, "C D"]
+    ):
+        self._actor, self._key, self._state = actor, key, state
+        self._tasks, self._calls = tasks, itertools.count()
+        self._episodes: Any = None
+        self._size = 0
+
+    def __call__(self, observations: Any, task_ids: Any) -> np.ndarray:
+        validation.check_task_ids(task_ids, self._tasks.shape[0])
         ids = jnp.asarray(task_ids)
-        call_key = jax.random.fold_in(key, next(calls))
-        return np.asarray(act(state, call_key, observations, tasks[ids], ids))
+        key = jax.random.fold_in(self._key, next(self._calls))
+        inputs = observations, self._state, self._tasks[ids], ids
+        if self._episodes is None:
+            self._episodes, self._size = self._actor.reset(key, *inputs), ids.size
+        if self._episodes != () and ids.size != self._size:
+            raise errors.InvalidArgumentError(
+                f"act was called for {self._size} episodes and now for {ids.size};"
+                " call act.reset() where other episodes begin"
+            )
+        actions, self._episodes = self._actor.step(self._episodes, key, *inputs)
+        return np.asarray(actions)
 
-    return actions
+    def reset(self) -> None:
+        """The next call is the first one of other episodes."""
+        self._episodes = None
 
 
 def measure(

@@ -9,7 +9,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from amf_jax import devices, errors, losses, ranges
+from amf_jax import devices, errors, losses, ranges, windows
 from amf_jax.demonstrations import (
     Demonstrations,
     as_arrays,
@@ -18,6 +18,7 @@ from amf_jax.demonstrations import (
 )
 from amf_jax.dtypes import compute_dtype
 from amf_jax.parameters import merged, trainable
+from amf_jax.windows import STEP, Window
 
 #: Segments of the training run over which the loss trace is averaged.
 TRACE_LENGTH = 20
@@ -88,7 +89,8 @@ def finetune(
     *,
     batch_size: int = 256,
     penalty: Callable[[Any], Any] | None = None,
-    batch_loss: Callable | None = None,
+    encode_task: Callable | None = None,
+    window: Window = STEP,
     mesh: Mesh | None = None,
 ) -> FineTuned:
     """Behaviour cloning on minibatches drawn uniformly from all recorded steps.
@@ -113,10 +115,10 @@ def finetune(
       batch_size: examples per step.
       penalty: `(params) -> gradient` of a penalty on the parameters, added to that of
         the loss before the optimizer sees it; the trace holds the loss alone.
-      batch_loss: as in `Policy.batch_loss`; None averages `loss` over the batch.
+      encode_task: as in `Policy.encode_task`; None leaves tasks as they are.
+      window: as in `Policy.window`.
       mesh: devices among which every minibatch is divided; each holds the parameters,
-        and gradients are averaged once a step. The result is that of one device (None),
-        unless `batch_loss` draws random numbers.
+        and gradients are averaged once a step. The result is that of one device (None).
 
     Raises:
       InvalidArgumentError: if a minibatch cannot be divided evenly among the devices,
@@ -136,21 +138,16 @@ def finetune(
         ranks = jnp.cumsum(valid)
         horizon = demos.step_mask.shape[1]
         steps = jnp.where(total > 0, steps, 0)
-        # A batch loss takes those of unused rows as well, and multiplies by zero.
-        tasks = filled_tasks(demos)
+        tasks, gather = filled_tasks(demos), windows.examples(demos, window)
 
         def cloning(trained, loss_key, row, time):
             params = merged(trained, start)
-            observations, actions = jax.tree.map(
-                lambda leaf: leaf[row, time], (demos.observations, demos.actions)
-            )
-            if batch_loss is not None:
-                own_key = devices.shard_key(mesh, loss_key)
-                return batch_loss(params, own_key, observations, actions, tasks, row)
             keys = devices.shard(mesh, jax.random.split(loss_key, batch_size))
-            return losses.behaviour_cloning(
-                loss, params, keys, observations, actions, tasks[row]
+            examples = (
+                *gather(row, time),
+                losses.tasks_of(encode_task, params, tasks, row),
             )
+            return losses.behaviour_cloning(loss, params, keys, *examples)
 
         def step(i, carry):
             trained, opt_state, trace = carry

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from amf_jax import tiles
-from amf_jax.demonstrations import Demonstrations, valid_steps
+from amf_jax import tiles, windows
+from amf_jax.demonstrations import Demonstrations
 
 # exp(40)^2 is finite in float32, and a product of two plain weights is taken.
 _MAX_LOG_WEIGHT = 40.0
@@ -30,16 +30,23 @@ def trajectory_log_likelihoods(
 ) -> Float[Array, "K N"]:
     """`l[k, i] = sum_t log pi(a_t^i | s_t^i, c_k)` over the recorded steps.
 
+    A policy that gives chunks is asked at every E-th step, and what counts is what it
+    executes until it is asked again:
+
+        l[k, i] = sum over t = 0, E, 2E, ... of
+                  log pi(a_t^i .. a_{t+E-1}^i | s_{t-To+1}^i .. s_t^i, c_k).
+
     Args:
-      log_likelihood: as in `Policy.log_likelihood`, batched over leading axes.
+      log_likelihood: as in `Policy.log_likelihood`, batched over leading axes; a
+        `windows.Likelihood` where the policy's window is more than a step.
       params: of the current, fine-tuned policy.
       demos: N demonstrations.
       tasks: K tasks to relabel them with.
       clip: bounds of each trajectory's log-likelihood; (-12, 0) in the paper's Gaussian
         process experiments, None for no clipping.
     """
-    count, horizon = demos.step_mask.shape
-    columns = demos.observations, demos.actions, valid_steps(demos)
+    columns = windows.asked(demos, getattr(log_likelihood, "window", windows.STEP))
+    count, asked = columns[2].shape
 
     def some(tile):
         observations, actions, valid = tile
@@ -53,7 +60,7 @@ def trajectory_log_likelihoods(
         return jax.vmap(one)(tasks)
 
     # A policy's layers hold every step of a tile, each under every task.
-    size = tiles.length(count, horizon * tasks.shape[0])
+    size = tiles.length(count, asked * tasks.shape[0])
     by_tile = jax.lax.map(some, tiles.cut(tiles.filled_up(columns, size), size))
     total = by_tile.swapaxes(0, 1).reshape(tasks.shape[0], -1)[:, :count]
     total = total.astype(tasks.dtype)  # whatever the policy computes in

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import devices, errors, losses, ranges
+from amf_jax import devices, errors, losses, ranges, windows
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.dtypes import compute_dtype
 from amf_jax.finetune import check_direction, finetune
@@ -23,6 +23,7 @@ from amf_jax.mixing import Comparison, Mixing, MixingState
 from amf_jax.parameters import trainable
 from amf_jax.policies.base import Policy
 from amf_jax.regularisers import Regulariser, penalty_gradient
+from amf_jax.windows import STEP, Window
 
 #: Where selection may take its embeddings, see `gradient_learner`.
 EMBEDDING_POLICIES = ("pretrained", "validation_copy", "current")
@@ -53,13 +54,15 @@ class Learner(NamedTuple):
       init: `(key, pretraining demonstrations) -> LearnerState`; pre-trains.
       update: `(key, state, demos) -> (state, metrics)`, one round on all demonstrations
         at hand; `metrics` is a dict of arrays.
-      act: `(state, key, observations [B, S], tasks [B, D], task_ids [B]) ->
-        actions [B, A]`.
+      act: `(state, key, observations [B, ...], tasks [B, D], task_ids [B]) ->
+        actions [B, A]`, or chunks of actions `[B, K, A]`.
+      window: of the policy: what `act` sees and gives.
     """
 
     init: Callable[..., LearnerState]
     update: Callable[..., tuple[LearnerState, dict[str, Array]]]
     act: Callable[..., Array]
+    window: Window = STEP
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +168,8 @@ def gradient_learner(
             training.steps,
             batch_size=training.batch_size,
             penalty=penalty,
-            batch_loss=policy.batch_loss,
+            encode_task=policy.encode_task,
+            window=policy.window,
             mesh=mesh,
         )
 
@@ -238,16 +242,22 @@ def gradient_learner(
 
     def compare(key, state: LearnerState, params, demos: Demonstrations) -> Comparison:
         demos = demonstrations_lib.fill_padding(demos)
+        observations, _, asked = windows.asked(demos, policy.window)
         tasks = jnp.broadcast_to(
-            demos.tasks[:, None], (*demos.step_mask.shape, demos.tasks.shape[-1])
+            demos.tasks[:, None], (*asked.shape, demos.tasks.shape[-1])
         )
         policy_key, prior_key, previous_key = jax.random.split(key, 3)
+
+        def done(params, key):
+            actions = policy.act(params, key, observations, tasks)
+            return windows.executed(actions, policy.window, demos.step_mask.shape[1])
+
         # Under jit, XLA removes the actions that `mixing.update` does not look at.
         actions = (
             demos.actions,
-            policy.act(params, policy_key, demos.observations, tasks),
-            policy.act(state.params, previous_key, demos.observations, tasks),
-            policy.act(state.prior_params, prior_key, demos.observations, tasks),
+            done(params, policy_key),
+            done(state.params, previous_key),
+            done(state.prior_params, prior_key),
         )
         dtype = compute_dtype(actions)
         wanted, new, previous, prior = (given.astype(dtype) for given in actions)
@@ -269,9 +279,10 @@ def gradient_learner(
             return actions
         prior = policy.act(state.prior_params, prior_key, observations, tasks)
         alpha = mixing.weights(_mixing_state(state), tasks, task_ids)
+        alpha = jnp.expand_dims(alpha, range(1, actions.ndim - 1))  # alike in a chunk
         return losses.mix_actions(alpha, actions, prior)
 
-    return Learner(init, update, act)
+    return Learner(init, update, act, policy.window)
 
 
 def _mixing_state(state: LearnerState) -> MixingState:

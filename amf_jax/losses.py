@@ -1,6 +1,7 @@
 """Losses: behaviour cloning, and the adaptive prior that keeps old skills."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +13,8 @@ def behaviour_cloning(
     params,
     keys: Key[Array, " B"],
     observations: PyTree[Shaped[Array, "B ..."]],
-    actions: Float[Array, "B A"],
-    tasks: Float[Array, "B D"],
+    actions: PyTree[Shaped[Array, "B ..."]],
+    tasks: PyTree[Shaped[Array, "B ..."]],
 ) -> Float[Array, ""]:
     """Mean of a per-example loss over a batch.
 
@@ -23,10 +24,38 @@ def behaviour_cloning(
       keys: one for each example, for stochastic losses.
       observations: a batch of states, whose leaves lead with B.
       actions: the expert's actions in them.
-      tasks: the task vectors that the expert followed.
+      tasks: the task vectors that the expert followed, or what `tasks_of` makes of
+        them.
     """
     each = jax.vmap(loss, in_axes=(None, 0, 0, 0, 0))
     return each(params, keys, observations, actions, tasks).mean()
+
+
+def tasks_of(
+    encode_task: Callable | None,
+    params,
+    tasks: Float[Array, "N D"],
+    rows: Int[Array, " B"],
+) -> Any:
+    """The tasks of a batch of examples, encoded once per task where that saves work.
+
+    Where tasks are wide and few, what a policy makes of them alone is most of the work
+    of its first layer. Sharing it costs a product with one column per task.
+
+    Args:
+      encode_task: as in `Policy.encode_task`, or None.
+      params: of the policy.
+      tasks: task vectors, finite in unused rows as well, which are multiplied by zero.
+      rows: which of them each example is of.
+    """
+    if encode_task is None or tasks.shape[0] >= min(rows.shape[0], tasks.shape[1]):
+        return tasks[rows]
+
+    def chosen(leaf):
+        # A product instead of indexing: its gradient is one as well, not a scatter.
+        return jnp.tensordot(jax.nn.one_hot(rows, len(leaf), dtype=leaf.dtype), leaf, 1)
+
+    return jax.tree.map(chosen, jax.vmap(encode_task, (None, 0))(params, tasks))
 
 
 def mix_actions(

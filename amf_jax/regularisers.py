@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from amf_jax import ranges
+from amf_jax import ranges, windows
 from amf_jax.demonstrations import Demonstrations, as_arrays, valid_steps
 from amf_jax.finetune import draw_steps
 from amf_jax.parameters import merged, trainable
@@ -112,27 +112,28 @@ def ewc(policy: Policy, strength: float, samples: int = 256) -> Regulariser:
 
     def importance(key, anchor, demos: Demonstrations):
         demos = as_arrays(demos)
-        held = trainable(anchor)
+        held, gather = trainable(anchor), windows.examples(demos, policy.window)
         draw_key, label_key = jax.random.split(key)
         rows, times = draw_steps(draw_key, demos, samples)
 
         def add(total, example):
             row, time, key = example
             act_key, noise_key = jax.random.split(key)
-            task = demos.tasks[row]
-            observation = jax.tree.map(lambda leaf: leaf[row, time], demos.observations)
+            observation, label = gather(row, time)
             action, gradient_of = jax.vjp(
                 lambda part: policy.act(
                     merged(part, anchor),
                     act_key,
                     observation,
-                    task,
+                    demos.tasks[row],
                 ),
                 held,
             )
             # The label is action + noise: the gradient of its log-likelihood with
             # respect to the action is the noise.
             noise = jax.random.normal(noise_key, action.shape, action.dtype)
+            if isinstance(label, windows.Chunk):
+                noise = jnp.where(label.mask[:, None], noise, 0.0)
             (gradient,) = gradient_of(noise)
             return jax.tree.map(lambda sum, g: sum + g**2, total, gradient), None
 

@@ -53,7 +53,7 @@ class Run:
         checkpoint_every: int,
     ):
         self._given, self._round, self._evaluate = given, one, evaluate
-        self._act = jax.jit(one.learner.act)
+        self._act = evaluation.jitted(one.learner)
         self._checkpointer, self._every = checkpointer, checkpoint_every
         self.key = jax.random.key(given.seed)
         self.records: list[Record] = []
@@ -189,7 +189,7 @@ class Run:
 
     def actor(self, key: Any, state: LearnerState) -> evaluation.Act:
         """A policy as NumPy sees it."""
-        return evaluation.actor(self._act, key, state, self._round.tasks)
+        return evaluation.Act(self._act, key, state, self._round.tasks)
 
     def _restore(self) -> None:
         if self._checkpointer is None:

@@ -12,7 +12,7 @@ from amf_jax import embeddings, finetune
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.embeddings import Embedding
 from amf_jax.policies import mlp
-from amf_jax.policies.base import Policy
+from amf_jax.policies.base import LayeredPolicy
 from amf_jax.selectors import Context
 from benchmarks import timing
 
@@ -86,7 +86,7 @@ class Problem(NamedTuple):
     """
 
     sizes: Sizes
-    policy: Policy
+    policy: LayeredPolicy
     embedding: Embedding
     context: Context
 
@@ -191,7 +191,7 @@ def training(sizes: Sizes) -> timing.Program:
             demos,
             steps,
             batch_size=BATCH_SIZE,
-            batch_loss=problem.policy.batch_loss,
+            encode_task=problem.policy.encode_task,
         )
 
     context = problem.context

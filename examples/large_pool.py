@@ -75,7 +75,7 @@ def train(policy, params, demos, steps=300):
         optimizer.init(params),
         jax.tree.map(jnp.asarray, demos),
         steps,
-        batch_loss=policy.batch_loss,
+        encode_task=policy.encode_task,
     ).params
 
 

@@ -150,12 +150,7 @@ def noisy_loss(params, key, observation, action, task):
     return POLICY.loss(params, None, observation, action + noise, task)
 
 
-def batch_loss(params, key, observations, actions, tasks, rows):
-    each = jax.vmap(POLICY.loss, in_axes=(None, None, 0, 0, 0))
-    return each(params, None, observations, actions, tasks[rows]).mean()
-
-
-def trainer(demos, mesh=None, batch_loss=None):
+def trainer(demos, mesh=None):
     """`(key, params) -> FineTuned` by a few steps on minibatches of 16."""
     optimizer = finetune.adamw_direction()
 
@@ -171,7 +166,6 @@ def trainer(demos, mesh=None, batch_loss=None):
             12,
             batch_size=16,
             penalty=lambda params: jax.tree.map(lambda leaf: 0.1 * leaf, params),
-            batch_loss=batch_loss,
             mesh=mesh,
         )
 
@@ -179,18 +173,16 @@ def trainer(demos, mesh=None, batch_loss=None):
 
 
 def check_finetuning(mesh):
-    found, demos = [], context(5).demos
+    demos = context(5).demos
     arguments = jax.random.key(0), POLICY.init(jax.random.key(1))
     size = 1 + sum(leaf.size for leaf in jax.tree.leaves(arguments[1]))
-    for whole in (None, batch_loss):
-        train = jax.jit(trainer(demos, mesh, whole)).lower(*arguments).compile()
-        alone = jax.jit(trainer(demos, None, whole))(*arguments)
-        together = train(*arguments)
-        close(together, alone)
-        # The loss and its gradient, once a step: the loop has the program's only one.
-        assert sent(train) == [("all-reduce", size)]
-        found.append(together.losses[:1].tolist())
-    return found
+    train = jax.jit(trainer(demos, mesh)).lower(*arguments).compile()
+    alone = jax.jit(trainer(demos))(*arguments)
+    together = train(*arguments)
+    close(together, alone)
+    # The loss and its gradient, once a step: the loop has the program's only one.
+    assert sent(train) == [("all-reduce", size)]
+    return together.losses[:1].tolist()
 
 
 def check_seeds(mesh):

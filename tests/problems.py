@@ -1,5 +1,6 @@
 """Small random problems that the tests share."""
 
+import dataclasses
 import functools
 
 import jax
@@ -8,13 +9,13 @@ import numpy as np
 
 from amf_jax import embeddings, finetune, learners, mixing, selectors
 from amf_jax.demonstrations import Demonstrations
-from amf_jax.policies.base import Policy
+from amf_jax.policies import LayeredPolicy
 from amf_jax.selectors import Context
 
 OBSERVATION_SIZE, ACTION_SIZE, TASK_SIZE = 3, 2, 2
 
 
-def tiny_policy(likelihood_std=1.0) -> Policy:
+def tiny_policy(likelihood_std=1.0) -> LayeredPolicy:
     """A linear policy of state and task, as bare functions of a dict of arrays."""
 
     def inputs(observations, tasks):
@@ -45,7 +46,13 @@ def tiny_policy(likelihood_std=1.0) -> Policy:
         error = 2.0 * (act(params, key, observation, task) - action)
         return inputs(observation, task), error
 
-    return Policy(loss, act, init, log_likelihood, last_layer)
+    return LayeredPolicy(
+        loss=loss,
+        act=act,
+        init=init,
+        log_likelihood=log_likelihood,
+        last_layer=last_layer,
+    )
 
 
 def unit(vectors):
@@ -54,7 +61,7 @@ def unit(vectors):
     return vectors / jnp.broadcast_to(norm, vectors.shape)
 
 
-def unit_policy() -> Policy:
+def unit_policy() -> LayeredPolicy:
     """`tiny_policy` of directions alone: what is zero has none, and makes NaN."""
     policy = tiny_policy()
 
@@ -64,20 +71,14 @@ def unit_policy() -> Policy:
     def loss(params, key, observation, action, task):
         return policy.loss(params, key, unit(observation), action, unit(task))
 
-    def batch_loss(params, key, observations, actions, tasks, rows):
-        # A product instead of indexing, as in `mlp`.
-        chosen = jax.nn.one_hot(rows, tasks.shape[0]) @ unit(tasks)
-        outputs = policy.act(params, key, unit(observations), chosen)
-        return jnp.sum((outputs - actions) ** 2, axis=-1).mean()
-
     def log_likelihood(params, observations, actions, tasks):
         return policy.log_likelihood(params, unit(observations), actions, unit(tasks))
 
     def last_layer(params, key, observation, action, task):
         return policy.last_layer(params, key, unit(observation), action, unit(task))
 
-    return Policy(
-        loss, act, policy.init, log_likelihood, last_layer, batch_loss=batch_loss
+    return dataclasses.replace(
+        policy, loss=loss, act=act, log_likelihood=log_likelihood, last_layer=last_layer
     )
 
 

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from amf_jax import ranges
+from amf_jax import ranges, windows
 from amf_jax.demonstrations import Demonstrations
+from amf_jax.windows import STEP, Window
 
 Points = Any  # a pytree whose leaves lead with the axis of points
 
@@ -20,19 +21,21 @@ class Embedding(NamedTuple):
     of two sets of points alone and a changed hyperparameter never recompiles.
 
     Attributes:
-      embed: `(params, key, observations [n, ...], actions [n, A], tasks [n, D]) ->
-        points`, a pytree whose leaves lead with n, as those of the observations do.
+      embed: `(params, key, observations [n, ...], actions [n, ...], tasks [n, D])
+        -> points`, a pytree whose leaves lead with n, as those of its arguments do.
       kernel: `(points [n], points [m]) -> [n, m]`.
       diagonal: `(points [n]) -> [n]`, the kernel of each point with itself. None for a
         kernel that gives no variance of a single point: what needs one refuses it.
       features: `(points [n]) -> [n, P]`, vectors whose inner products are the kernel.
         None where there are none, or none short enough to be written out.
+      window: of the policy: what it sees and does in an example.
     """
 
     embed: Callable[..., Points]
     kernel: Callable[[Points, Points], Array]
     diagonal: Callable[[Points], Array] | None
     features: Callable[[Points], Array] | None = None
+    window: Window = STEP
 
 
 def linear_features(x: Float[Array, "n P"]) -> Float[Array, "n P"]:
@@ -75,9 +78,9 @@ def embed_pairs(
     """
     shape = (rows.shape[0], demos.step_mask.shape[1])
     repeated = jnp.broadcast_to(tasks[:, None], (*shape, tasks.shape[-1]))
-    of_rows = jax.tree.map(lambda leaf: leaf[rows], (demos.observations, demos.actions))
+    examples = windows.of_rows(demos, embedding.window, rows)
     flat = jax.tree.map(
-        lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (*of_rows, repeated)
+        lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (*examples, repeated)
     )
     points = _embed(embedding, params, key, *flat)
     return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), points)
@@ -87,8 +90,8 @@ def embed_demonstration(
     embedding: Embedding, params, key, demos: Demonstrations, row
 ) -> Points:
     """The H points of one demonstration under the task it was given for."""
-    of_row = demos.observations, demos.actions, demos.tasks
-    observations, actions, task = jax.tree.map(lambda leaf: leaf[row], of_row)
+    observations, actions = windows.of_rows(demos, embedding.window, jnp.asarray(row))
+    task = demos.tasks[row]
     tasks = jnp.broadcast_to(task, (demos.step_mask.shape[1], task.shape[0]))
     return _embed(embedding, params, key, observations, actions, tasks)
 

@@ -10,7 +10,7 @@ from amf_jax.embeddings.network import network_gradient
 from amf_jax.embeddings.per_example import loss_gradient
 from amf_jax.embeddings.projection import projected_gradient
 from amf_jax.embeddings.stochastic import dropout
-from amf_jax.policies.base import Policy
+from amf_jax.policies.base import LayeredPolicy, Policy
 
 #: Per-example gradients at work at a time where an embedding is chosen by name: beside
 #: the points themselves, memory then holds so many of them leaf by leaf, not all. What
@@ -26,7 +26,7 @@ class Options(NamedTuple):
     projection_rank: int
 
 
-EMBEDDINGS: dict[str, Callable[[Policy, Options], Embedding]] = {
+EMBEDDINGS: dict[str, Callable[[LayeredPolicy, Options], Embedding]] = {
     "last_layer_gradient": lambda policy, _: last_layer_gradient(policy.last_layer),
     "network_gradient": lambda policy, _: network_gradient(policy.layer_gradients),
     "loss_gradient": lambda policy, _: loss_gradient(
@@ -61,14 +61,17 @@ def make(
 
     Raises:
       UnknownNameError: with the nearest valid name.
-      InvalidArgumentError: if the policy lacks what the embedding needs, or an option
+      InvalidArgumentError: if the policy (a `policies.LayeredPolicy`, where more than
+        its loss is needed) lacks what the embedding needs, or an option
         that the embedding reads is out of range.
 
     Example:
-      >>> make("last_layer", Policy(loss=None, act=None))
+      >>> make("last_layer", Policy(loss=print, act=print))
       Traceback (most recent call last):
       amf_jax.errors.UnknownNameError: unknown embedding 'last_layer'. Did you mean ...
     """
     errors.check_name("embedding", name, EMBEDDINGS)
     options = Options(dropout_rate, dropout_passes, projection_rank)
-    return EMBEDDINGS[name](policy, options)
+    if not isinstance(policy, LayeredPolicy):
+        policy = LayeredPolicy(loss=policy.loss, act=policy.act, window=policy.window)
+    return EMBEDDINGS[name](policy, options)._replace(window=policy.window)

@@ -12,8 +12,9 @@ from amf_jax import errors, ranges
 class Comparison(NamedTuple):
     """What a round knows about the fine-tuned policy and the prior.
 
-    All actions are those in the states of the demonstrations at hand; at padded steps
-    they mean nothing (`demonstrations.fill_padding`).
+    All actions are those in the states of the demonstrations at hand, of chunks those
+    that are executed; at padded steps they mean nothing
+    (`demonstrations.fill_padding`).
 
     Attributes:
       actions: of the expert.

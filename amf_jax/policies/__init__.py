@@ -3,6 +3,6 @@
 `amf_jax.policies.gp` is imported on demand: it brings gpjax along.
 """
 
-from amf_jax.policies.base import Policy
+from amf_jax.policies.base import LayeredPolicy, Policy
 
-__all__ = ["Policy"]
+__all__ = ["LayeredPolicy", "Policy"]

@@ -1,23 +1,25 @@
 """The multi-layer perceptron policy: 2 x 256 with LayerNorm (appendix M.3.2)."""
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from amf_jax import ranges
 from amf_jax.dtypes import compute_dtype
 from amf_jax.embeddings import ElementwiseGradient, FactoredGradient
-from amf_jax.policies.base import Policy
+from amf_jax.policies.base import LayeredPolicy
+from amf_jax.windows import Window
 
 
 class MLP(nn.Module):
     """Dense layers with LayerNorm and ReLU, then a dense head.
 
     Attributes:
-      action_size: width A of the output.
+      action_size: width A of the output, or K A of a chunk.
       features: width of each hidden layer.
       dropout_rate: probability with which a hidden unit is dropped after its
         activation; above 0 it takes a random stream named "dropout".
@@ -45,41 +47,20 @@ class MLP(nn.Module):
             inputs = self.dropout(nn.relu(norm(dense(inputs))))
         return inputs
 
-    def shared(
-        self,
-        states: Float[Array, "B S"],
-        tasks: Float[Array, "N D"],
-        rows: Int[Array, " B"],
-    ) -> Float[Array, "B A"]:
-        """The output for inputs `[states, tasks[rows]]`, without repeating the tasks.
+    def project(self, tasks: Float[Array, "*batch D"]) -> Float[Array, "*batch k"]:
+        """What tasks, which are last among the inputs, add to the first layer."""
+        kernel = self.hidden[0].variables["params"]["kernel"]
+        return tasks @ kernel[kernel.shape[0] - tasks.shape[-1] :]
 
-        Each task goes through the first layer once instead of once per example; where
-        tasks are wide and few, that is most of the layer's work.
-        """
-        projected = self._project(tasks, states.shape[-1])
-        # A product instead of indexing: its gradient is one as well, not a scatter.
-        chosen = jax.nn.one_hot(rows, tasks.shape[0], dtype=projected.dtype) @ projected
-        return self.head(self._finish(self._join(states, chosen)))
-
-    def relabelled(
-        self, states: Float[Array, "*batch S"], tasks: Float[Array, "*batch D"]
+    def joined(
+        self, states: Float[Array, "*batch S"], projected: Float[Array, "*batch k"]
     ) -> Float[Array, "*batch A"]:
-        """The output for inputs `[states, tasks]`, a layer of each.
-
-        Under `vmap`, a task that is not mapped goes through the first layer once.
-        """
-        projected = self._project(tasks, states.shape[-1])
-        return self.head(self._finish(self._join(states, projected)))
-
-    def _project(self, tasks: Float[Array, "*batch D"], split: int) -> Array:
-        """What tasks add to the output of the first layer."""
-        return tasks @ self.hidden[0].variables["params"]["kernel"][split:]
-
-    def _join(self, states: Float[Array, "*batch S"], projected: Array) -> Array:
-        """The output of the first layer, given what the tasks add to it."""
+        """The output for inputs `[states, tasks]`, given what the tasks add."""
         first = self.hidden[0].variables["params"]
-        outputs = states @ first["kernel"][: states.shape[-1]]
-        return outputs + projected + jnp.broadcast_to(first["bias"], outputs.shape)
+        outputs = states @ first["kernel"][: states.shape[-1]] + projected
+        return self.head(
+            self._finish(outputs + jnp.broadcast_to(first["bias"], outputs.shape))
+        )
 
     def __call__(self, inputs: Float[Array, "*batch I"]) -> Float[Array, "*batch A"]:
         return self.head(self.embed(inputs))
@@ -107,85 +88,127 @@ class MLP(nn.Module):
         return self.head(inputs) + next(offset), [*multiplied, inputs]
 
 
+class EncodedTask(NamedTuple):
+    """What `Policy.encode_task` makes of a task.
+
+    Attributes:
+      projected: what it adds to the output of the first layer.
+    """
+
+    projected: Float[Array, "*batch k"]
+
+
 def policy(
-    observation_mean: Float[Array, " S"],
-    observation_std: Float[Array, " S"],
+    observation_mean: Any,
+    observation_std: Any,
     task_size: int,
     action_size: int,
     *,
     features: Sequence[int] = (256, 256),
     likelihood_std: float = 1.0,
-) -> Policy:
+    observation_horizon: int = 1,
+    action_chunk: int = 1,
+    executed_steps: int | None = None,
+) -> LayeredPolicy:
     """A deterministic MLP of the normalised state and the task vector.
 
-    The loss of one example is `|pi(s, c) - a|^2`. For likelihoods the output is the
-    mean of a Gaussian with a fixed scale (appendix M.3.3). Dropout, after each hidden
-    activation, is in `stochastic` alone: training and actions know none.
+    The loss of one example is `|pi(s, c) - a|^2`, of a chunk its mean over the recorded
+    steps. For likelihoods the output is the mean of a Gaussian with a fixed scale
+    (appendix M.3.3). Dropout, after each hidden activation, is in `stochastic` alone:
+    training and actions know none.
 
     Args:
-      observation_mean: fixed normaliser of the environment.
+      observation_mean: fixed normaliser of the environment, of the shape of what is
+        observed in one step: a vector, or a pytree whose leaves go in side by side.
       observation_std: the same; positive.
       task_size: width D of a task vector.
       action_size: width A of an action.
       features: hidden widths.
       likelihood_std: standard deviation of the Gaussian, in units of the actions.
+      observation_horizon: observations that go in side by side, see `windows.Window`.
+      action_chunk: actions that come out at once.
+      executed_steps: of a chunk; None is all.
 
     Raises:
       InvalidArgumentError: for a standard deviation that is not positive and finite, a
-        mean that is not finite, or a width below 1.
+        mean that is not finite, a width below 1, or a window that there cannot be.
     """
     ranges.check("likelihood_std", likelihood_std, ranges.POSITIVE)
-    ranges.check_all("observation_std", observation_std, ranges.POSITIVE)
-    ranges.check_all("observation_mean", observation_mean, ranges.FINITE)
+    for leaf in jax.tree.leaves(observation_std):
+        ranges.check_all("observation_std", leaf, ranges.POSITIVE)
+    for leaf in jax.tree.leaves(observation_mean):
+        ranges.check_all("observation_mean", leaf, ranges.FINITE)
     ranges.check("number of features", len(features), ranges.COUNT)
     for width in (task_size, action_size, *features):
         ranges.check("each width", width, ranges.COUNT)
-    mean, std = (
-        jnp.asarray(values, compute_dtype(observation_mean, observation_std))
-        for values in (observation_mean, observation_std)
+    window = Window(observation_horizon, action_chunk, executed_steps)
+    dtype = compute_dtype(observation_mean, observation_std)
+    mean, std = jax.tree.map(
+        lambda leaf: jnp.asarray(leaf, dtype), (observation_mean, observation_std)
     )
-    module = MLP(action_size, tuple(features))
+    state_size = observation_horizon * sum(leaf.size for leaf in jax.tree.leaves(mean))
+    output_size = action_chunk * action_size
+    module = MLP(output_size, tuple(features))
     widths = [width for hidden in features for width in (hidden, hidden)]
     kinds = (FactoredGradient, ElementwiseGradient) * len(features)
 
     def normalise(observations):
-        shape = observations.shape
-        centred = observations - jnp.broadcast_to(mean, shape)
-        return centred / jnp.broadcast_to(std, shape)
+        def one(leaf, mean, std):
+            shape = leaf.shape
+            centred = leaf - jnp.broadcast_to(mean, shape)
+            values = centred / jnp.broadcast_to(std, shape)
+            batch = len(shape) - mean.ndim - (observation_horizon > 1)
+            return values.reshape(*shape[:batch], -1)
+
+        leaves = jax.tree.leaves(jax.tree.map(one, observations, mean, std))
+        return leaves[0] if len(leaves) == 1 else jnp.concatenate(leaves, axis=-1)
 
     def inputs(observations, tasks):
         return jnp.concatenate([normalise(observations), tasks], axis=-1)
 
+    def shaped(outputs):
+        if action_chunk == 1:
+            return outputs
+        return outputs.reshape(*outputs.shape[:-1], action_chunk, action_size)
+
     def init(key):
-        return module.init(key, jnp.zeros((mean.shape[0] + task_size,), mean.dtype))
+        return module.init(key, jnp.zeros((state_size + task_size,), dtype))
+
+    def encode_task(params, task):
+        return EncodedTask(jnp.asarray(module.apply(params, task, method=MLP.project)))
+
+    def respond(params, observations, tasks):
+        if isinstance(tasks, EncodedTask):
+            states = normalise(observations)
+            return module.apply(params, states, tasks.projected, method=MLP.joined)
+        return module.apply(params, inputs(observations, tasks))
 
     def act(params, key, observations, tasks):
         del key  # deterministic
-        return module.apply(params, inputs(observations, tasks))
+        return shaped(respond(params, observations, tasks))
+
+    def distance(outputs, action):
+        if action_chunk == 1:
+            return jnp.sum((outputs - action) ** 2)
+        error = jnp.where(action.mask[:, None], shaped(outputs) - action.actions, 0.0)
+        return jnp.sum(error**2) / jnp.maximum(action.mask.sum(), 1)
 
     def loss(params, key, observation, action, task):
-        return jnp.sum((act(params, key, observation, task) - action) ** 2)
-
-    def batch_loss(params, key, observations, actions, tasks, rows):
-        # Sharing costs a product with one column per task vector, shared or not.
-        if len(tasks) < min(len(observations), task_size):
-            outputs = module.apply(
-                params, normalise(observations), tasks, rows, method=MLP.shared
-            )
-        else:
-            outputs = act(params, key, observations, tasks[rows])
-        return jnp.sum((outputs - actions) ** 2, axis=-1).mean()
+        del key
+        return distance(respond(params, observation, task), action)
 
     def log_likelihood(params, observations, actions, tasks):
-        states = normalise(observations)
-        means = jnp.asarray(module.apply(params, states, tasks, method=MLP.relabelled))
-        steps = jax.scipy.stats.norm.logpdf(actions, means, likelihood_std)
-        return steps.sum(axis=-1)
+        means = shaped(respond(params, observations, encode_task(params, tasks)))
+        wanted = actions if action_chunk == 1 else actions.actions
+        steps = jax.scipy.stats.norm.logpdf(wanted, means, likelihood_std).sum(axis=-1)
+        if action_chunk == 1:
+            return steps
+        return jnp.where(actions.mask, steps, 0.0).sum(axis=-1)
 
     def last_layer(params, key, observation, action, task):
+        del key
         features = module.apply(params, inputs(observation, task), method=MLP.embed)
-        error = 2.0 * (act(params, key, observation, task) - action)
-        return features, error
+        return features, jax.grad(distance)(respond(params, observation, task), action)
 
     def layer_gradients(params, key, observation, action, task):
         del key
@@ -195,11 +218,11 @@ def policy(
             outputs, multiplied = module.apply(
                 params, entering, offsets, method=MLP.layers
             )
-            return jnp.sum((outputs - action) ** 2), multiplied
+            return distance(outputs, action), multiplied
 
         zeros = [
             jnp.zeros((width,), compute_dtype(action))
-            for width in (*widths, action_size)
+            for width in (*widths, output_size)
         ]
         gradients, multiplied = jax.grad(displaced_loss, has_aux=True)(zeros)
         return tuple(
@@ -213,13 +236,14 @@ def policy(
         dropping = module.clone(dropout_rate=rate)
         return dropping.apply(params, inputs(observation, task), rngs={"dropout": key})
 
-    return Policy(
-        loss,
-        act,
-        init,
-        log_likelihood,
-        last_layer,
-        layer_gradients,
-        stochastic,
-        batch_loss,
+    return LayeredPolicy(
+        loss=loss,
+        act=act,
+        log_likelihood=log_likelihood,
+        init=init,
+        encode_task=encode_task,
+        window=window,
+        last_layer=last_layer,
+        layer_gradients=layer_gradients,
+        stochastic=stochastic,
     )

@@ -112,7 +112,6 @@ def test_one_device_takes_everything():
         devices.shard(None, values),
         devices.mean(None, values),
         devices.replicate(None, values),
-        devices.shard_key(None, values),
     ):
         assert unchanged is values
 
@@ -124,17 +123,6 @@ def test_the_average_is_that_of_the_devices():
         return devices.mean(mesh, 10.0 * devices.place(mesh))
 
     assert devices.everywhere(mesh, share)() == 5.0  # of 0 and 10
-
-
-def test_every_device_has_a_key_of_its_own():
-    mesh = two_devices()
-
-    def share():
-        key = devices.shard_key(mesh, jax.random.key(0))
-        return jax.lax.all_gather(jax.random.normal(key), mesh.axis_names)
-
-    one, other = devices.everywhere(mesh, share)()
-    assert one != other
 
 
 def test_a_minibatch_that_cannot_be_divided_is_refused():

@@ -20,7 +20,7 @@ def train(loss, params, demos, steps, *, optimizer=IDENTITY, **options):
     key = options.pop("key", jax.random.key(0))
     batch_size = options.pop("batch_size", 8)
     penalty = options.pop("penalty", None)
-    batch_loss = options.pop("batch_loss", None)
+    encode_task = options.pop("encode_task", None)
 
     @jax.jit
     def run(key, params, opt_state, demos, steps):
@@ -35,7 +35,7 @@ def train(loss, params, demos, steps, *, optimizer=IDENTITY, **options):
             steps,
             batch_size=batch_size,
             penalty=penalty,
-            batch_loss=batch_loss,
+            encode_task=encode_task,
         )
 
     return run(key, params, optimizer.init(params), demos, steps)
@@ -163,7 +163,7 @@ def test_masked_entries_are_never_drawn():
     assert np.isfinite(other.losses).all()
 
 
-def test_a_batch_loss_trains_as_the_loss_of_each_example_does():
+def test_tasks_that_are_encoded_once_train_as_those_of_each_example():
     policy = mlp.policy(jnp.zeros(3), jnp.ones(3), 6, 2, features=(6, 5))
     demos = problems.tiny_demos(0, (0, 1, 0), capacity=5)
     demos = demos._replace(
@@ -174,7 +174,7 @@ def test_a_batch_loss_trains_as_the_loss_of_each_example_does():
     )
     params = jax.jit(policy.init)(jax.random.key(1))
     each = train(policy.loss, params, demos, 10)
-    batch = train(policy.loss, params, spoiled, 10, batch_loss=policy.batch_loss)
+    batch = train(policy.loss, params, spoiled, 10, encode_task=policy.encode_task)
     jax.tree.map(
         lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4),
         each._replace(opt_state=None, losses=each.losses[::2]),

@@ -1,5 +1,6 @@
 """Learners: what turns demonstrations into a policy."""
 
+import dataclasses
 import functools
 
 import jax
@@ -112,7 +113,7 @@ def test_parameters_that_are_given_are_not_pretrained():
 def test_a_policy_without_init_needs_parameters():
     with pytest.raises(errors.InvalidArgumentError, match="initial_params"):
         learners.gradient_learner(
-            POLICY._replace(init=None),
+            dataclasses.replace(POLICY, init=None),
             finetune.adamw_direction(),
             training(1),
             training(1),

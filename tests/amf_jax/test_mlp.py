@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from amf_jax import errors
+from amf_jax import errors, losses
 from amf_jax.policies import mlp
 from tests.embedding_problems import examples
 
@@ -96,13 +96,14 @@ def test_a_batch_that_shares_tasks_has_the_mean_loss_of_its_examples(
     observations, actions, _ = examples()
     tasks = jax.random.normal(jax.random.key(1), (num_tasks, 5))
     rows = jnp.arange(len(observations)) % 3  # tasks 0, 1, 2, 0, 1, ...
+    each = jax.vmap(policy.loss, in_axes=(None, None, 0, 0, 0))
 
     def mean(params):
-        each = jax.vmap(policy.loss, in_axes=(None, None, 0, 0, 0))
         return each(params, None, observations, actions, tasks[rows]).mean()
 
     def shared(params):
-        return policy.batch_loss(params, None, observations, actions, tasks, rows)
+        given = losses.tasks_of(policy.encode_task, params, tasks, rows)
+        return each(params, None, observations, actions, given).mean()
 
     expected, actual = (jax.jit(jax.value_and_grad(f))(params) for f in (mean, shared))
     jax.tree.map(

@@ -82,11 +82,11 @@ def test_an_empty_buffer_has_nothing_to_fill_with():
 
 
 @functools.cache
-def rounds(rule, regulariser="none", batch_loss=None, **options):
+def rounds(rule, regulariser="none", **options):
     """`(demos) -> states` of a learner after a round on the first and one on all."""
     training = learners.Training(10, finetune.constant(0.05), batch_size=8)
     learner = learners.gradient_learner(
-        POLICY._replace(batch_loss=batch_loss),
+        POLICY,
         finetune.adamw_direction(),
         training,
         training,
@@ -119,7 +119,6 @@ COPY = dict(embedding_policy="validation_copy", validation_copy_after=1)
     ("rule", "options"),
     [(rule, {}) for rule in RULES]
     + [
-        ("descent", dict(batch_loss=POLICY.batch_loss)),
         ("closed_form", dict(regulariser="l2", **COPY)),
         ("closed_form", dict(regulariser="ewc", **COPY)),
     ],

@@ -45,7 +45,7 @@ def loss(params, key, observation, action, task):
     return jnp.sum((act(params, key, observation, task) - action) ** 2)
 
 
-POLICY = Policy(loss, act)
+POLICY = Policy(loss=loss, act=act)
 
 
 def weights(params):

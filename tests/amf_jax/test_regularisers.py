@@ -1,5 +1,7 @@
 """Regularisers: gradients by hand, and the Fisher information of a linear policy."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -90,8 +92,8 @@ def test_ewc_without_demonstrations_holds_nothing():
 
 
 def test_ewc_of_a_policy_that_does_not_depend_on_its_parameters_holds_nothing():
-    policy = POLICY._replace(
-        act=lambda params, key, observations, tasks: observations[..., :2]
+    policy = dataclasses.replace(
+        POLICY, act=lambda params, key, observations, tasks: observations[..., :2]
     )
     params = {"unused": jnp.ones(3)}
     importance = regularisers.ewc(policy, 1.0, 5).importance(
