@@ -1,15 +1,23 @@
-"""Piece by piece what `selectors.amf` does, for a plain JAX function and 8 seeds."""
+"""Piece by piece what `selectors.amf` does, for a plain JAX function and 8 seeds.
+
+The function sees a dict of a position and a photo.
+"""
 
 import jax
 import jax.numpy as jnp
-from reaching import HORIZON, PRETRAINING, TASK_WEIGHTS, TASKS, demonstrate
+from reaching import HORIZON, PRETRAINING, TASK_WEIGHTS, TASKS, photographed
 
 from amf_jax import criteria, embeddings, importance, posterior
 
+INPUTS = 2 + 25 + 4  # a position, pixels, a task
 
-def features(params, *inputs):
+
+def features(params, observations, tasks):
     """Random features of state and task, which are never trained."""
-    return jnp.tanh(jnp.concatenate(inputs, axis=-1) @ params["hidden"])
+    pixels = observations["photo"].reshape(*tasks.shape[:-1], -1) / 255
+    pixels = 0.3 * pixels  # little, beside the position
+    inputs = jnp.concatenate([observations["position"], pixels, tasks], axis=-1)
+    return jnp.tanh(inputs @ params["hidden"])
 
 
 def act(params, observations, tasks):
@@ -39,9 +47,9 @@ def fit(hidden, demos):
 def scores(key):
     """How much variance a further demonstration of each task would take away, `[4]`."""
     keys = jax.random.split(key, 4)
-    hidden = jax.random.normal(keys[0], (6, 64))
-    pretrained = fit(hidden, demonstrate(keys[1], PRETRAINING))
-    demos = demonstrate(keys[2], jnp.arange(4))  # at hand: one of each task
+    hidden = jax.random.normal(keys[0], (INPUTS, 64))
+    pretrained = fit(hidden, photographed(keys[1], PRETRAINING))
+    demos = photographed(keys[2], jnp.arange(4))  # at hand: one of each task
     current, mask = fit(hidden, demos), demos.demo_mask
 
     # Whose states does a demonstration stand for? [task, demonstration], eq. 3.

@@ -1,9 +1,9 @@
-"""Which task to demonstrate next, for a Flax Linen policy."""
+"""Which task to demonstrate next, for a Flax Linen policy that sees a dict."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from reaching import PRETRAINING, TASK_WEIGHTS, TASKS, demonstrate
+from reaching import PRETRAINING, TASK_WEIGHTS, TASKS, photographed
 
 from amf_jax import Context, embeddings, finetune, selectors
 
@@ -12,13 +12,17 @@ class Network(nn.Module):
     """Cut before the last layer, whose gradient will serve as the embedding."""
 
     def setup(self):
+        self.eye = nn.Conv(4, kernel_size=(3, 3), strides=2)
         self.hidden, self.head = nn.Dense(64), nn.Dense(2)
 
-    def features(self, inputs):
+    def features(self, observation, task):
+        seen = self.eye(observation["photo"][..., None] / 255)
+        seen = seen.reshape(*seen.shape[:-3], -1)
+        inputs = jnp.concatenate([observation["position"], seen, task], axis=-1)
         return nn.tanh(self.hidden(inputs))
 
-    def __call__(self, inputs):
-        return self.head(self.features(inputs))
+    def __call__(self, observation, task):
+        return self.head(self.features(observation, task))
 
 
 network = Network()
@@ -26,7 +30,7 @@ network = Network()
 
 def act(params, observation, task):
     """The policy; batched or not, like the network."""
-    return network.apply(params, jnp.concatenate([observation, task], axis=-1))
+    return network.apply(params, observation, task)
 
 
 def loss(params, key, observation, action, task):
@@ -41,8 +45,7 @@ def log_likelihood(params, observations, actions, tasks):
 
 def last_layer(params, key, observation, action, task):
     """The input of the last layer, and the gradient of `loss` in its output."""
-    inputs = jnp.concatenate([observation, task])
-    features = network.apply(params, inputs, method=Network.features)
+    features = network.apply(params, observation, task, method=Network.features)
     return features, 2.0 * (act(params, observation, task) - action)
 
 
@@ -57,9 +60,10 @@ def train(key, params, demos):
 def main():
     """Returns the task to ask for."""
     keys = jax.random.split(jax.random.key(0), 6)
-    untrained = network.init(keys[0], jnp.zeros(6))
-    pretrained = train(keys[1], untrained, demonstrate(keys[2], PRETRAINING))
-    demos = demonstrate(keys[3], jnp.arange(4))
+    demos = photographed(keys[3], jnp.arange(4))
+    one = jax.tree.map(lambda leaf: leaf[0, 0], demos.observations)
+    untrained = network.init(keys[0], one, TASKS[0])
+    pretrained = train(keys[1], untrained, photographed(keys[2], PRETRAINING))
     current = train(keys[4], pretrained, demos)
 
     # The current policy tells which states a task visits, the embeddings of the

@@ -1,28 +1,31 @@
 """Eight rounds of active fine-tuning of a Flax NNX policy, all in one `lax.scan`.
 
+It sees a dict of a position and a photo, as the demonstrations hold it.
 `nnx.split` takes the parameters out of a model, and `nnx.merge` puts them back in.
 """
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from reaching import HORIZON, PRETRAINING, TASK_WEIGHTS, TASKS, demonstrate
+from reaching import PRETRAINING, TASK_WEIGHTS, TASKS, photographed
 
 from amf_jax import Context, embeddings, selectors
-from amf_jax.demonstrations import append, empty
+from amf_jax.demonstrations import append, empty_like
 from amf_jax.finetune import adamw_direction, cosine, finetune
 
 rngs = nnx.Rngs(0)
 network = nnx.Sequential(
-    nnx.Linear(6, 64, rngs=rngs), nnx.tanh, nnx.Linear(64, 2, rngs=rngs)
+    nnx.Linear(2 + 25 + 4, 64, rngs=rngs), nnx.tanh, nnx.Linear(64, 2, rngs=rngs)
 )
 definition, untrained = nnx.split(network)
 optimizer = adamw_direction()
 
 
-def act(params, *inputs):
-    """The policy."""
-    return nnx.merge(definition, params)(jnp.concatenate(inputs, axis=-1))
+def act(params, observation, task):
+    """The policy; batched or not, like the network."""
+    pixels = observation["photo"].reshape(*task.shape[:-1], -1) / 255
+    inputs = jnp.concatenate([observation["position"], pixels, task], axis=-1)
+    return nnx.merge(definition, params)(inputs)
 
 
 def loss(params, key, observation, action, task):
@@ -45,7 +48,7 @@ def run(key):
     """The tasks asked for in each of 8 rounds, after pre-training."""
     keys = jax.random.split(key, 4)
     start = untrained, optimizer.init(untrained)
-    pretrained = train(keys[0], *start, demonstrate(keys[1], PRETRAINING)).params
+    pretrained = train(keys[0], *start, photographed(keys[1], PRETRAINING)).params
 
     # Where no last layer stands out: the gradient of any loss in chosen parameters.
     embedding = embeddings.loss_gradient(
@@ -59,11 +62,11 @@ def run(key):
         params, opt_state, _ = train(train_key, params, opt_state, demos)
         context = Context(demos, TASKS, TASK_WEIGHTS, params, pretrained)
         choice, state, _ = selector.select(select_key, state, context)
-        demos = append(demos, demonstrate(demo_key, choice.task_id[None]))
+        demos = append(demos, photographed(demo_key, choice.task_id[None]))
         return (params, opt_state, demos, state), choice.task_id
 
-    demos = empty(4 + 8, HORIZON, observation_size=2, action_size=2, task_size=4)
-    demos = append(demos, demonstrate(keys[2], jnp.arange(4)))  # one of each task
+    demos = photographed(keys[2], jnp.arange(4))  # one of each task
+    demos = append(empty_like(demos, 4 + 8), demos)
     state = selector.init(Context(demos, TASKS, TASK_WEIGHTS, pretrained, pretrained))
     carry = pretrained, optimizer.init(pretrained), demos, state
     return jax.lax.scan(one_round, carry, jax.random.split(keys[3], 8))[1]

@@ -34,3 +34,14 @@ def demonstrate(key, task_ids):
         task_ids=task_ids,
         demo_mask=jnp.ones(count, bool),
     )
+
+
+def photographed(key, task_ids):
+    """The same demonstrations, of which a dict is observed: a position and a photo."""
+    demos = demonstrate(key, task_ids)
+    lines = jnp.linspace(-1.5, 1.5, 5)
+    places = jnp.stack(jnp.meshgrid(lines, lines), axis=-1)
+    offsets = demos.observations[:, :, None, None] - places[None, None]
+    light = jnp.exp(-2.0 * jnp.sum(offsets**2, axis=-1))  # of the point, [N, H, 5, 5]
+    photo = (255 * light).astype(jnp.uint8)
+    return demos._replace(observations={"position": demos.observations, "photo": photo})
