@@ -19,7 +19,7 @@ POLICY = problems.tiny_policy()
 EMBEDDING = embeddings.last_layer_gradient(POLICY.last_layer)
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
-PATHS = ("function", "feature")
+SPACES = ("function", "weight")
 SHOOTING = candidates.random_shooting(
     lambda key, count: jax.random.uniform(key, (count, problems.TASK_SIZE)), 5
 )
@@ -143,7 +143,7 @@ def orthogonal_tasks():
     return embedding, context
 
 
-@pytest.mark.parametrize("space", PATHS)
+@pytest.mark.parametrize("space", SPACES)
 def test_a_batch_worked_by_hand(space):
     """A demonstration of variance v under noise 1 takes v^2 / (v + 1) off it.
 
@@ -211,7 +211,7 @@ def variance_left(context, chosen):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("space", PATHS)
+@pytest.mark.parametrize("space", SPACES)
 def test_a_batch_against_all_batches(space, seed):
     """The first choice is the best; what scores promise is what the batch brings."""
     with jax.enable_x64(True):
@@ -233,7 +233,7 @@ def test_a_batch_against_all_batches(space, seed):
                 np.testing.assert_allclose(left, best, 1e-12)
 
 
-@pytest.mark.parametrize("space", PATHS)
+@pytest.mark.parametrize("space", SPACES)
 def test_what_is_pending_counts_like_the_same_demonstration_delivered(space):
     # Deterministic weights share a task's mass among its demonstrations, so that a
     # second copy changes no occupancy, but is conditioned on.
@@ -249,7 +249,7 @@ def test_what_is_pending_counts_like_the_same_demonstration_delivered(space):
     assert not np.allclose(info.scores, without.scores, 1e-2)
 
 
-@pytest.mark.parametrize("space", PATHS)
+@pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("frozen", [True, False])
 def test_what_is_pending_stays_out_of_the_state(space, frozen):
     context = problems.tiny_context()
@@ -264,8 +264,8 @@ def test_what_is_pending_stays_out_of_the_state(space, frozen):
 
 @pytest.mark.parametrize(
     "options",
-    [*(dict(space=space) for space in PATHS), dict(optimiser=SHOOTING)],
-    ids=(*PATHS, "shooting"),
+    [*(dict(space=space) for space in SPACES), dict(optimiser=SHOOTING)],
+    ids=(*SPACES, "shooting"),
 )
 def test_slots_that_are_not_in_use_have_no_influence(options):
     context = problems.tiny_context()
