@@ -39,7 +39,6 @@ if TYPE_CHECKING:
         validation,
     )
     from amf_jax.demonstrations import Demonstrations
-    from amf_jax.driver import ActiveFineTuner
     from amf_jax.embeddings import Embedding
     from amf_jax.learners import Learner, LearnerState
     from amf_jax.mixing import Mixing
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from amf_jax.regularisers import Regulariser
     from amf_jax.selectors.base import Choice, Context, Selector
     from amf_jax.selectors.context import check_context
+    from amf_jax.session.driver import ActiveFineTuner
 
 __version__ = "0.1.0"
 
@@ -93,7 +93,7 @@ __all__ = [
 #: The modules of the names that are no modules themselves. All are imported when they
 #: are first asked for, so that `amf --help` answers without JAX.
 _MODULES = {
-    "ActiveFineTuner": "driver",
+    "ActiveFineTuner": "session.driver",
     "Choice": "selectors",
     "Context": "selectors",
     "Demonstrations": "demonstrations",

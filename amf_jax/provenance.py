@@ -8,7 +8,8 @@ from typing import Any
 
 import jax
 
-from amf_jax import errors, fingerprint
+from amf_jax import errors
+from amf_jax.session import fingerprint
 
 #: Distributions whose versions decide what a run computes; simulators where installed.
 PACKAGES = (

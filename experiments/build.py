@@ -8,7 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from amf_jax import errors, learners
-from amf_jax.driver import ActiveFineTuner
+from amf_jax.session.driver import ActiveFineTuner
 from experiments import methods
 from experiments.builders import base, registry
 from experiments.configs import fields

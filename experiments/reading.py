@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from amf_jax import files
 from amf_jax.errors import ResultsError
-from amf_jax.fingerprint import differences, flatten
+from amf_jax.session.fingerprint import differences, flatten
 from experiments import columns, output, schema
 
 #: Fields of a config that are younger than some result files, and what those did.

@@ -26,8 +26,8 @@ from amf_jax import (
     loop,
     selectors,
 )
-from amf_jax.driver import ActiveFineTuner
 from amf_jax.posterior.pairs import Pairs
+from amf_jax.session.driver import ActiveFineTuner
 from tests import problems
 
 POLICY = problems.tiny_policy()

@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 
 from amf_jax import importance
 from amf_jax.demonstrations import Demonstrations
-from amf_jax.driver import ActiveFineTuner
 from amf_jax.policies import gp
+from amf_jax.session.driver import ActiveFineTuner
 from experiments import build
 from experiments.studies import circle
 from experiments.suites import integrator

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from amf_jax import errors, files, importance, rounds, running, selectors
-from amf_jax.driver import ActiveFineTuner
+from amf_jax import errors, files, importance, rounds, selectors
+from amf_jax.session import running
+from amf_jax.session.driver import ActiveFineTuner
 from tests import problems
 
 pytestmark = pytest.mark.usefixtures("quick_compile")

@@ -14,12 +14,13 @@ import optax
 import pytest
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors, fingerprint
-from amf_jax.checkpoint import Checkpointer
+from amf_jax import errors
 from amf_jax.learners import LearnerState
 from amf_jax.records import round_record
 from amf_jax.rounds import RunState
-from amf_jax.specification import specify
+from amf_jax.session import fingerprint
+from amf_jax.session.checkpoint import Checkpointer
+from amf_jax.session.specification import specify
 from tests import problems
 
 IDENTITY = {"suite": "reach", "tasks": ("left", "right")}

@@ -12,8 +12,8 @@ import pytest
 
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax import errors, finetune, learners, problem, selectors
-from amf_jax.driver import ActiveFineTuner
-from amf_jax.specification import specify
+from amf_jax.session.driver import ActiveFineTuner
+from amf_jax.session.specification import specify
 from tests import problems
 
 pytestmark = pytest.mark.usefixtures("quick_compile")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from amf_jax import embeddings, errors, finetune, learners, loop, selectors
-from amf_jax.driver import ActiveFineTuner
+from amf_jax.session.driver import ActiveFineTuner
 from tests import problems
 
 pytestmark = pytest.mark.usefixtures("quick_compile")

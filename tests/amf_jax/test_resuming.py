@@ -8,11 +8,11 @@ import pytest
 
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax import embeddings, errors, learners, provenance, selectors
-from amf_jax.driver import ActiveFineTuner
 from amf_jax.policies import gp
 from amf_jax.posterior import Posterior
 from amf_jax.posterior.moments import MomentPosterior
 from amf_jax.selectors.registry import SELECTORS
+from amf_jax.session.driver import ActiveFineTuner
 from tests import problems
 
 pytestmark = pytest.mark.usefixtures("quick_compile")

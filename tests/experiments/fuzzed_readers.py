@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from amf_jax.data import arrays
-from amf_jax.journal import Asked, Delivered, Journal
 from amf_jax.rounds import RunState
-from amf_jax.specification import specify
+from amf_jax.session.journal import Asked, Delivered, Journal
+from amf_jax.session.specification import specify
 from benchmarks import readme, rows
 from experiments import evidence, results, runs, series, tables
 from experiments.demos import collect, robomimic

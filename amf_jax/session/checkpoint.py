@@ -15,15 +15,16 @@ from typing import Any, NamedTuple
 import jax
 import orbax.checkpoint as ocp
 
-from amf_jax import errors, files, fingerprint, growth
+from amf_jax import errors, files
 from amf_jax.demonstrations import Demonstrations
-from amf_jax.journal import Journal, array_tasks, plain_tasks
 from amf_jax.learners import LearnerState
 from amf_jax.lock import Lock
 from amf_jax.provenance import Session
 from amf_jax.records import Record
 from amf_jax.rounds import RunState
-from amf_jax.specification import Specification
+from amf_jax.session import fingerprint, growth
+from amf_jax.session.journal import Journal, array_tasks, plain_tasks
+from amf_jax.session.specification import Specification
 
 #: Rounds that are kept: should the latest be damaged, there is the one before it.
 _GENERATIONS = 2

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax.journal import Asked, Delivered, Event, Journal, Task, plain_tasks
 from amf_jax.learners import LearnerState
 from amf_jax.rounds import RunState
 from amf_jax.selectors import pending as pending_lib
 from amf_jax.selectors.base import Choice, Pending
+from amf_jax.session.journal import Asked, Delivered, Event, Journal, Task, plain_tasks
 
 
 class Ongoing:

@@ -8,16 +8,16 @@ import jax
 import numpy as np
 
 from amf_jax import evaluation, provenance, rounds
-from amf_jax.checkpoint import Checkpointer
 from amf_jax.demonstrations import Demonstrations
-from amf_jax.journal import Asked, Delivered, Event
 from amf_jax.learners import LearnerState
-from amf_jax.ongoing import Ongoing
 from amf_jax.provenance import Session
 from amf_jax.records import Record, round_record, success_by_round
 from amf_jax.rounds import Round, RunState
 from amf_jax.selectors.batch import tasks_of
-from amf_jax.specification import Specification
+from amf_jax.session.checkpoint import Checkpointer
+from amf_jax.session.journal import Asked, Delivered, Event
+from amf_jax.session.ongoing import Ongoing
+from amf_jax.session.specification import Specification
 
 OnRound = Callable[[Record], None]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from amf_jax import errors, records
 from amf_jax.demonstrations import Demonstrations, named_leaves
-from amf_jax.specification import Specification
+from amf_jax.session.specification import Specification
 
 #: What may grow when a run goes on, and how a message asks for it.
 GROWING = {

@@ -10,17 +10,17 @@ import numpy as np
 
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax import errors, evaluation, interrupt, problem, ranges
-from amf_jax.checkpoint import Checkpointer
 from amf_jax.demonstrations import Demonstrations
-from amf_jax.journal import Delivered, Task
 from amf_jax.learners import Learner, LearnerState
-from amf_jax.ongoing import Ongoing
 from amf_jax.provenance import Session
 from amf_jax.records import Record
 from amf_jax.rounds import Round
-from amf_jax.running import Run
 from amf_jax.selectors.base import Selector
-from amf_jax.specification import specify
+from amf_jax.session.checkpoint import Checkpointer
+from amf_jax.session.journal import Delivered, Task
+from amf_jax.session.ongoing import Ongoing
+from amf_jax.session.running import Run
+from amf_jax.session.specification import specify
 from amf_jax.windows import STEP
 
 #: No round has this number: it is folded into the key of actions between rounds.

@@ -5,11 +5,11 @@ from typing import Any
 
 import jax
 
-from amf_jax import fingerprint
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.learners import LearnerState
 from amf_jax.rounds import RunState
 from amf_jax.selectors.base import carry_over
+from amf_jax.session import fingerprint
 
 
 def shapes(
