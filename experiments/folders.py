@@ -78,10 +78,10 @@ def parse(entries: Sequence[str]) -> list[Folder]:
         path = files.local_path("results_dir", rest)
         folders.append(Folder(label or path.resolve().name, path))
     labels = [folder.label for folder in folders]
-    if twice := next((label for label in labels if labels.count(label) > 1), None):
+    if shared := next((label for label in labels if labels.count(label) > 1), None):
         raise InvalidArgumentError(
-            f"results_dir: two folders are called {twice!r}; write a label before each,"
-            f" as in mine={folders[0].path}"
+            f"results_dir: two folders are called {shared!r}; write a label before"
+            f" each, as in mine={folders[0].path}"
         )
     if len(folders) > MOST:
         raise InvalidArgumentError(

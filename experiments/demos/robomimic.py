@@ -205,10 +205,10 @@ def _names(file: Any, data: Any, filter_key: str | None) -> list[str]:
                 f"{file.filename} holds '{hdf5.shown(name)}'; robomimic's"
                 " demonstrations are called demo_0, demo_1 and so on"
             )
-    twice = [name for name, count in collections.Counter(found).items() if count > 1]
-    if twice:
+    repeated = [name for name, count in collections.Counter(found).items() if count > 1]
+    if repeated:
         raise errors.DemonstrationError(
-            f"{file.filename}: /mask/{filter_key} lists {twice[0]} more than once"
+            f"{file.filename}: /mask/{filter_key} lists {repeated[0]} more than once"
         )
     return sorted(found, key=lambda name: int(name.removeprefix("demo_")))
 
