@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from amf_jax import embeddings, errors, ranking, selectors
+from amf_jax import embeddings, errors, selectors
 from amf_jax.policies import mlp
-from amf_jax.ranking import rank_tasks, rank_tasks_by_gradients
+from amf_jax.ranking import episodes, rank_tasks, rank_tasks_by_gradients, tasks
 from amf_jax.streaming import steps
 from tests import problems
 
@@ -140,7 +140,7 @@ def test_values_of_projections_are_about_the_exact_ones(of):
 def test_a_gaussian_projection_errs_as_much_as_is_stated():
     points = np.random.default_rng(1).normal(size=(30, 700)).astype(np.float32)
     rank = 400
-    projected = ranking._project(points, rank, seed=0)
+    projected = tasks._project(points, rank, seed=0)
     exact = points @ points.T
     norms = np.sqrt(np.diag(exact))
     off = (projected @ projected.T - exact) / np.outer(norms, norms)
@@ -160,9 +160,9 @@ def test_what_is_wider_than_the_limit_is_projected(width, projected):
 )
 def test_short_episodes_do_not_pay_for_long_ones(lengths):
     ids = np.repeat(np.arange(len(lengths)), lengths)
-    episodes = ranking._Episodes.of(ids, ids % 2, len(ids))
+    grouped = episodes.Episodes.of(ids, ids % 2, len(ids))
     values = np.arange(len(ids), dtype=np.float32)[:, None]
-    pool = ranking._pool(values, values, 1.0, episodes, np.arange(2.0)[:, None])
+    pool = episodes.pool_of(values, values, 1.0, grouped, np.arange(2.0)[:, None])
     batches = list(pool())
     recorded = [batch.observations[batch.step_mask] for batch in batches]
     assert sorted(np.concatenate(recorded).ravel()) == values.ravel().tolist()

@@ -1,4 +1,4 @@
-"""Which task to demonstrate next, from arrays alone: of any policy, in any framework.
+"""Ranks tasks by what a policy's last layer, or its gradients, say of each step.
 
 The criterion needs two vectors of every recorded step: the features `h` that enter the
 policy's last layer, and the error `e`, the gradient of the step's loss with respect to
@@ -11,13 +11,12 @@ says how likely its actions were under the others.
 import difflib
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from amf_jax import embeddings, problem, ranges, streaming
-from amf_jax.demonstrations import Demonstrations
 from amf_jax.dtypes import real_numbers
 from amf_jax.embeddings import Embedding, FactoredGradient
 from amf_jax.errors import (
@@ -25,15 +24,18 @@ from amf_jax.errors import (
     InvalidArgumentError,
     UndemonstratedTaskError,
 )
-from amf_jax.streaming import Pool
+from amf_jax.ranking.episodes import (
+    NUMBERS_AT_A_TIME,
+    Episodes,
+    check_finite,
+    matrix,
+    pool_of,
+)
 
 #: Gradients that are longer are projected to so many numbers.
 WIDEST = 512
 #: Scores that differ by less than this share of the best are the same number.
 _RESOLUTION = 1e-4
-#: A block of H steps takes several matrices of H x H numbers.
-_LONGEST = 8192
-_NUMBERS_AT_A_TIME = 1 << 22
 #: Features whose squares single precision still has.
 _LARGEST = 1e18
 
@@ -115,7 +117,7 @@ def rank_tasks(
       >>> print(found.tasks, found.values.round(3), found.tied)
       ['b', 'a'] [0.178 0.   ] ['b']
     """
-    observations, actions = _matrix("features", features), _matrix("errors", errors)
+    observations, actions = matrix("features", features), matrix("errors", errors)
     if len(observations) != len(actions):
         raise DemonstrationError(
             f"features has {len(observations)} steps and errors {len(actions)}; both"
@@ -130,7 +132,7 @@ def rank_tasks(
         observations,
         {"errors": actions},
         _last_layer(projection_rank, seed),
-        _Episodes.of(episode_ids, task_ids, len(observations)),
+        Episodes.of(episode_ids, task_ids, len(observations)),
         task_weights,
         noise_variance,
         condition_on_history,
@@ -163,13 +165,13 @@ def rank_tasks_by_gradients(
       projection_rank: as there.
       seed: as there.
     """
-    points = _matrix("gradients", gradients)
-    episodes = _Episodes.of(episode_ids, task_ids, len(points))
+    points = matrix("gradients", gradients)
+    episodes = Episodes.of(episode_ids, task_ids, len(points))
     if projection_rank is None and points.shape[1] > WIDEST:
         projection_rank = WIDEST
     ranges.check("projection_rank", projection_rank, ranges.COUNT, optional=True)
     ranges.check("seed", seed, ranges.SEED)
-    _check_finite("gradients", points, episodes)
+    check_finite("gradients", points, episodes)
     if projection_rank is not None:
         points = _project(points, projection_rank, seed)
     return _rank(
@@ -184,64 +186,11 @@ def rank_tasks_by_gradients(
     )
 
 
-class _Episodes(NamedTuple):
-    """Which steps belong together.
-
-    Attributes:
-      ids: of the steps' episodes `[n]`.
-      tasks: ids of C tasks, in ascending order.
-      order: the steps, episode by episode.
-      starts: where each of N episodes starts in there.
-      lengths: how many steps each has.
-      task: which of the C tasks each is of.
-    """
-
-    ids: np.ndarray
-    tasks: np.ndarray
-    order: np.ndarray
-    starts: np.ndarray
-    lengths: np.ndarray
-    task: np.ndarray
-
-    @staticmethod
-    def of(episode_ids: Any, task_ids: Any, steps: int) -> "_Episodes":
-        ids = _ids("episode_ids", episode_ids, steps)
-        names, step_tasks = np.unique(
-            _ids("task_ids", task_ids, steps), return_inverse=True
-        )
-        _, episode = np.unique(ids, return_inverse=True)
-        order = np.argsort(episode, kind="stable")
-        lengths = np.bincount(episode)
-        starts = np.cumsum(lengths) - lengths
-        task = step_tasks[order[starts]]
-        other = step_tasks[order] != np.repeat(task, lengths)
-        if other.any():
-            step = order[np.argmax(other)]
-            raise DemonstrationError(
-                f"episode {ids[step].item()!r} is of the tasks"
-                f" {names[task[episode[step]]].item()!r} and"
-                f" {names[step_tasks[step]].item()!r} (at step {step}); an episode must"
-                " be of one task: give its parts ids of their own"
-            )
-        if lengths.max() > _LONGEST:
-            longest = ids[order[starts[np.argmax(lengths)]]].item()
-            raise DemonstrationError(
-                f"episode {longest!r} has {lengths.max()} steps, and more than"
-                f" {_LONGEST} take too much memory; keep every second one, or fewer"
-            )
-        if len(names) == 1:
-            raise DemonstrationError(
-                f"all {len(lengths)} episodes are of the task {names[0].item()!r};"
-                " ranking needs episodes of at least two tasks"
-            )
-        return _Episodes(ids, names, order, starts, lengths, task)
-
-
 def _rank(
     features: np.ndarray,
     errors: dict[str, np.ndarray],
     embedding: Embedding,
-    episodes: _Episodes,
+    episodes: Episodes,
     task_weights: Any,
     noise_variance: float,
     condition_on_history: bool,
@@ -252,14 +201,14 @@ def _rank(
     The kernel is scaled by its mean, so that the size of errors does not matter: they
     are brought to about 1, whose square neither overflows nor underflows.
     """
-    _check_finite("features", features, episodes, _LARGEST)
+    check_finite("features", features, episodes, _LARGEST)
     ((name, actions),) = errors.items()
-    largest = _check_finite(name, actions, episodes)
+    largest = check_finite(name, actions, episodes)
     unit = 2.0 ** -math.frexp(largest)[1]
     tasks = np.arange(len(episodes.tasks), dtype=np.float32)[:, None]
     shares = problem.check_weights(_weights(task_weights, episodes.tasks), tasks)
     _, info = streaming.select(
-        _pool(features, actions, unit, episodes, tasks),
+        pool_of(features, actions, unit, episodes, tasks),
         embedding,
         None,
         tasks,
@@ -284,46 +233,6 @@ def _rank(
         projection_rank=projection_rank,
         rounding=rounding,
     )
-
-
-def _pool(
-    observations: np.ndarray,
-    actions: np.ndarray,
-    unit: float,
-    episodes: _Episodes,
-    tasks: np.ndarray,
-) -> Pool:
-    """The episodes as demonstrations, those of similar length together.
-
-    An episode is padded to the longest among those of its length up to a power of two:
-    to less than twice its length.
-    """
-    doublings = np.ceil(np.log2(episodes.lengths))
-
-    def pool() -> Iterator[Demonstrations]:
-        for power in np.unique(doublings):
-            (alike,) = np.nonzero(doublings == power)
-            horizon = episodes.lengths[alike].max()
-            width = observations.shape[1] + actions.shape[1]
-            size = max(1, _NUMBERS_AT_A_TIME // (width * horizon))
-            for first in range(0, len(alike), size):
-                yield batch(alike[first : first + size], np.arange(horizon))
-
-    def batch(rows: np.ndarray, time: np.ndarray) -> Demonstrations:
-        lengths = episodes.lengths[rows, None]
-        recorded = np.minimum(time, lengths - 1)
-        steps = episodes.order[episodes.starts[rows, None] + recorded]
-        arrays: dict[str, Any] = dict(
-            observations=observations[steps].astype(np.float32),
-            actions=(actions[steps].astype(float) * unit).astype(np.float32),
-            step_mask=time < lengths,
-            tasks=tasks[episodes.task[rows]],
-            task_ids=episodes.task[rows].astype(np.int32),
-            demo_mask=np.ones(len(rows), bool),
-        )
-        return Demonstrations(**arrays)
-
-    return pool
 
 
 @functools.cache
@@ -360,7 +269,7 @@ def _project(points: np.ndarray, rank: int, seed: int) -> np.ndarray:
     """Projects to `rank` numbers, drawing the Gaussian matrix a part at a time."""
     rng = np.random.default_rng(seed)
     projected = np.zeros((len(points), rank), np.float32)
-    columns = max(1, _NUMBERS_AT_A_TIME // max(rank, len(points)))
+    columns = max(1, NUMBERS_AT_A_TIME // max(rank, len(points)))
     for first in range(0, points.shape[1], columns):
         part = points[:, first : first + columns].astype(np.float32)
         projected += part @ rng.standard_normal((part.shape[1], rank), np.float32)
@@ -399,56 +308,3 @@ def _weights(given: Any, tasks: np.ndarray) -> Any:
 
 def _some(names: Sequence[Any]) -> str:
     return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
-
-
-def _matrix(name: str, values: Any) -> np.ndarray:
-    array = real_numbers(values)
-    if array is None or array.ndim != 2 or 0 in array.shape:
-        got = repr(type(values).__name__) if array is None else f"shape {array.shape}"
-        raise DemonstrationError(
-            f"{name} must be real numbers [n, width], a row for each of at least one"
-            f" recorded step; got {got}"
-        )
-    return array
-
-
-def _ids(name: str, values: Any, steps: int) -> np.ndarray:
-    try:
-        array = np.asarray(values)
-    except ValueError:  # ragged
-        array = np.asarray(None)
-    if array.dtype.kind not in "iuU":
-        raise DemonstrationError(
-            f"{name} must be integers or strings, got {array.dtype}; convert them by"
-            " .astype(int) or .astype(str)"
-        )
-    if array.shape != (steps,):
-        raise DemonstrationError(
-            f"{name} has shape {array.shape}, but there are {steps} steps; it must hold"
-            " one id per step"
-        )
-    return array
-
-
-def _check_finite(
-    name: str, values: np.ndarray, episodes: _Episodes, bound: float = math.inf
-) -> float:
-    """The largest magnitude.
-
-    Raises:
-      DemonstrationError: NaN, or what is not below the bound, with where it is.
-    """
-    rows, largest = max(1, _NUMBERS_AT_A_TIME // values.shape[1]), 0.0
-    for first in range(0, len(values), rows):
-        sizes = np.abs(values[first : first + rows].astype(float)).max(axis=1)
-        fine = sizes < bound  # False for NaN
-        if not fine.all():
-            step = first + int(np.argmin(fine))
-            raise DemonstrationError(
-                f"{name} holds {sizes[step - first]:g} at step {step}, of episode"
-                f" {episodes.ids[step].item()!r}; it must be finite and below"
-                f" {bound:g}: leave that episode out, or find out what the policy makes"
-                " of that step"
-            )
-        largest = max(largest, float(sizes.max()))
-    return largest
