@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -35,7 +34,7 @@ _TRAINING = {
 
 
 #: `(config, environment's observation mean and std, widths of task and action)`.
-MakePolicy = Callable[[ConfigDict, np.ndarray, np.ndarray, int, int], Policy]
+MakePolicy = Callable[[ConfigDict, Any, Any, int, int], Policy]
 
 
 #: Default and meaning of fields of a config.
@@ -99,15 +98,15 @@ def _build(
 
 def mlp_policy(
     config: ConfigDict,
-    observation_mean: np.ndarray,
-    observation_std: np.ndarray,
+    observation_mean: Any,
+    observation_std: Any,
     task_size: int,
     action_size: int,
 ) -> Policy:
     """A multi-layer perceptron."""
     return mlp.policy(
-        jnp.asarray(observation_mean),
-        jnp.asarray(observation_std),
+        observation_mean,
+        observation_std,
         task_size=task_size,
         action_size=action_size,
         likelihood_std=config.selection.likelihood_std,

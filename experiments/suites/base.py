@@ -14,8 +14,9 @@ from experiments.configs.field import Field
 from experiments.suites.recording import World
 
 #: `act(observations [B, S], task_ids [B]) -> actions [B, A]`, NumPy in, NumPy out,
-#: called with the same batch size B throughout one evaluation.
-Act = Callable[[np.ndarray, np.ndarray], np.ndarray]
+#: called with the same batch size B throughout one evaluation. Where an observation is
+#: a pytree, its leaves lead with B.
+Act = Callable[[Any, np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +28,9 @@ class Environment:
       tasks: task vectors `[C, D]` that condition the policy.
       horizon: steps per demonstration and per evaluation attempt.
       action_size: width A of an action.
-      observation_mean: `[S]`, fixed normaliser of the suite (not fitted to a data set).
-      observation_std: `[S]`, floored away from zero.
+      observation_mean: fixed normaliser of the suite (not fitted to a data set), of the
+        shape of what is observed in one step: `[S]`, or a pytree.
+      observation_std: the same, floored away from zero.
       demonstrate: `(seed, task, count) -> Demonstrations` with exactly `count` rows,
         from the expert. `task` is an index, or a task vector where the task space is
         continuous. `seed` is a sequence of ints, as NumPy's generators take them: the
@@ -44,8 +46,8 @@ class Environment:
     tasks: np.ndarray
     horizon: int
     action_size: int
-    observation_mean: np.ndarray
-    observation_std: np.ndarray
+    observation_mean: Any
+    observation_std: Any
     demonstrate: Callable[[Sequence[int], int | np.ndarray, int], Demonstrations]
     evaluate: Callable[[Act, Sequence[int], int], Mapping[str, object]]
     expert_states: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None
