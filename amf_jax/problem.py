@@ -184,8 +184,13 @@ def check_answers(
     """The places of those who are through with their task; None is all of them.
 
     Raises:
-      InvalidArgumentError: nobody is at a task there, or a place is given twice.
+      InvalidArgumentError: nobody is at a task, or not there; or one place is doubled.
     """
+    if not outstanding:
+        raise errors.InvalidArgumentError(
+            "nothing is asked for that was not told: call ask() first, which also goes"
+            " on with what was told before something failed"
+        )
     if answers is None:
         return tuple(outstanding)
     places = [int(place) for place in answers]

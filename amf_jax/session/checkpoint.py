@@ -49,9 +49,8 @@ class Restored(NamedTuple):
 class Checkpointer:
     """Keeps the latest rounds of a run in one folder, by orbax.
 
-    A round is committed by renaming its folder, so that a crash while writing leaves
-    the rounds before it intact. What is read back has the checksums of what was
-    written.
+    A round is committed by renaming its folder: a crash while writing leaves those
+    before it intact. What is read back has the checksums of what was written.
 
     Args:
       directory: of this run alone; created if absent. No other process can use it
@@ -60,7 +59,6 @@ class Checkpointer:
       identity: what else its caller says about it, as JSON holds it.
 
     Attributes:
-      directory: of the run.
       journal: of what came since the checkpoints.
 
     Raises:
@@ -183,11 +181,9 @@ class Checkpointer:
                 damaged[step] = str(damage)
                 continue
             self._set_aside(damaged, step)
-            state = growth.grown(
-                held, lambda: initial(self._blank, self._given["rounds"])
-            )
-            places = array_tasks(run.get("places", []), self._blank)  # not in old ones
-            return Restored(state, run["records"], run["sessions"], list(places))
+            state = growth.grown(held, initial, self._blank, here["rounds"])
+            places = array_tasks(run.get("places", ()), self._blank)  # none in old ones
+            return Restored(state, run["records"], run["sessions"], [*places])
         raise errors.CheckpointError(
             f"{self.directory} is damaged: {_listed(damaged)}. Nothing of it was"
             " changed; copy it back from where you keep copies, or start afresh in"

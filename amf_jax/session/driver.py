@@ -18,7 +18,6 @@ from amf_jax.rounds import Round
 from amf_jax.selectors.base import Selector
 from amf_jax.session.checkpoint import Checkpointer
 from amf_jax.session.journal import Delivered, Task
-from amf_jax.session.ongoing import Ongoing
 from amf_jax.session.running import Run
 from amf_jax.session.specification import specify
 from amf_jax.windows import STEP
@@ -112,11 +111,11 @@ class ActiveFineTuner:
             demos_per_round=demos_per_round,
         )
         ranges.check("checkpoint_every", checkpoint_every, ranges.COUNT)
-        self.tasks, self.task_weights = given.tasks, given.task_weights
         checkpointer = None
         if checkpoint_dir is not None:
             checkpointer = Checkpointer(checkpoint_dir, given, identity)
-        one = Round(learner, selector, given.tasks, given.task_weights)
+        self.tasks, self.task_weights = given.tasks, given.task_weights
+        one = Round(learner, selector, self.tasks, self.task_weights)
         self._run = Run(given, one, evaluate, checkpointer, int(checkpoint_every))
         self._given, self._demonstrate = given, demonstrate
         self._checkpoint_dir = checkpoint_dir
@@ -136,9 +135,8 @@ class ActiveFineTuner:
 
         Returns:
           What demonstrator i is to show at place i: the index of a task, or its
-          vector if it is none of the evaluation tasks. With the end of the budget in
-          sight there may be less to do: None, or a shorter list. An empty one is the
-          end.
+          vector if it is none of the evaluation tasks. Near the end of the budget there
+          may be less to do: None, or a shorter list. An empty one is the end.
 
         Raises:
           InvalidArgumentError: `count` is no whole number of at least 1.
@@ -166,8 +164,7 @@ class ActiveFineTuner:
 
         It may be more than was asked for, less, shorter, or of another task, and is
         recorded as what it is. Before anything is made of it, it is in the checkpoint
-        folder. Should what follows fail, `ask` or `run` go on with it; to tell it again
-        would be to have it twice.
+        folder. Should what follows fail, `ask` or `run` go on: do not repeat it.
 
         Args:
           episodes: what `demonstrations.from_episodes` takes, or rows of any number,
@@ -186,12 +183,8 @@ class ActiveFineTuner:
           AmfError: as `run`.
         """
         ongoing = self._run.begin()
-        if ongoing is None or ongoing.is_complete or not ongoing.outstanding():
-            raise errors.InvalidArgumentError(
-                "nothing is asked for that was not told: call ask() first, which also"
-                " goes on with what was told before something failed"
-            )
-        places = problem.check_answers(answers, ongoing.outstanding())
+        places = problem.check_answers(answers, ongoing.awaited() if ongoing else {})
+        assert ongoing is not None
         rows, fails = problem.attempts(episodes, failed, self.demos, self.tasks)
         demonstrations_lib.check_room(self.collected, fails.count(False))
         self._run.deliver(ongoing, Delivered(rows, fails, places, is_last=True))
@@ -228,7 +221,7 @@ class ActiveFineTuner:
         """
         if self._demonstrate is None:
             raise errors.InvalidArgumentError(
-                "demonstrate is None: give an expert to run() with, or ask() and tell()"
+                "demonstrate is None: give an expert to run with, or ask() and tell()"
             )
         with interrupt.deferred(on_interrupt) as stopping:
             ongoing = self._run.begin(on_round)
@@ -239,7 +232,7 @@ class ActiveFineTuner:
                     raise interrupt.stopped(done, budget, self._checkpoint_dir)
                 if not ongoing.is_complete:
                     self._run.choose(ongoing, self._given.batch)
-                    self._play(ongoing)
+                    self._run.demonstrate(ongoing, self._demonstrate)
                 self._run.finish(ongoing, on_round)
                 ongoing = self._run.current()
         return self.records
@@ -265,9 +258,7 @@ class ActiveFineTuner:
           InvalidArgumentError: there is no policy yet.
         """
         if self.learner_state is None:
-            raise errors.InvalidArgumentError(
-                "no policy yet: call run() or ask() first"
-            )
+            raise errors.InvalidArgumentError("no policy yet: call run() or ask()")
         stream = jax.random.fold_in(self._free_actions, len(self.sessions))
         key = jax.random.fold_in(stream, next(self._acted))
         return self._run.actor(key, self.learner_state)
@@ -307,16 +298,3 @@ class ActiveFineTuner:
     def selector_state(self) -> Any:
         """The selector's state; None before there is one."""
         return self._run.state and self._run.state.selector
-
-    def _play(self, ongoing: Ongoing) -> None:
-        """Has the expert demonstrate what is outstanding."""
-        assert self._demonstrate is not None
-        count, outstanding = self._given.demos_per_round, ongoing.outstanding()
-        last = max(outstanding)
-        for place, task in outstanding.items():
-            new = self._demonstrate(task, ongoing.index, count)
-            task_id = task if isinstance(task, int) else -1
-            problem.check_delivery(new, self.demos, self.tasks, task_id, count)
-            rows, fails = problem.attempts(new, False, self.demos, self.tasks)
-            event = Delivered(rows, fails, (place,), is_last=place == last)
-            self._run.deliver(ongoing, event)

@@ -54,16 +54,21 @@ def shapes(
     return RunState(before.demos, *states)
 
 
-def grown(held: RunState, initial: Callable[[], RunState]) -> RunState:
-    """The state of the sizes of `initial()`, fresh behind what it holds."""
-    wanted = jax.eval_shape(initial)
+def grown(
+    held: RunState,
+    initial: Callable[[Demonstrations, int], RunState],
+    blank: Demonstrations,
+    rounds: int,
+) -> RunState:
+    """The state in the sizes of `initial(blank, rounds)`, fresh behind what it held."""
+    wanted = jax.eval_shape(lambda: initial(blank, rounds))
     small = [_sizes(old) != _sizes(new) for old, new in zip(held, wanted, strict=True)]
     if not any(small):
         return held
 
     @jax.jit  # which leaves out what only the other parts need, such as training
     def fresh():
-        pairs = zip(initial(), small, strict=True)
+        pairs = zip(initial(blank, rounds), small, strict=True)
         return [part if grows else () for part, grows in pairs]
 
     pairs = zip(held, fresh(), small, strict=True)

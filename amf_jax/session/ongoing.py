@@ -52,6 +52,10 @@ class Ongoing:
         """Who is at which task, by place."""
         return {i: task for i, task in enumerate(self.places) if task is not None}
 
+    def awaited(self) -> dict[int, Task]:
+        """Whose deliveries the round waits for."""
+        return {} if self.is_complete else self.outstanding()
+
     def pending(self, tasks: Any) -> Pending | None:
         """What is outstanding, for a selector; None if nothing is."""
         held = self.outstanding()

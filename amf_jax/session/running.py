@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from amf_jax import evaluation, provenance, rounds
+from amf_jax import evaluation, problem, provenance, rounds
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.learners import LearnerState
 from amf_jax.provenance import Session
@@ -119,6 +119,18 @@ class Run:
         )
         chosen = Asked(tuple(tasks_of(choices, infos, self._given.task_names)))
         ongoing.ask(noted or chosen, infos, state, seconds)
+
+    def demonstrate(self, ongoing: Ongoing, expert: Callable[..., Any]) -> None:
+        """Has the expert demonstrate what is outstanding, as `ActiveFineTuner` says."""
+        count, blank = self._given.demos_per_round, self._given.blank
+        outstanding, tasks = ongoing.outstanding(), self._round.tasks
+        for place, task in outstanding.items():
+            new = expert(task, ongoing.index, count)
+            task_id = task if isinstance(task, int) else -1
+            problem.check_delivery(new, blank, tasks, task_id, count)
+            rows, fails = problem.attempts(new, False, blank, tasks)
+            is_last = place == max(outstanding)
+            self.deliver(ongoing, Delivered(rows, fails, (place,), is_last))
 
     def deliver(self, ongoing: Ongoing, event: Delivered) -> None:
         """Takes in a delivery, also on disk."""
