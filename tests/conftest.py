@@ -19,7 +19,6 @@ os.environ["XLA_FLAGS"] = " ".join(
 
 import jax
 import jaxtyping
-import pytest
 
 # Traces are many small objects that live long; looking through them for cycles as often
 # as is usual takes a tenth of the time.
@@ -32,11 +31,3 @@ jax.config.update("jax_debug_key_reuse", True)
 
 # Before amf_jax is imported: shapes and types are only checked in tests.
 jaxtyping.install_import_hook("amf_jax", "beartype.beartype")
-
-
-def _quick_compile():
-    yield
-
-
-quick_compile = pytest.fixture(_quick_compile)
-quick_compile_of_module = pytest.fixture(_quick_compile, scope="module")

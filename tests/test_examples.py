@@ -16,7 +16,7 @@ UNSHOWN = 3  # the task that no example's policy was pre-trained on
 
 
 @pytest.fixture
-def example(monkeypatch, quick_compile):
+def example(monkeypatch):
     """Imports an example by path, its folder first on the path as for a script."""
     monkeypatch.syspath_prepend(ROOT / "examples")
 
@@ -85,9 +85,7 @@ def test_readme_example_runs_as_printed(capsys):
     assert "demonstrate task 2 next" in capsys.readouterr().out
 
 
-def test_page_on_asking_people_runs_as_printed(
-    tmp_path, monkeypatch, capsys, quick_compile
-):
+def test_page_on_asking_people_runs_as_printed(tmp_path, monkeypatch, capsys):
     page = (ROOT / "docs" / "ask_and_tell.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     monkeypatch.chdir(tmp_path)

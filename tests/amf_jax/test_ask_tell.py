@@ -16,8 +16,6 @@ from amf_jax.session import running
 from amf_jax.session.driver import ActiveFineTuner
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 TASKS = problems.tiny_tasks()
 ROUNDS = 3
 
@@ -112,7 +110,7 @@ def uninterrupted(batch):
 
 
 @pytest.fixture
-def straight(quick_compile):  # compiled like the runs that it is compared with
+def straight():
     return uninterrupted
 
 

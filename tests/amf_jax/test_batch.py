@@ -17,7 +17,6 @@ from tests.transcription import transcription
 
 POLICY = problems.tiny_policy()
 EMBEDDING = embeddings.last_layer_gradient(POLICY.last_layer)
-pytestmark = pytest.mark.usefixtures("quick_compile")
 
 SPACES = ("function", "weight")
 SHOOTING = candidates.random_shooting(

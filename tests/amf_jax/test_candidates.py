@@ -119,7 +119,7 @@ def test_a_search_keeps_double_precision(name):
 
 
 @every_search
-def test_a_selector_takes_the_best_of_what_a_search_returns(name, quick_compile):
+def test_a_selector_takes_the_best_of_what_a_search_returns(name):
     policy = problems.tiny_policy()
     embedding = embeddings.last_layer_gradient(policy.last_layer)
     selector = problems.amf(

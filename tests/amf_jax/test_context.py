@@ -13,8 +13,6 @@ from amf_jax.dtypes import compute_dtype
 from amf_jax.selectors import Pending
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 POLICY = problems.tiny_policy()
 EMBEDDING = embeddings.last_layer_gradient(POLICY.last_layer)
 TASKS = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], np.float32)

@@ -19,8 +19,6 @@ from amf_jax import (
 )
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 NOISE = 0.3
 POLICY = problems.tiny_policy()
 EMBEDDING = embeddings.last_layer_gradient(POLICY.last_layer)

@@ -16,8 +16,6 @@ from amf_jax.session.driver import ActiveFineTuner
 from amf_jax.session.specification import specify
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 POLICY = problems.tiny_policy()
 TASKS = problems.tiny_tasks()
 ROUNDS = 5
@@ -93,7 +91,7 @@ def uninterrupted():
 
 
 @pytest.fixture
-def straight(quick_compile):  # compiled like the runs that it is compared with
+def straight():
     return uninterrupted()
 
 
@@ -157,7 +155,7 @@ def uninterrupted_batches():
     return tuner
 
 
-def test_a_round_may_ask_for_several_tasks(quick_compile):
+def test_a_round_may_ask_for_several_tasks():
     expert, tuner = Expert(), uninterrupted_batches()
     batches(demonstrate=expert).run()
     _, warm, *active = tuner.records
@@ -176,13 +174,13 @@ def test_a_round_may_ask_for_several_tasks(quick_compile):
     assert tuner.records[-1]["demos_per_task"] == counts
 
 
-def test_batches_are_demonstrated_as_often_as_is_asked_for(quick_compile):
+def test_batches_are_demonstrated_as_often_as_is_asked_for():
     tuner = make("uniform", batch=2, demos_per_round=3, rounds=1, evaluate=None)
     tuner.run()
     assert tuner.demos.task_ids.tolist() == [0, 0, 0, 1, 1, 1]
 
 
-def test_a_resumed_run_of_batches_equals_a_straight_one(quick_compile, tmp_path):
+def test_a_resumed_run_of_batches_equals_a_straight_one(tmp_path):
     def crash(record):
         if record["round"] == 2:
             raise ZeroDivisionError
@@ -799,7 +797,6 @@ def test_a_stochastic_policy_acts_with_a_new_key_every_time():
     assert len(np.unique(np.stack(seen)[:, 0, 0])) == 2 * (ROUNDS + 1) + 2
 
 
-@pytest.mark.usefixtures("quick_compile")
 def test_a_whole_run_passes_where_nan_is_an_error():
     tuner = make("amf")
     with jax.debug_nans(True):

@@ -12,8 +12,6 @@ from amf_jax import embeddings, errors
 from tests import problems
 from tests.embedding_problems import EXAMPLES, examples, small_mlp
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 def in_head(path):
     return "'head'" in path

@@ -12,7 +12,6 @@ from amf_jax.policies.base import Policy
 from tests.embedding_problems import EXAMPLES, examples, small_mlp
 
 pytestmark = [
-    pytest.mark.usefixtures("quick_compile"),
     pytest.mark.parametrize("name", embeddings.EMBEDDINGS),
 ]
 

@@ -9,8 +9,6 @@ from amf_jax import embeddings, errors
 from amf_jax.policies import mlp
 from tests.embedding_problems import EXAMPLES, examples, small_mlp
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 def test_kernel_is_the_covariance_over_passes():
     policy, params = small_mlp()

@@ -9,8 +9,6 @@ from jax.flatten_util import ravel_pytree
 
 from amf_jax import embeddings
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 EXAMPLES, PIXELS, TASK_SIZE, ACTION_SIZE = 5, 6, 3, 2
 
 

@@ -9,8 +9,6 @@ from amf_jax import embeddings, errors, selectors
 from tests import problems
 from tests.embedding_problems import EXAMPLES, examples, small_mlp
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 def test_factors_are_the_gradients_of_each_layer():
     policy, params = small_mlp()

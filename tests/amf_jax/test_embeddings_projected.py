@@ -10,8 +10,6 @@ from amf_jax import embeddings, errors
 from tests import problems
 from tests.embedding_problems import EXAMPLES, examples, small_mlp
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 # The numbers of a point are independent and alike: each one is a projection to rank 1.
 DRAWS = 60_000
 

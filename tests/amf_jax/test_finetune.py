@@ -10,8 +10,6 @@ from amf_jax import demonstrations, errors, finetune, regularisers
 from amf_jax.policies import mlp
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 IDENTITY = optax.identity()  # plain gradient descent
 
 

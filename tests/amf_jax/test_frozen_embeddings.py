@@ -8,8 +8,6 @@ from amf_jax import embeddings, errors, finetune, learners, loop, selectors
 from amf_jax.session.driver import ActiveFineTuner
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 POLICY = problems.tiny_policy()
 TASKS = problems.tiny_tasks()
 SHOWN = problems.tiny_demos(7, (0, 1, 0), tasks=TASKS)

@@ -10,8 +10,6 @@ from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 from amf_jax import demonstrations, errors
 from amf_jax.policies import gp, gp_fit
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 condition, predict = jax.jit(gp.condition), jax.jit(gp.predict)
 entropy = jax.jit(gp.entropy)
 

@@ -11,8 +11,6 @@ import pytest
 from amf_jax import embeddings, errors, greedy, theory
 from amf_jax import posterior as gp
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 NOISE, SCALE = 0.3, 2.0
 LINEAR = embeddings.linear_kernel, embeddings.linear_diagonal
 

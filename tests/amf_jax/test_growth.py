@@ -7,8 +7,6 @@ import pytest
 from amf_jax import demonstrations, embeddings, selectors
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 POLICY = problems.tiny_policy()
 EMBEDDING = embeddings.last_layer_gradient(POLICY.last_layer)
 ROUNDS = 8

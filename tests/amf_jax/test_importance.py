@@ -8,8 +8,6 @@ import pytest
 from amf_jax import importance
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 # Probabilities of two demonstrations (columns; the first is of task 0, the second of
 # task 1) under two tasks (rows).
 PROBABILITIES = np.array([[1.0, 1 / 2], [1 / 4, 1.0]])

@@ -15,7 +15,6 @@ from amf_jax.policies import gp
 from tests import problems
 
 POLICY = problems.tiny_policy()
-pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 def training(steps, rate=0.05):

@@ -10,7 +10,6 @@ from amf_jax import errors, selectors
 from amf_jax.selectors.learning_progress import recent_slope
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
 NAN = 3 * [np.nan]
 
 

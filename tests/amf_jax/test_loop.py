@@ -17,8 +17,6 @@ from amf_jax import (
 )
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 TASKS = problems.tiny_tasks()
 ROUNDS = 6
 PRETRAINING = problems.tiny_demos(7, (0, 1, 0), tasks=TASKS)

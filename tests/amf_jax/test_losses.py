@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from amf_jax import losses
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 fit = jax.jit(functools.partial(losses.fit_mixing, steps=3000))
 TASK_IDS = np.array([0, 1, 0, 2, 1])
 NUM_TASKS = 4  # the last one is never demonstrated

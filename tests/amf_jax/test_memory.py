@@ -11,7 +11,6 @@ from amf_jax.policies import mlp
 from amf_jax.selectors import Context, Execution
 
 # XLA plans the same buffers for a program that it compiles unoptimised.
-pytestmark = pytest.mark.usefixtures("quick_compile")
 
 TASKS, OBSERVATION, ACTION, TASK, ROWS, HORIZON = 4, 10, 4, 16, 32, 25
 

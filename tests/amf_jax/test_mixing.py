@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 
 from amf_jax import errors, losses, mixing
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 TASK_IDS = np.array([0, 1, 0, 2, 1, -1])  # the last is no evaluation task
 NUM_TASKS = 4  # the last of them is never demonstrated
 TASKS = np.eye(NUM_TASKS)

@@ -32,7 +32,6 @@ REGULARISERS = {
 }
 #: The last task is demonstrated, so that what unused rows say would show in its alpha.
 TASK_IDS = (2, 0, 2)
-pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 def full(horizon=2):

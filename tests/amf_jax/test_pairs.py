@@ -9,8 +9,6 @@ from amf_jax import criteria, embeddings, tiles
 from amf_jax.posterior.pairs import pair, per_task
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 POLICY = problems.tiny_policy()
 EMBEDDING = embeddings.last_layer_gradient(POLICY.last_layer)
 STEPS = jnp.array([[True, True], [True, False], [False, False]])

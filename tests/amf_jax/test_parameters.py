@@ -18,8 +18,6 @@ from amf_jax import (
 from amf_jax.policies.base import Policy
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 class Network(nnx.Module):
     """A layer with dropout, whose state holds a random key and a counter."""

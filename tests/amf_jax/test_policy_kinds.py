@@ -26,8 +26,6 @@ from amf_jax import demonstrations as demonstrations_lib
 from amf_jax.policies import mlp
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile_of_module")
-
 KINDS = {
     "dict, window": dict(observation_horizon=2),
     "chunk": dict(action_chunk=3, executed_steps=2),

@@ -13,8 +13,6 @@ from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 from amf_jax import criteria, posterior
 from amf_jax.embeddings import linear_diagonal, linear_kernel
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 LENGTH_SCALE = 0.8
 
 

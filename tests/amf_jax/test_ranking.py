@@ -11,8 +11,6 @@ from amf_jax.ranking import episodes, rank_tasks, rank_tasks_by_gradients, tasks
 from amf_jax.streaming import steps
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 TASKS = problems.tiny_tasks()
 DEMOS = problems.tiny_demos(task_ids=(0, 1, 0, 2, 1), horizon=4, tasks=TASKS)
 EPISODES = np.repeat(np.arange(5), 4)[np.asarray(DEMOS.step_mask).ravel()]

@@ -19,7 +19,7 @@ def run(source, **names):
     return names
 
 
-def test_the_page_is_as_printed(monkeypatch, tmp_path, capsys, quick_compile):
+def test_the_page_is_as_printed(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     run(FILE)
     ((command, expected),) = SHOWN.items()

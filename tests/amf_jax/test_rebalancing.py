@@ -11,8 +11,6 @@ import scipy.stats
 from amf_jax import errors, selectors
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 def draw(context, pretraining_counts, draws=300):
     """Tasks asked for under different keys, and the scores."""

@@ -11,8 +11,6 @@ from amf_jax import demonstrations as demonstrations_lib
 from amf_jax import errors, regularisers
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 POLICY = problems.tiny_policy()
 
 

@@ -15,8 +15,6 @@ from amf_jax.selectors.registry import SELECTORS
 from amf_jax.session.driver import ActiveFineTuner
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 TASKS = problems.tiny_tasks()
 PRETRAINING = problems.tiny_demos(7, (0, 1, 0), tasks=TASKS)
 

@@ -20,7 +20,6 @@ from tests import problems
 
 POLICY = problems.unit_policy()  # padding holds zeros, of which it makes NaN
 EMBEDDING = embeddings.last_layer_gradient(POLICY.last_layer)
-pytestmark = pytest.mark.usefixtures("quick_compile")
 WARM_ROUNDS = 2
 
 

@@ -10,8 +10,6 @@ from amf_jax.candidates import unlisted, value_and_slope
 from amf_jax.policies import gp
 from tests import embedding_problems, problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 POINTS = np.array([[0.3, -0.4], [-1.1, 0.2], [0.9, 1.3]])
 STEP = 1e-5
 

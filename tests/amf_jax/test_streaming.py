@@ -11,8 +11,6 @@ from amf_jax import demonstrations, embeddings, errors, streaming
 from amf_jax.streaming import reading, steps
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 POLICY = problems.tiny_policy()
 EMBEDDING = embeddings.last_layer_gradient(POLICY.last_layer)
 CONTEXT = problems.tiny_context(task_ids=(0, 1, 0, 2, 1, 1, 2), capacity=8)

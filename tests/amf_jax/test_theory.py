@@ -15,8 +15,6 @@ from amf_jax import errors, posterior, theory
 from amf_jax.criteria import Occupancy
 from amf_jax.embeddings import Embedding, linear_diagonal, linear_kernel
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 NOISE = 0.3
 
 gain_of = jax.jit(theory.information_gain)

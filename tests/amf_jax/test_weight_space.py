@@ -9,8 +9,6 @@ from amf_jax import embeddings, errors, posterior
 from amf_jax.posterior import moments, spaces
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 POLICY = problems.tiny_policy()
 EMBEDDING = embeddings.last_layer_gradient(POLICY.last_layer)
 

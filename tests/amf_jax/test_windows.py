@@ -9,8 +9,6 @@ from amf_jax import acting, demonstrations, errors, importance, windows
 from amf_jax.windows import Window
 from tests import problems
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 def numbered(lengths=(5, 3), horizon=5):
     """Demonstrations whose observations and actions tell row and step: 10 i + t."""

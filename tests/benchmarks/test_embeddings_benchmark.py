@@ -8,8 +8,6 @@ from rich.console import Console
 
 from benchmarks import embeddings
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 def test_a_small_run_writes_its_rows(tmp_path):
     screen = io.StringIO()

@@ -21,8 +21,6 @@ from benchmarks.peers import literal
 from benchmarks.problems import Sizes
 from benchmarks.rows import Row, to_json
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 TINY = Sizes(tasks=2, demonstrations=3, horizon=4, task=5, action=9, hidden=6)
 BENCH = base.Bench(
     Limits(Measured(1.0, (1.0, 1.0), 1e9), Measured(1.0, (1.0, 1.0), 1e9)), quick=True

@@ -13,7 +13,6 @@ from benchmarks.problems import Sizes
 
 pytest.importorskip("torch")
 pytestmark = [
-    pytest.mark.usefixtures("quick_compile"),
     pytest.mark.filterwarnings("default"),  # what they warn about is theirs
 ]
 

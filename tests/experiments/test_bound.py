@@ -16,8 +16,6 @@ from tests.experiments import figure_results
 ROUNDS = 3
 HORIZON = integrator.HORIZON
 
-pytestmark = pytest.mark.usefixtures("quick_compile_of_module")
-
 
 @pytest.fixture(scope="module")
 def runs():

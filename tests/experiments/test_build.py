@@ -20,8 +20,6 @@ from experiments.builders import base, forgetting
 from experiments.configs import loading
 from experiments.suites import integrator
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 def options_of(monkeypatch, spec, **overrides):
     """Arguments that selector, learner and the way not to forget are built with."""

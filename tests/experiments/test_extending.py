@@ -120,7 +120,7 @@ def reach(tmp_path):
     SUITES.pop("reach", None)
 
 
-def test_the_suite_of_the_page_runs_by_one_registry_line(reach, quick_compile):
+def test_the_suite_of_the_page_runs_by_one_registry_line(reach):
     records = build.build(reach()).tuner.run()
     assert [record["task"] for record in records] == [None, 0, 1, 1]
     assert records[-1]["success"] == [1.0, 1.0]
@@ -140,7 +140,7 @@ def worst_first(monkeypatch):
 
 
 def test_the_selector_of_the_page_is_run_and_drawn_by_one_registry_line(
-    reach, worst_first, quick_compile, tmp_path
+    reach, worst_first, tmp_path
 ):
     config = reach(method="worst_first", rounds=1, warm_start_rounds=0)
     run_of = reading.read(runner.execute(config))

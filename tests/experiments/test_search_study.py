@@ -16,7 +16,7 @@ from tests.experiments import figure_results
 
 
 @pytest.mark.slow
-def test_a_problem_is_what_the_run_was_given(quick_compile):
+def test_a_problem_is_what_the_run_was_given():
     config = studies.STUDIES["search"].config().copy_and_resolve_references()
     config.rounds, config.selection.shooting_budget = 3, 20
     experiment = build.build(config)

@@ -10,8 +10,6 @@ from experiments.studies import finetuning, landscape
 from experiments.suites import integrator
 from tests.experiments import figure_results
 
-pytestmark = pytest.mark.usefixtures("quick_compile_of_module")
-
 
 @pytest.fixture(scope="module")
 def trajectories():

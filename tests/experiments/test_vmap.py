@@ -11,8 +11,6 @@ from experiments import reading, results, sweep
 from experiments.configs import loading
 from experiments.execution import launchers, runner, vmap, worker
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 SEEDS = (0, 3)
 
 
