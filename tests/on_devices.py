@@ -186,7 +186,7 @@ def check_finetuning(mesh):
 
 
 def check_seeds(mesh):
-    """Seeds dealt out to the devices are as if alone, and send nothing."""
+    """Seeds split over the devices are as if alone, and send nothing."""
     number, demos = 2 * mesh.size, context(5).demos
 
     def seeds():

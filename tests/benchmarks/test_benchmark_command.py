@@ -91,7 +91,8 @@ def test_a_whole_run_is_saved_as_the_latest_and_a_part_nowhere(tmp_path, monkeyp
     assert run(jobs=jobs)[0] == 0 and latest.exists()
 
 
-def test_quick_runs_alone_are_unoptimised():
+def test_quick_runs_alone_are_unoptimised(monkeypatch):
+    monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS", raising=False)
     found = []
 
     def job(bench):
