@@ -11,7 +11,14 @@ from amf_jax.session.fingerprint import differences, flatten
 from experiments import columns, output, schema
 
 #: Fields of a config that are younger than some result files, and what those did.
-LATER_FIELDS: Mapping[str, Any] = {"batch": 1, "threads": 1, "policy.name": None}
+LATER_FIELDS: Mapping[str, Any] = {
+    "batch": 1,
+    "threads": 1,
+    "policy.name": None,
+    "policy.observation_horizon": 1,
+    "policy.action_chunk": 1,
+    "policy.executed_steps": None,
+}
 
 #: Of a file: more than any run writes, and what it holds still fits into memory.
 MOST_BYTES = 2**30

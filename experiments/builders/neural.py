@@ -33,12 +33,23 @@ _TRAINING = {
 }
 
 
-#: `(config, environment's observation mean and std, widths of task and action)`.
-MakePolicy = Callable[[ConfigDict, Any, Any, int, int], Policy]
-
-
 #: Default and meaning of fields of a config.
 Section = Mapping[str, tuple[Any, Field]]
+
+#: What the policy `mlp` reads of `config.policy`; where it is not there, the defaults.
+MLP: Section = {
+    "observation_horizon": (1, field.number("observations that it sees", COUNT)),
+    "action_chunk": (1, field.number("actions that it gives at once", COUNT)),
+    "executed_steps": (
+        None,
+        field.number(
+            "of these, before it is asked again; None: all", COUNT, optional=True
+        ),
+    ),
+}
+
+#: `(config, environment's observation mean and std, widths of task and action)`.
+MakePolicy = Callable[[ConfigDict, Any, Any, int, int], Policy]
 
 
 def builder(
@@ -110,6 +121,7 @@ def mlp_policy(
         task_size=task_size,
         action_size=action_size,
         likelihood_std=config.selection.likelihood_std,
+        **{name: config.policy[name] for name in MLP if name in config.policy},
     )
 
 

@@ -10,7 +10,7 @@ from experiments.suites.registry import SUITES
 
 #: By the name in `policy.name`.
 POLICIES: dict[str, Builder] = {
-    "mlp": neural.builder(neural.mlp_policy),
+    "mlp": neural.builder(neural.mlp_policy, neural.MLP),
     "gaussian_process": Builder(gp.check, gp.build, gp.FIELDS, program=PROGRAM),
 }
 

@@ -55,6 +55,9 @@ def neural(
     config.checkpoint_every = 1
     config.allocation = allocation(suite, setting, settings, len(task_names))
     config.task_names = tuple(task_names)
+    config.policy.update(
+        observation_horizon=1, action_chunk=1, executed_steps=placeholder(int)
+    )
     config.selection = selection(
         criterion=placeholder(str),
         embedding=placeholder(str),

@@ -90,6 +90,38 @@ def test_a_new_suite_is_built(cart):
     built.environment.close()
 
 
+def test_two_numbers_of_the_config_make_a_policy_of_windows_and_chunks(cart):
+    windows = {"policy.observation_horizon": 2, "policy.action_chunk": 4}
+    budget = {
+        "rounds": 1,
+        "attempts": 2,
+        "training.pretraining_steps": 3,
+        "training.finetuning_steps": 3,
+    }
+    config = loading.load("cart:1-0", {**windows, **budget, "method": "amf"})
+    built = build.build(config)
+    record = built.tuner.run()[-1]
+    built.environment.close()
+    assert record["demos_per_task"] in ([1, 0], [0, 1])
+    # Two observations of 2, a task of 2, and 4 actions of 1.
+    layers = built.tuner.learner_state.params["params"]
+    assert layers["hidden_0"]["kernel"].shape[0] == 2 * 2 + 2
+    assert layers["head"]["bias"].shape == (4,)
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "value", "message"),
+    [
+        ("metaworld:8-8-0-0", "action_chunk", 0, "policy.action_chunk must be a whole"),
+        ("metaworld:8-8-0-0", "executed_steps", 2, "at most action_chunk=1, got 2"),
+        ("integrator:6", "action_chunk", 2, "policy.action_chunk"),
+    ],
+)
+def test_a_window_that_makes_no_sense_is_refused(spec, field, value, message):
+    with pytest.raises(errors.AmfError, match=message):
+        build.check(loading.load(spec, {f"policy.{field}": value}))
+
+
 def test_a_new_suite_is_recorded(cart, tmp_path):
     console = Console(file=io.StringIO(), width=100)
     arguments = ["--suite=cart", "--episodes=4", f"--output={tmp_path}"]
