@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from amf_jax import candidates, errors, selectors
+from amf_jax import candidates, embeddings, errors, finetune, learners, selectors
 from amf_jax.selectors.registry import Entry
 from experiments import (
     build,
@@ -69,6 +69,51 @@ def test_the_selector_of_the_page_asks_for_the_worst_task():
     state = selector.init(context)
     choice, _, _ = jax.jit(selector.select)(jax.random.key(0), state, context)
     assert int(choice.task_id) == 2
+
+
+def trained(policy, demos):
+    """Two rounds of a learner of the page's policy, and what it then does at once."""
+    training = learners.Training(300, finetune.constant(0.05), batch_size=8)
+    learner = learners.gradient_learner(
+        policy, finetune.adamw_direction(), training, training
+    )
+    state = jax.jit(learner.init)(jax.random.key(0), demos)
+    state, metrics = jax.jit(learner.update)(jax.random.key(1), state, demos)
+    assert metrics["losses"][-1] < 0.1
+    first = jax.tree.map(lambda leaf: leaf[:, 0], demos.observations)
+    key = jax.random.key(2)
+    return learner.act(state, key, first, demos.tasks, demos.task_ids), state.params
+
+
+def test_the_policy_of_the_page_sees_a_dict():
+    policy = run(example("A linear policy of a dict"))["seeing"](2 + 3 + 2, 2)
+    demos = problems.tiny_demos(ragged=False)
+    camera = jnp.full((*demos.step_mask.shape, 3), 255, jnp.uint8)
+    demos = demos._replace(
+        observations={"position": demos.observations[..., :2], "camera": camera},
+        actions=demos.observations[..., :2] - demos.tasks[:, None],
+    )
+    actions, params = trained(policy, demos)
+    np.testing.assert_allclose(actions, demos.actions[:, 0], atol=0.5)
+    context = problems.tiny_context()._replace(
+        demos=demos, params=params, embedding_params=params
+    )
+    embedding = embeddings.make("last_layer_gradient", policy)
+    selector = selectors.amf(embedding, None, weights="deterministic")
+    choice, _, info = jax.jit(selector.select)(
+        jax.random.key(3), selector.init(context), context
+    )
+    selectors.check_choice(choice, info)
+
+
+def test_the_policy_of_the_page_plans_four_steps():
+    policy = run(example("A policy that plans"))["planning"](3 + 2, 2)
+    demos = problems.tiny_demos(ragged=False)
+    line = demos.tasks[:, None] * jnp.arange(1.0, 4.0)[None, :, None]
+    at = demos.observations.at[..., :2].set(line)  # seen before it is done
+    actions, _ = trained(policy, demos._replace(observations=at, actions=line))
+    assert actions.shape == (4, 4, 2)
+    np.testing.assert_allclose(actions[:, :3], line, atol=0.5)
 
 
 def test_the_search_of_the_page_is_chosen_by_one_registry_line(monkeypatch):
