@@ -1,22 +1,25 @@
 """Piece by piece what `selectors.amf` does, for a plain JAX function and 8 seeds.
 
-The function sees a dict of a position and a photo.
+The function sees a dict of two readings, as the demonstrations hold it.
 """
 
 import jax
 import jax.numpy as jnp
-from reaching import HORIZON, PRETRAINING, TASK_WEIGHTS, TASKS, photographed
+from reaching import HORIZON, PRETRAINING, TASK_WEIGHTS, TASKS, demonstrate
 
 from amf_jax import criteria, embeddings, importance, posterior
 
-INPUTS = 2 + 25 + 4  # a position, pixels, a task
+
+def sensed(key, task_ids):
+    """Demonstrations in which each axis has a sensor of its own."""
+    demos = demonstrate(key, task_ids)
+    x, y = jnp.split(demos.observations, 2, axis=-1)
+    return demos._replace(observations={"x": x, "y": y})
 
 
 def features(params, observations, tasks):
     """Random features of state and task, which are never trained."""
-    pixels = observations["photo"].reshape(*tasks.shape[:-1], -1) / 255
-    pixels = 0.3 * pixels  # little, beside the position
-    inputs = jnp.concatenate([observations["position"], pixels, tasks], axis=-1)
+    inputs = jnp.concatenate([observations["x"], observations["y"], tasks], axis=-1)
     return jnp.tanh(inputs @ params["hidden"])
 
 
@@ -47,9 +50,9 @@ def fit(hidden, demos):
 def scores(key):
     """How much variance a further demonstration of each task would take away, `[4]`."""
     keys = jax.random.split(key, 4)
-    hidden = jax.random.normal(keys[0], (INPUTS, 64))
-    pretrained = fit(hidden, photographed(keys[1], PRETRAINING))
-    demos = photographed(keys[2], jnp.arange(4))  # at hand: one of each task
+    hidden = jax.random.normal(keys[0], (6, 64))
+    pretrained = fit(hidden, sensed(keys[1], PRETRAINING))
+    demos = sensed(keys[2], jnp.arange(4))  # at hand: one of each task
     current, mask = fit(hidden, demos), demos.demo_mask
 
     # Whose states does a demonstration stand for? [task, demonstration], eq. 3.

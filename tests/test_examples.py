@@ -49,9 +49,9 @@ def test_bare_function_example_agrees_over_seeds(example):
 def test_bare_function_example_is_what_the_selector_computes(example):
     bare = example("bare_function")
     keys = jax.random.split(jax.random.key(3), 4)
-    hidden = jax.random.normal(keys[0], (bare.INPUTS, 64))
-    pretrained = bare.fit(hidden, bare.photographed(keys[1], bare.PRETRAINING))
-    demos = bare.photographed(keys[2], jnp.arange(4))
+    hidden = jax.random.normal(keys[0], (6, 64))
+    pretrained = bare.fit(hidden, bare.sensed(keys[1], bare.PRETRAINING))
+    demos = bare.sensed(keys[2], jnp.arange(4))
     context = Context(
         demos, bare.TASKS, bare.TASK_WEIGHTS, bare.fit(hidden, demos), pretrained
     )
