@@ -14,8 +14,8 @@ from experiments.configs.field import Field
 from experiments.suites.recording import World
 
 #: `act(observations [B, S], task_ids [B]) -> actions [B, A]`, NumPy in, NumPy out,
-#: called at every step of B episodes that go in step, the first call being their first:
-#: a policy may see several steps, or plan several. Where an observation is a pytree, its
+#: called at every step of B episodes that go in step, from the first one on: a policy
+#: may see several steps, or plan several. Where an observation is a pytree, its
 #: leaves lead with B.
 Act = Callable[[Any, np.ndarray], np.ndarray]
 
