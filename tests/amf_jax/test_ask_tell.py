@@ -255,7 +255,8 @@ def test_after_a_failed_evaluation_nobody_is_asked_again(straight, tmp_path, kep
     tuner = make(folder, demonstrate=expert, evaluate=Failing(evaluate, 2))
     with pytest.raises(RuntimeError, match="fell over"):
         tuner.run()
-    assert len(tuner.records) == 2
+    assert len(tuner.records) == 2  # the last round is whole
+    assert tuner.demos.demo_mask.sum() == 1
     if folder:
         tuner.close()
         tuner = make(folder, demonstrate=expert)

@@ -663,19 +663,6 @@ def test_demonstrations_of_another_task_are_refused():
         make("uniform", demonstrate=demonstrate).run()
 
 
-def test_a_failing_evaluation_leaves_the_last_round_whole():
-    def evaluate(act, state, round_index):
-        if round_index == 2:
-            raise RuntimeError("the robot fell over")
-        return {}
-
-    tuner = make("uniform", evaluate=evaluate)
-    with pytest.raises(RuntimeError, match="fell over"):
-        tuner.run()
-    assert len(tuner.records) == 2
-    assert int(demonstrations_lib.count(tuner.demos)) == 1
-
-
 def test_demonstrations_may_be_shorter_than_the_buffer():
     def demonstrate(task, round_index, count):
         return problems.tiny_demos(round_index, (task,), tasks=TASKS, horizon=2)
