@@ -6,8 +6,8 @@ experts are not sent after the same gap. The policy is that of `bare_function.py
 
 import jax
 import jax.numpy as jnp
-from bare_function import INPUTS, act, fit, last_layer, log_likelihood
-from reaching import TASK_WEIGHTS, TASKS, photographed
+from bare_function import act, fit, last_layer, log_likelihood, sensed
+from reaching import TASK_WEIGHTS, TASKS
 
 from amf_jax import ActiveFineTuner, Learner, LearnerState, embeddings, selectors
 
@@ -18,7 +18,7 @@ BUDGET = 12  # demonstrations in all, behind one of each task
 
 def init(key, demos):
     """Pre-trains; what carries over beside the policies are its random features."""
-    hidden = jax.random.normal(key, (INPUTS, 64))
+    hidden = jax.random.normal(key, (6, 64))
     pretrained = fit(hidden, demos)
     return LearnerState(pretrained, pretrained, pretrained, None, hidden)
 
@@ -44,13 +44,13 @@ def main():
         selector=selectors.warm_start(selector, 4),
         tasks=TASKS,
         task_weights=TASK_WEIGHTS,
-        pretraining=photographed(next(keys), SHOWN),
+        pretraining=sensed(next(keys), SHOWN),
         rounds=4 + BUDGET,
         seed=0,
     )
 
     def show(task):
-        return photographed(next(keys), jnp.array([task]))
+        return sensed(next(keys), jnp.array([task]))
 
     for _ in range(4):
         tuner.tell(show(*tuner.ask()))  # one of each task
