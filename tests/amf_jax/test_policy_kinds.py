@@ -21,6 +21,7 @@ from amf_jax import (
     mixing,
     regularisers,
     selectors,
+    streaming,
 )
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax.policies import mlp
@@ -233,6 +234,55 @@ def two_rounds(policy, given, kind):
         return alphas, metrics["losses"].ravel(), acted
 
     return run(given)
+
+
+@pytest.mark.parametrize("kind", ["dict, window", "chunk"])
+def test_a_pool_that_is_streamed_takes_every_kind_of_policy(kind):
+    policy, (params, embedding_params) = make_policy(kind), parameters(kind)
+    pool = jax.tree.map(np.asarray, spoiled(demos(kind)))
+    made = embeddings.make("last_layer_gradient", policy)
+    _, info = streaming.select(
+        lambda: iter([pool]),
+        made,
+        policy.log_likelihood,
+        problems.tiny_tasks(),
+        params=params,
+        embedding_params=embedding_params,
+        task_weights=jnp.array([0.2, 0.3, 0.5]),
+    )
+    in_memory = scores("amf", "last_layer_gradient", policy, demos(kind), kind)
+    np.testing.assert_allclose(info.scores, in_memory, rtol=1e-4)
+
+
+def test_a_run_of_dicts_and_chunks_is_resumed(tmp_path):
+    kind = "dict, window, chunk"
+    policy, given = make_policy(kind), jax.tree.map(np.asarray, demos(kind))
+    training = learners.Training(3, finetune.constant(0.02), batch_size=8)
+
+    def run():
+        tuner = ActiveFineTuner(
+            learner=learners.gradient_learner(
+                policy,
+                finetune.adamw_direction(),
+                training,
+                training,
+                initial_params=parameters(kind)[0],
+            ),
+            selector=selectors.round_robin(),
+            tasks=problems.tiny_tasks(),
+            demonstrate=lambda task, index, count: jax.tree.map(
+                lambda leaf: leaf[np.flatnonzero(given.task_ids == task)[:1]], given
+            ),
+            rounds=1,
+            seed=0,
+            demos=demonstrations_lib.empty_like(given, 1),
+            checkpoint_dir=tmp_path,
+        )
+        tuner.run()
+        tuner.close()
+        return tuner.demos, tuner.learner_state
+
+    jax.tree.map(np.testing.assert_array_equal, run(), run())
 
 
 def test_the_driver_evaluates_in_episodes():
