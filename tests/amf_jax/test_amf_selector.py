@@ -16,9 +16,9 @@ EMBEDDING = embeddings.last_layer_gradient(POLICY.last_layer)
 
 
 @functools.cache
-def build(space="function", **options):
+def build(space="function", embedding=EMBEDDING, **options):
     """A selector and its jitted `select`, compiled once for all tests."""
-    selector = problems.amf(EMBEDDING, POLICY.log_likelihood, space=space, **options)
+    selector = problems.amf(embedding, POLICY.log_likelihood, space=space, **options)
     return selector, jax.jit(selector.select)
 
 
@@ -307,42 +307,39 @@ def test_candidates_that_are_no_numbers_are_blamed_on_the_search():
         selectors.check_choice(choice, info)
 
 
-def smaller(factor):
-    """The embedding, as of a policy with smaller errors."""
-
-    def last_layer(*example):
-        features, error = POLICY.last_layer(*example)
-        return features, factor * error
-
-    return embeddings.last_layer_gradient(last_layer)
+def smaller_errors(params, *example):
+    """The last layer, as of a policy with errors that are smaller by a factor."""
+    features, error = POLICY.last_layer(params, *example)
+    return features, params["factor"] * error
 
 
-def duplicates():
+SMALLER = embeddings.last_layer_gradient(smaller_errors)
+
+
+def duplicates(factor):
     context = problems.tiny_context(task_ids=(0, 1, 2, 0, 1, 2))
     demos = context.demos
     again = demos.observations.at[3:].set(demos.observations[:3] + 1e-4)
-    return context._replace(demos=demos._replace(observations=again))
+    return context._replace(
+        demos=demos._replace(observations=again),
+        embedding_params=context.embedding_params | {"factor": jnp.float32(factor)},
+    )
 
 
 @pytest.mark.parametrize(
-    ("embedding", "options", "sound"),
+    ("factor", "options", "sound"),
     [
-        (EMBEDDING, dict(), True),
-        (EMBEDDING, dict(noise_variance=1e-7), False),
-        (smaller(1e-12), dict(), True),
-        (smaller(1e-19), dict(), False),
-        (smaller(1e-19), dict(space="weight"), False),
-        (smaller(1e-30), dict(), False),
-        (smaller(1e-30), dict(space="weight"), False),
+        (1.0, dict(), True),
+        (1.0, dict(noise_variance=1e-7), False),
+        (1e-12, dict(), True),
+        (1e-19, dict(), False),
+        (1e-19, dict(space="weight"), False),
+        (1e-30, dict(), False),
+        (1e-30, dict(space="weight"), False),
     ],
 )
-def test_what_rounding_may_have_decided_is_warned_of(embedding, options, sound):
-    selector = problems.amf(
-        embedding, POLICY.log_likelihood, **(dict(space="function") | options)
-    )
-    context = duplicates()
-    state = selector.init(context)
-    choice, _, info = selector.select(jax.random.key(0), state, context)
+def test_what_rounding_may_have_decided_is_warned_of(factor, options, sound):
+    choice, _, info = select_once(duplicates(factor), embedding=SMALLER, **options)
     if sound:
         selectors.check_choice(choice, info)
     else:
