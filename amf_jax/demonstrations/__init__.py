@@ -2,23 +2,25 @@
 
 from amf_jax.demonstrations.buffer import (
     Demonstrations,
-    append,
     as_arrays,
-    check_room,
-    check_same_kind,
     count,
     empty,
     empty_like,
     fill_padding,
     filled_tasks,
-    named_leaves,
     observation_spec,
-    reserve,
-    stack,
-    subsample,
     valid_steps,
 )
 from amf_jax.demonstrations.episodes import Episode, from_episodes
+from amf_jax.demonstrations.writing import (
+    append,
+    check_room,
+    check_same_kind,
+    named_leaves,
+    reserve,
+    stack,
+    subsample,
+)
 
 __all__ = [
     "Demonstrations",

@@ -8,12 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from amf_jax import errors, ranges
-from amf_jax.demonstrations.buffer import (
-    Demonstrations,
-    as_arrays,
-    empty,
-    named_leaves,
-)
+from amf_jax.demonstrations.buffer import Demonstrations, as_arrays, empty
+from amf_jax.demonstrations.writing import named_leaves
 from amf_jax.dtypes import is_finite, real_numbers
 
 _TASK_ID = ranges.Range(
