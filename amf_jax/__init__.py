@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         criteria,
         demonstrations,
         embeddings,
+        encoders,
         errors,
         finetune,
         fitting,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     )
     from amf_jax.demonstrations import Demonstrations
     from amf_jax.embeddings import Embedding
+    from amf_jax.encoders import Encoder
     from amf_jax.learners import Learner, LearnerState
     from amf_jax.mixing import Mixing
     from amf_jax.policies.base import Policy
@@ -57,6 +59,7 @@ __all__ = [
     "Context",
     "Demonstrations",
     "Embedding",
+    "Encoder",
     "Learner",
     "LearnerState",
     "Mixing",
@@ -69,6 +72,7 @@ __all__ = [
     "criteria",
     "demonstrations",
     "embeddings",
+    "encoders",
     "errors",
     "finetune",
     "fitting",
@@ -98,6 +102,7 @@ _MODULES = {
     "Context": "selectors",
     "Demonstrations": "demonstrations",
     "Embedding": "embeddings",
+    "Encoder": "encoders",
     "Learner": "learners",
     "LearnerState": "learners",
     "Mixing": "mixing",

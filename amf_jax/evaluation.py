@@ -10,9 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from amf_jax import errors, problem, validation
+from amf_jax import encoders, errors, problem, validation
 from amf_jax.acting import Actor, receding_horizon
+from amf_jax.encoders import Encoder
 from amf_jax.learners import Learner, LearnerState
+
+_encode = jax.jit(encoders.encode)
 
 
 def jitted(learner: Learner) -> Actor:
@@ -40,13 +43,20 @@ class Act:
       key: from which those of the calls are derived.
       state: of the learner.
       tasks: evaluation tasks.
+      encoder: of observations, or None.
     """
 
     def __init__(
-        self, actor: Actor, key: Array, state: LearnerState, tasks: Float[Array, "C D"]
+        self,
+        actor: Actor,
+        key: Array,
+        state: LearnerState,
+        tasks: Float[Array, "C D"],
+        encoder: Encoder | None = None,
     ):
         self._actor, self._key, self._state = actor, key, state
-        self._tasks, self._calls = tasks, itertools.count()
+        self._tasks, self._encoder = tasks, encoder
+        self._calls = itertools.count()
         self._episodes: Any = None
         self._size = 0
 
@@ -54,7 +64,10 @@ class Act:
         validation.check_task_ids(task_ids, self._tasks.shape[0])
         ids = jnp.asarray(task_ids)
         key = jax.random.fold_in(self._key, next(self._calls))
-        inputs = observations, self._state, self._tasks[ids], ids
+        tasks = self._tasks[ids]
+        if self._encoder is not None:  # once, whatever the actor makes of it
+            observations = _encode(self._encoder, observations, tasks)
+        inputs = observations, self._state, tasks, ids
         if self._episodes is None:
             self._episodes, self._size = self._actor.reset(key, *inputs), ids.size
         if self._episodes != () and ids.size != self._size:

@@ -15,14 +15,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors, problem, ranges, validation
+from amf_jax import encoders, errors, problem, ranges, validation
 from amf_jax import rounds as rounds_lib
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.dtypes import compute_dtype
+from amf_jax.encoders import Encoder
 from amf_jax.learners import Learner
 from amf_jax.rounds import Round, RunState
 from amf_jax.selectors.base import Choice, Selector, carry_over
-from amf_jax.selectors.context import is_concrete
 
 
 class Environment(NamedTuple):
@@ -90,6 +90,7 @@ def run(
     demos_per_round: int = 1,
     batch: int = 1,
     capacities: Sequence[int] | None = None,
+    encoder: Encoder | None = None,
 ) -> Rounds:
     """Runs all rounds; pure, to be jitted, and mapped over keys.
 
@@ -116,6 +117,8 @@ def run(
       batch: tasks that are chosen per round, see `selectors.select_batch`.
       capacities: of the buffers in each stage, ascending; the last holds the budget.
         None is a single stage.
+      encoder: frozen part of the policy, or None: what the expert, the evaluation,
+        `pretraining` and `history` observe is encoded, and `demos` hold features.
 
     Raises:
       InvalidArgumentError: no round, capacities that are not ascending or do not end
@@ -131,14 +134,20 @@ def run(
     numbers = {"rounds": rounds, "demos_per_round": demos_per_round, "batch": batch}
     problem.check_positive(numbers)
     stages = _stages(capacities, rounds * per_round, per_round)
-    if is_concrete((key, tasks, task_weights, demos, pretraining, history)):
+    given = tasks, task_weights, demos, pretraining, history, encoder
+    if validation.is_concrete((key, given)):
         with jax.ensure_compile_time_eval():
             tasks = problem.check_tasks(tasks, None)
             problem.check_weights(task_weights, tasks)
             validation.check_form(demos, task_size=tasks.shape[1])
-            problem.buffer(demos, pretraining, history, tasks, stages[-1])
+            data = demos, pretraining, history, tasks, stages[-1]
+            problem.buffer(*data, encoder)
     _check_room(demos, stages[-1])
     demos = demonstrations_lib.as_arrays(demos)
+    pretraining, history = (
+        given if given is None else encoders.encoded(encoder, given)
+        for given in (pretraining, history)
+    )
     num_tasks, dtype = jnp.shape(tasks)[0], compute_dtype(tasks)
     tasks = jnp.asarray(tasks, dtype)
     if task_weights is None:
@@ -163,6 +172,8 @@ def run(
         def act(call, observations, task_ids):
             call_key = jax.random.fold_in(own_key, call)
             given = tasks[task_ids]
+            if encoder is not None:
+                observations = encoders.encode(encoder, observations, given)
             return one.learner.act(
                 state.learner, call_key, observations, given, task_ids
             )
@@ -184,7 +195,7 @@ def run(
         def deliver(state: RunState, choice: Choice):
             new = environment.demonstrate(choice, index, state.demos)
             _check_rows(new, demos_per_round)
-            return one.absorb(state, new), None
+            return one.absorb(state, encoders.encoded(encoder, new)), None
 
         state = state._replace(selector=selector_state)
         state, _ = jax.lax.scan(deliver, state, choices)
@@ -245,7 +256,7 @@ def _check_metrics(metrics: Any, num_tasks: int) -> None:
 
 def _check_rows(new: Any, asked: int) -> None:
     validation.check_type(new)
-    for name, column in new._asdict().items():
+    for name, column in demonstrations_lib.named_leaves("demonstrations", new):
         delivered = next(iter(jnp.shape(column)), 0)
         if delivered != asked:  # more would be written over by those of the next round
             raise errors.DemonstrationError(

@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import errors, ranges, validation
+from amf_jax import encoders, errors, ranges, validation
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.dtypes import compute_dtype, is_finite, real_numbers
+from amf_jax.encoders import Encoder
 
 
 def check_tasks(tasks: Any, task_names: tuple[str, ...] | None) -> Array:
@@ -74,6 +75,7 @@ def buffer(
     history: Demonstrations | None,
     tasks: Array,
     budget: int,
+    encoder: Encoder | None = None,
 ) -> Demonstrations:
     """The buffer to collect into, with room for the whole budget.
 
@@ -83,24 +85,34 @@ def buffer(
       history: the same.
       tasks: evaluation tasks.
       budget: demonstrations that will be collected.
+      encoder: of what `pretraining` and `history` observe, or None: the buffer holds
+        features.
 
     Raises:
-      InvalidArgumentError: neither of the two is given.
+      InvalidArgumentError: neither of the two is given, or the encoder has no features
+        under some task.
       CapacityError: the budget does not fit.
       DemonstrationError: the demonstrations or the buffer are malformed, or it is not
         empty.
     """
+    if encoder is not None:
+        encoders.check_tasks(encoder, tasks, "task")
+    held: Any = pretraining
     if demos is not None:
         validation.check_form(demos, task_size=tasks.shape[1])
-        if held := np.count_nonzero(demos.demo_mask):
+        _check_holds_features(demos, encoder)
+        if count := np.count_nonzero(demos.demo_mask):
             raise errors.DemonstrationError(
-                f"demos must be an empty buffer, but holds {held} demonstrations; give"
+                f"demos must be an empty buffer, but holds {count} demonstrations; give"
                 " them as pretraining or history, and a buffer from"
                 " demonstrations.empty_like"
             )
         demonstrations_lib.check_room(demos, budget)
     elif pretraining is not None:
-        demos = demonstrations_lib.empty_like(pretraining, budget)
+        if encoder is not None:
+            validation.check_form(pretraining, observation_size=encoder.observed)
+            held = jax.eval_shape(encoders.traced, encoder, pretraining)
+        demos = demonstrations_lib.empty_like(held, budget)
     else:
         raise errors.InvalidArgumentError(
             "demos must be given where pretraining is not: an empty buffer from"
@@ -108,12 +120,17 @@ def buffer(
         )
     for given in (pretraining, history):
         if given is not None:
-            _check_fit(given, demos, tasks)
+            _check_fit(given, demos, tasks, encoder)
     return demos
 
 
 def check_delivery(
-    new: Demonstrations, demos: Demonstrations, tasks: Array, task_id: int, count: int
+    new: Demonstrations,
+    demos: Demonstrations,
+    tasks: Array,
+    task_id: int,
+    count: int,
+    encoder: Encoder | None = None,
 ) -> None:
     """Checks that the expert delivered what it was asked for.
 
@@ -121,7 +138,7 @@ def check_delivery(
       DemonstrationError: malformed demonstrations, too many steps, another number of
         them, another task, or a task vector that is not the task's.
     """
-    _check_fit(new, demos, tasks)
+    _check_fit(new, demos, tasks, encoder)
     _check_steps(new, demos)
     rows = int(np.sum(np.asarray(new.demo_mask)))
     if rows != count or rows != new.demo_mask.shape[0]:
@@ -142,6 +159,7 @@ def attempts(
     failed: Any,
     demos: Demonstrations,
     tasks: Array,
+    encoder: Encoder | None = None,
 ) -> tuple[Demonstrations, tuple[bool, ...]]:
     """What was told of attempts, as rows like those of the buffer.
 
@@ -150,6 +168,7 @@ def attempts(
       failed: which of them did, `[N]` or all.
       demos: the buffer.
       tasks: evaluation tasks.
+      encoder: of what was observed, or None.
 
     Returns:
       The rows that hold a demonstration, and whether each of them failed.
@@ -162,7 +181,7 @@ def attempts(
         new = demonstrations_lib.from_episodes(new) if len(new) else None
     count = 0
     if new is not None:
-        _check_fit(new, demos, tasks)
+        _check_fit(new, demos, tasks, encoder)
         _check_steps(new, demos)
         count = int(np.sum(np.asarray(new.demo_mask)))
     fails = np.asarray(failed)
@@ -174,7 +193,7 @@ def attempts(
     rows = jax.tree.map(lambda x: jnp.zeros((count, *x.shape[1:]), x.dtype), demos)
     if new is not None:  # the real ones are in front
         real = jax.tree.map(lambda leaf: leaf[:count], new)
-        rows = demonstrations_lib.append(rows, real)
+        rows = demonstrations_lib.append(rows, encoders.encoded(encoder, real))
     return rows, tuple(np.broadcast_to(fails, count).tolist())
 
 
@@ -231,10 +250,30 @@ def _check_steps(new: Demonstrations, demos: Demonstrations) -> None:
         )
 
 
-def _check_fit(given: Demonstrations, demos: Demonstrations, tasks: Array) -> None:
+def _check_holds_features(demos: Demonstrations, encoder: Encoder | None) -> None:
+    if encoder is None:
+        return
+    wanted = encoders.feature_spec(encoder)
+    held = demonstrations_lib.observation_spec(demos)
+    kinds = [
+        (jax.tree.structure(spec), [leaf.shape for leaf in jax.tree.leaves(spec)])
+        for spec in (wanted, held)
+    ]
+    if kinds[0] != kinds[1]:
+        raise errors.DemonstrationError(
+            f"demos must hold features of the encoder, which are {wanted} in one step,"
+            f" but holds {held}; build it by demonstrations.empty with"
+            " encoders.feature_spec(encoder)"
+        )
+
+
+def _check_fit(
+    given: Demonstrations, demos: Demonstrations, tasks: Array, encoder: Encoder | None
+) -> None:
+    observed = demonstrations_lib.observation_spec(demos)
     validation.validate(
         given,
-        observation_size=demonstrations_lib.observation_spec(demos),
+        observation_size=observed if encoder is None else encoder.observed,
         action_size=demos.actions.shape[2],
         task_size=tasks.shape[1],
         num_tasks=tasks.shape[0],

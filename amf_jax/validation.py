@@ -292,6 +292,11 @@ def check_own_tasks(demos: Demonstrations, tasks: Any, before: int = 0) -> None:
         )
 
 
+def is_concrete(tree: Any) -> bool:
+    """Whether every array has values that the host can look at."""
+    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+
+
 def _epsilon(values: Any) -> float:
     """Of the floating type of some values; 0 for integers, which are not rounded."""
     dtype = np.asarray(values).dtype

@@ -200,3 +200,50 @@ def tiny_parts(name="amf"):
     embedding = embeddings.last_layer_gradient(policy.last_layer)
     selector = selectors.make(name, embedding, policy.log_likelihood)
     return learner, selectors.warm_start(selector, 2)
+
+
+def unsplit(encoder, head) -> LayeredPolicy:
+    """A frozen part and a trainable one as one policy of what is observed.
+
+    Its parameters are those of both, and the gradient ends where the frozen ones begin.
+    """
+
+    def features(frozen, observations, tasks):
+        spec = jax.tree.leaves(encoder.observed)[0]
+        lead = observations.shape[: observations.ndim - len(spec.shape)]
+        given = [observations.reshape(-1, *spec.shape)]
+        if encoder.tasks is not None:
+            extra = range(tasks.ndim - 1, len(lead))
+            asked = jnp.expand_dims(tasks, extra)
+            asked = jnp.broadcast_to(asked, (*lead, tasks.shape[-1]))
+            given.append(asked.reshape(-1, tasks.shape[-1]))
+        found = encoder.encode(jax.lax.stop_gradient(frozen), *given)
+        return found.reshape(*lead, *found.shape[1:])
+
+    def init(key):
+        return {"frozen": encoder.params, "head": head.init(key)}
+
+    def act(params, key, observations, tasks):
+        seen = features(params["frozen"], observations, tasks)
+        return head.act(params["head"], key, seen, tasks)
+
+    def loss(params, key, observation, action, task):
+        seen = features(params["frozen"], observation, task)
+        return head.loss(params["head"], key, seen, action, task)
+
+    def log_likelihood(params, observations, actions, tasks):
+        seen = features(params["frozen"], observations, tasks)
+        return head.log_likelihood(params["head"], seen, actions, tasks)
+
+    def last_layer(params, key, observation, action, task):
+        seen = features(params["frozen"], observation, task)
+        return head.last_layer(params["head"], key, seen, action, task)
+
+    return LayeredPolicy(
+        loss=loss,
+        act=act,
+        init=init,
+        log_likelihood=log_likelihood,
+        last_layer=last_layer,
+        window=head.window,
+    )

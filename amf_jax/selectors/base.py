@@ -19,12 +19,12 @@ from amf_jax.selectors.context import (
     check_context,
     check_history,
     check_sizes,
-    is_concrete,
     on_device,
     prepare,
     prepare_demonstrations,
 )
 from amf_jax.selectors.derivatives import forwards_only
+from amf_jax.validation import is_concrete
 
 __all__ = [
     "Choice",

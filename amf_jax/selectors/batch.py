@@ -11,7 +11,8 @@ from jaxtyping import Array, Key
 from amf_jax import ranges
 from amf_jax.selectors import pending as pending_lib
 from amf_jax.selectors.base import Choice, Context, Selector, check_choice
-from amf_jax.selectors.context import check_context, is_concrete, prepare
+from amf_jax.selectors.context import check_context, prepare
+from amf_jax.validation import is_concrete
 
 
 def select_batch(

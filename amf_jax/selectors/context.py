@@ -161,11 +161,6 @@ def check_sizes(context: Context) -> None:
         )
 
 
-def is_concrete(tree: Any) -> bool:
-    """Whether every array has values that the host can look at."""
-    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
-
-
 def _check_pending(pending: Pending, tasks: np.ndarray) -> None:
     arrays = [real_numbers(values) for values in pending]
     for name, array in zip(pending._fields, arrays, strict=True):

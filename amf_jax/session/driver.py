@@ -11,6 +11,7 @@ import numpy as np
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax import errors, evaluation, interrupt, problem, ranges
 from amf_jax.demonstrations import Demonstrations
+from amf_jax.encoders import Encoder
 from amf_jax.learners import Learner, LearnerState
 from amf_jax.provenance import Session
 from amf_jax.records import Record
@@ -62,6 +63,10 @@ class ActiveFineTuner:
       seed: of every random decision.
       demos: an empty buffer to collect into, from `demonstrations.empty`, with room for
         the whole budget; None makes one of the shape of `pretraining`.
+      encoder: frozen part of the policy, which learner and selector know nothing of;
+        None for a policy that is trained as a whole. All demonstrations that are given,
+        and what `act` is given, are then of what is observed, and are encoded once;
+        `demos` are of features, see `encoders.feature_spec`.
       history: demonstrations that the selector conditions on from the start.
       task_names: for messages.
       checkpoint_dir: keeps the latest rounds, for this object alone until `close`;
@@ -88,6 +93,7 @@ class ActiveFineTuner:
         demonstrate: Callable[[Task, int, int], Demonstrations] | None = None,
         pretraining: Demonstrations | None = None,
         demos: Demonstrations | None = None,
+        encoder: Encoder | None = None,
         task_weights: Any | None = None,
         evaluate: Callable[..., Mapping[str, Any]] | None = None,
         demos_per_round: int = 1,
@@ -109,6 +115,7 @@ class ActiveFineTuner:
             rounds=rounds,
             batch=batch,
             demos_per_round=demos_per_round,
+            encoder=encoder,
         )
         ranges.check("checkpoint_every", checkpoint_every, ranges.COUNT)
         checkpointer = None
@@ -185,7 +192,8 @@ class ActiveFineTuner:
         ongoing = self._run.begin()
         places = problem.check_answers(answers, ongoing.awaited() if ongoing else {})
         assert ongoing is not None
-        rows, fails = problem.attempts(episodes, failed, self.demos, self.tasks)
+        like = self.demos, self.tasks, self._given.encoder
+        rows, fails = problem.attempts(episodes, failed, *like)
         demonstrations_lib.check_room(self.collected, fails.count(False))
         self._run.deliver(ongoing, Delivered(rows, fails, places, is_last=True))
         return self._run.finish(ongoing)

@@ -10,6 +10,7 @@ import numpy as np
 
 from amf_jax import errors, records
 from amf_jax.demonstrations import Demonstrations, named_leaves
+from amf_jax.encoders import Encoder
 from amf_jax.session.specification import Specification
 
 #: What may grow when a run goes on, and how a message asks for it.
@@ -45,7 +46,7 @@ def of_arguments(given: Specification, identity: Any) -> dict[str, Any]:
         for field, column in given.blank._asdict().items()
         for name, leaf in named_leaves(field, column)
     }
-    return {
+    fields = {
         "seed": int(given.seed),
         "tasks": _array(given.tasks),
         "task_weights": _array(given.task_weights),
@@ -60,6 +61,9 @@ def of_arguments(given: Specification, identity: Any) -> dict[str, Any]:
         "capacity": given.blank.demo_mask.shape[0],
         "identity": records.plain(identity, "identity", _named),
     }
+    if given.encoder is not None:
+        fields["encoder"] = _encoder(given.encoder)
+    return fields
 
 
 def fixed(described: Mapping[str, Any]) -> dict[str, Any]:
@@ -242,6 +246,16 @@ def _has_grown(there: Any, here: Any, grows: set[tuple[int, int]]) -> bool:
 
 def _array(values: Any) -> str:
     return f"{values.dtype}{list(values.shape)} sha256:{digest(values)[:_DIGITS]}"
+
+
+def _encoder(encoder: Encoder) -> dict[str, Any]:
+    """Its parameters, which no checkpoint holds; what it does is not known."""
+    tasks = encoder.tasks
+    return {
+        "params": _structure(encoder.params) | {"sha256": digest(encoder.params)},
+        "observed": _structure(encoder.observed),
+        "tasks": None if tasks is None else _array(tasks),
+    }
 
 
 def _demonstrations(demos: Demonstrations | None) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from amf_jax import evaluation, problem, provenance, rounds
+from amf_jax import encoders, evaluation, problem, provenance, rounds
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.learners import LearnerState
 from amf_jax.provenance import Session
@@ -75,7 +75,7 @@ class Run:
             provenance.begin(self.sessions, len(self.records))
             self._has_begun = True
         if not self.records:
-            data = self._given.blank, self._given.pretraining, self._given.history
+            data = self._given.blank, *self._data(encoders.encode_demonstrations)
             state = _start(self._round, self.key, *data, self._evaluations())
             self.finish(Ongoing(0, jax.block_until_ready(state), ()), on_round)
         if begins:  # what is wrong with it shows before anybody is asked
@@ -124,11 +124,12 @@ class Run:
         """Has the expert demonstrate what is outstanding, as `ActiveFineTuner` says."""
         count, blank = self._given.demos_per_round, self._given.blank
         outstanding, tasks = ongoing.outstanding(), self._round.tasks
+        encoder = self._given.encoder
         for place, task in outstanding.items():
             new = expert(task, ongoing.index, count)
             task_id = task if isinstance(task, int) else -1
-            problem.check_delivery(new, blank, tasks, task_id, count)
-            rows, fails = problem.attempts(new, False, blank, tasks)
+            problem.check_delivery(new, blank, tasks, task_id, count, encoder)
+            rows, fails = problem.attempts(new, False, blank, tasks, encoder)
             is_last = place == max(outstanding)
             self.deliver(ongoing, Delivered(rows, fails, (place,), is_last))
 
@@ -201,7 +202,8 @@ class Run:
 
     def actor(self, key: Any, state: LearnerState) -> evaluation.Act:
         """A policy as NumPy sees it."""
-        return evaluation.Act(self._act, key, state, self._round.tasks)
+        given = self._round.tasks, self._given.encoder
+        return evaluation.Act(self._act, key, state, *given)
 
     def _restore(self) -> None:
         if self._checkpointer is None:
@@ -213,8 +215,17 @@ class Run:
 
     def _initial(self, blank: Demonstrations, rounds: int) -> RunState:
         """The state before round 0 with an empty buffer, to be traced."""
-        data = blank, self._given.pretraining, self._given.history
-        return self._round.start(self.key, *data, self._evaluations(rounds))
+        pretraining, history = self._data(encoders.traced)
+        told = self._evaluations(rounds)
+        return self._round.start(self.key, blank, pretraining, history, told)
+
+    def _data(self, encode: Callable[..., Demonstrations]) -> list[Any]:
+        """What it pre-trains on, and the selector's history, as a policy sees them."""
+        given, encoder = self._given, self._given.encoder
+        return [
+            demos if encoder is None or demos is None else encode(encoder, demos)
+            for demos in (given.pretraining, given.history)
+        ]
 
     def _updated(self, state: LearnerState, demos: Demonstrations) -> LearnerState:
         """The learner's state after a round, to be traced."""

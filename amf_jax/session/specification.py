@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from amf_jax import problem, ranges
 from amf_jax.demonstrations import Demonstrations
+from amf_jax.encoders import Encoder
 
 
 class Specification(NamedTuple):
@@ -24,6 +25,7 @@ class Specification(NamedTuple):
       rounds: the budget, in rounds.
       batch: tasks that are chosen per round.
       demos_per_round: demonstrations of each chosen task.
+      encoder: frozen part of the policy, or None; `blank` is for its features.
     """
 
     seed: int
@@ -36,6 +38,7 @@ class Specification(NamedTuple):
     rounds: int
     batch: int
     demos_per_round: int
+    encoder: Encoder | None = None
 
 
 def specify(
@@ -50,6 +53,7 @@ def specify(
     rounds: SupportsIndex,
     batch: SupportsIndex,
     demos_per_round: SupportsIndex,
+    encoder: Encoder | None = None,
 ) -> Specification:
     """Checks what `ActiveFineTuner` is given; None takes what it says there.
 
@@ -68,7 +72,15 @@ def specify(
     # NumPy's and JAX's would overflow in the product, and are none of JSON's.
     counts = {name: int(value) for name, value in given.items()}
     budget = math.prod(counts.values())
-    blank = problem.buffer(demos, pretraining, history, tasks, budget)
+    blank = problem.buffer(demos, pretraining, history, tasks, budget, encoder)
     return Specification(
-        int(seed), tasks, weights, names, pretraining, history, blank, **counts
+        int(seed),
+        tasks,
+        weights,
+        names,
+        pretraining,
+        history,
+        blank,
+        **counts,
+        encoder=encoder,
     )

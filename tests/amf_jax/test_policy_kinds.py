@@ -1,8 +1,9 @@
 """The contract of policies of every kind, through every selector and learner.
 
 What sees a dict or several observations is a policy of flat vectors if demonstrations
-hold the same numbers side by side: whatever is computed of the one is what is computed
-of the other. What gives chunks has no such twin; nothing of it may depend on padding.
+hold the same numbers side by side, and so is one with a frozen backbone as a whole:
+whatever is computed of the one is what is computed of the other. What gives chunks has
+no such twin; nothing of it may depend on padding.
 """
 
 import functools
@@ -15,6 +16,7 @@ import pytest
 from amf_jax import (
     ActiveFineTuner,
     embeddings,
+    encoders,
     errors,
     finetune,
     learners,
@@ -31,7 +33,18 @@ KINDS = {
     "dict, window": dict(observation_horizon=2),
     "chunk": dict(action_chunk=3, executed_steps=2),
     "dict, window, chunk": dict(observation_horizon=2, action_chunk=2),
+    "frozen backbone, window": dict(observation_horizon=2),
 }
+#: Kinds that have a twin of flat vectors.
+TWINS = "dict, window", "frozen backbone, window"
+MIXED = np.float32([[1, 2, 0], [0, -1, 1], [2, 0, 1], [1, 1, 0], [0, 1, -1]]) / 2
+#: Looks at the task as well: what is trained sees features of both.
+BACKBONE = encoders.Encoder(
+    encode=lambda params, *given: jnp.tanh(jnp.concatenate(given, axis=-1) @ MIXED),
+    params=None,
+    observed=jax.ShapeDtypeStruct((3,), jnp.float32),
+    tasks=problems.tiny_tasks(),
+)
 RULES = [
     mixing.descent(3, steps=5),
     mixing.closed_form(3),
@@ -48,6 +61,8 @@ PARTS = {"a": lambda x: x[..., :2], "b": lambda x: x[..., 2:, None]}
 
 def demos(kind):
     flat = problems.tiny_demos(0, (0, 1, 0, 2), capacity=5)
+    if "backbone" in kind:
+        return encoders.encode_demonstrations(BACKBONE, flat)
     return flat._replace(observations=parts(kind, flat.observations))
 
 
@@ -59,12 +74,17 @@ def parts(kind, values):
 
 def make_policy(kind):
     normaliser = parts(kind, MEAN), parts(kind, STD)
-    return mlp.policy(*normaliser, 2, 2, features=(4,), **KINDS[kind])
+    policy = mlp.policy(*normaliser, 2, 2, features=(4,), **KINDS[kind])
+    return encoders.on_features(BACKBONE, policy) if "backbone" in kind else policy
 
 
-def twin():
-    """The policy of flat vectors that sees a dict of two steps, and demonstrations."""
+def twin(kind):
+    """The same policy as one of flat vectors, its demonstrations and parameters."""
     flat = problems.tiny_demos(0, (0, 1, 0, 2), capacity=5)
+    if "backbone" in kind:
+        head = mlp.policy(MEAN, STD, 2, 2, features=(4,), **KINDS[kind])
+        params = [{"frozen": None, "head": held} for held in parameters(kind)]
+        return problems.unsplit(BACKBONE, head), flat, params
     states = np.asarray(flat.observations)
     before = np.concatenate([states[:, :1], states[:, :-1]], axis=1)
 
@@ -75,7 +95,8 @@ def twin():
     policy = mlp.policy(
         side_by_side(MEAN, MEAN), side_by_side(STD, STD), 2, 2, features=(4,)
     )
-    return policy, flat._replace(observations=side_by_side(before, states))
+    flat = flat._replace(observations=side_by_side(before, states))
+    return policy, flat, parameters(kind)
 
 
 def spoiled(given):
@@ -104,11 +125,9 @@ def close(one, other):
     )
 
 
-def scores(name, embedding, policy, given, kind):
+def scores(name, embedding, policy, given, params):
     tasks = problems.tiny_tasks()
-    context = selectors.Context(
-        given, tasks, jnp.array([0.2, 0.3, 0.5]), *parameters(kind)
-    )
+    context = selectors.Context(given, tasks, jnp.array([0.2, 0.3, 0.5]), *params)
     selector = selectors.make(
         name, embeddings.make(embedding, policy), policy.log_likelihood
     )
@@ -123,19 +142,22 @@ def scores(name, embedding, policy, given, kind):
     return info.scores
 
 
-@pytest.mark.parametrize("kind", ["dict, window", "chunk"])
+@pytest.mark.parametrize("kind", [*TWINS, "chunk"])
 @pytest.mark.parametrize(
     "name", [name for name, entry in selectors.SELECTORS.items() if entry.needs_model]
 )
 def test_every_selector_takes_every_kind_of_policy(name, kind):
     embedding = "last_layer_gradient"
-    found = scores(name, embedding, make_policy(kind), spoiled(demos(kind)), kind)
+    given = make_policy(kind), spoiled(demos(kind)), parameters(kind)
+    found = scores(name, embedding, *given)
     assert np.ptp(found) > 0
-    if kind == "dict, window":
-        close(found, scores(name, embedding, *twin(), kind))
+    if kind in TWINS:
+        close(found, scores(name, embedding, *twin(kind)))
 
 
-@pytest.mark.parametrize("kind", ["chunk", "dict, window, chunk"])
+@pytest.mark.parametrize(
+    "kind", ["chunk", "dict, window, chunk", "frozen backbone, window"]
+)
 @pytest.mark.parametrize("embedding", sorted(embeddings.EMBEDDINGS))
 def test_every_embedding_takes_every_kind_of_policy(embedding, kind):
     policy, (params, _) = make_policy(kind), parameters(kind)
@@ -165,14 +187,14 @@ def test_every_embedding_takes_every_kind_of_policy(embedding, kind):
     close(kernel, points @ points.T)
 
 
-@pytest.mark.parametrize("kind", ["dict, window", "chunk"])
+@pytest.mark.parametrize("kind", [*TWINS, "chunk"])
 def test_every_learner_takes_every_kind_of_policy(kind):
     given = demos(kind)
-    found = two_rounds(make_policy(kind), spoiled(given), kind)
-    if kind == "dict, window":
-        close(found, two_rounds(*twin(), kind))
+    found = two_rounds(make_policy(kind), spoiled(given), parameters(kind))
+    if kind in TWINS:
+        close(found, two_rounds(*twin(kind)))
     else:
-        close(found, two_rounds(make_policy(kind), given, kind))
+        close(found, two_rounds(make_policy(kind), given, parameters(kind)))
     alphas, losses, _ = found
     assert np.isfinite(losses).all() and losses[-1] < losses[0]
     for alpha in alphas:
@@ -199,7 +221,7 @@ def all_rules():
     )
 
 
-def two_rounds(policy, given, kind):
+def two_rounds(policy, given, params):
     """Alphas and the losses of two rounds, and what the policy then does."""
     training = learners.Training(20, finetune.constant(0.02), batch_size=8)
     learner = learners.gradient_learner(
@@ -209,7 +231,7 @@ def two_rounds(policy, given, kind):
         training,
         mixing=all_rules(),
         regulariser=regularisers.ewc(policy, 0.01, samples=4),
-        initial_params=parameters(kind)[0],
+        initial_params=params[0],
     )
 
     @jax.jit
