@@ -349,24 +349,24 @@ def test_conditioning_learns_from_both_sets_of_demonstrations():
     hyperparameters = gp.Hyperparameters(1.0, 1.0, 1.0, 0.1)
     blank = demonstrations_lib.empty(4, 3, 3, 2, 2)
     policy = gp.policy()
-    learner = learners.conditioning_learner(
-        lambda first, then: gp.condition(hyperparameters, first, then), policy, blank
-    )
+    condition = jax.jit(functools.partial(gp.condition, hyperparameters))
+    learner = learners.conditioning_learner(condition, policy, blank)
     shown, asked = expert_demos((0, 1)), expert_demos((2,), 4, 1)
     state = learner.init(jax.random.key(0), shown)
     new, _ = learner.update(jax.random.key(1), state, asked)
     assert jax.tree.map(jnp.shape, new) == jax.tree.map(jnp.shape, state)
 
+    act = jax.jit(policy.act)
     query = asked.observations[:1, 0], asked.tasks[:1]
     for params, expected in [
-        (state.params, gp.condition(hyperparameters, shown)),
-        (new.params, gp.condition(hyperparameters, shown, expert_demos((2,), 1, 1))),
+        (state.params, condition(shown)),
+        (new.params, condition(shown, expert_demos((2,), 1, 1))),
     ]:
         np.testing.assert_allclose(
-            policy.act(params, None, *query), policy.act(expected, None, *query), 1e-4
+            act(params, None, *query), act(expected, None, *query), 1e-4
         )
     acted = learner.act(new, jax.random.key(2), *query, asked.task_ids[:1])
-    np.testing.assert_allclose(acted, policy.act(new.params, None, *query), 1e-6)
+    np.testing.assert_allclose(acted, act(new.params, None, *query), 1e-6)
 
 
 @pytest.mark.parametrize(
