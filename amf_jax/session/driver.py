@@ -170,8 +170,9 @@ class ActiveFineTuner:
         """Takes what was demonstrated, and ends the round with it.
 
         It may be more than was asked for, less, shorter, or of another task, and is
-        recorded as what it is. Before anything is made of it, it is in the checkpoint
-        folder. Should what follows fail, `ask` or `run` go on: do not repeat it.
+        recorded as what it is. Before anything is trained on it, it is in the
+        checkpoint folder, as features if there is an encoder. Should what follows fail,
+        `ask` or `run` go on: do not repeat it.
 
         Args:
           episodes: what `demonstrations.from_episodes` takes, or rows of any number,

@@ -18,6 +18,7 @@ from amf_jax import (
     finetune,
     learners,
     loop,
+    losses,
     selectors,
 )
 from amf_jax import demonstrations as demonstrations_lib
@@ -259,22 +260,44 @@ def test_other_parameters_compile_nothing():
     assert len(traces) == 2  # one look at the shapes, and one program
 
 
-def test_a_window_of_features_is_of_the_task_that_is_asked_about():
-    encoder = backbone(per_task=True)
-    policy = encoders.on_features(encoder, head(observation_horizon=2))
-    demos = encoders.encode_demonstrations(encoder, filmed(0, (0, 1)))
-    params = policy.init(jax.random.key(0))
-    seen, action = demos.observations[:, :2], demos.actions[:, 0]  # [N, To, K, F]
-    for k in range(3):
-        asked = jnp.broadcast_to(TASKS[k], (2, 2))
-        wanted = head(observation_horizon=2).act(params, None, seen[:, :, k], asked)
-        np.testing.assert_allclose(policy.act(params, None, seen, asked), wanted)
-        losses = [
-            policy.loss(params, None, seen[0], action[0], task)
-            for task in (TASKS[k], policy.encode_task(params, TASKS[k]))
+def test_features_are_of_the_task_that_is_asked_about():
+    tasks = jnp.eye(3, 8)  # so wide that training encodes each of them once
+    encoder = encoders.Encoder(
+        encode=lambda params, states, tasks: states * (1 + tasks @ params),
+        params=jnp.arange(24.0).reshape(8, 3),
+        observed=jax.ShapeDtypeStruct((3,), jnp.float32),
+        tasks=tasks,
+    )
+    options = dict(features=(4,), observation_horizon=2)
+    trainable = mlp.policy(jnp.zeros(3), jnp.ones(3), 8, 2, **options)
+    policy = encoders.on_features(encoder, trainable)
+    demos = problems.tiny_demos(0, (0, 1, 2, 0), tasks=tasks, ragged=False)
+    asked = jnp.array([2, 0, 1, 1])  # by relabelling: none of these is shown
+
+    @jax.jit
+    def both(params):
+        features = encoders.encode_demonstrations(encoder, demos).observations
+        seen, actions = features[:, :2], demos.actions[:, 0]  # [N, To, K, F]
+        encoded = losses.tasks_of(policy.encode_task, params, tasks, asked)
+        keys = jax.random.split(jax.random.key(0), 4)
+        states = demos.observations[:, :2]
+        own = states * (1 + tasks[asked] @ encoder.params)[:, None]
+        unknown = policy.act(params, None, seen, tasks[asked] + 0.1)
+        return unknown, [
+            (
+                one.act(params, None, given, tasks[asked]),
+                losses.behaviour_cloning(one.loss, params, keys, given, actions, task),
+            )
+            for one, given, task in [
+                (policy, seen, encoded),
+                (trainable, own, tasks[asked]),
+            ]
         ]
-        np.testing.assert_allclose(losses, jnp.sum((wanted[0] - action[0]) ** 2), 1e-5)
-    unknown = policy.act(params, None, seen[0], jnp.array([9.0, 9.0]))
+
+    unknown, (found, wanted) = both(trainable.init(jax.random.key(1)))
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4), found, wanted
+    )
     assert np.isnan(unknown).all()
 
 

@@ -116,6 +116,39 @@ def test_the_policy_of_the_page_plans_four_steps():
     np.testing.assert_allclose(actions[:, :3], line, atol=0.5)
 
 
+def test_the_head_of_the_page_is_trained_behind_a_frozen_backbone():
+    source = example("A frozen random convolution")
+    shown = []
+
+    def filmed(task_ids):
+        demos = problems.tiny_demos(0, task_ids, tasks=problems.tiny_tasks())
+        rng = np.random.default_rng(len(shown))
+        shown.append(rng.integers(0, 256, (*demos.step_mask.shape, 8, 8, 3), np.uint8))
+        return demos._replace(observations=shown[-1])
+
+    given = run(source)
+    given["optimizer"] = finetune.adamw_direction()
+    given["training"] = learners.Training(3, finetune.constant(1e-2), batch_size=4)
+    given["run"] = dict(
+        tasks=problems.tiny_tasks(),
+        pretraining=filmed((0, 1, 2)),
+        demonstrate=lambda task, index, count: filmed((task,) * count),
+        rounds=2,
+        seed=0,
+    )
+    exec(BLOCKS[BLOCKS.index(source) + 1], given)
+    tuner = given["tuner"]
+    tuner.run()
+    kernel = given["encoder"].params
+    for row, images in enumerate(shown[1:]):  # a convolution by hand
+        padded = np.pad(images[0] / 255.0, [(0, 0), (1, 1), (1, 1), (0, 0)])
+        patches = np.lib.stride_tricks.sliding_window_view(padded, (4, 4), (1, 2))
+        maps = np.einsum("thwcij,fcij->thwf", patches[:, ::2, ::2], kernel)
+        features = np.maximum(maps, 0.0).mean(axis=(1, 2))
+        held = tuner.demos.observations[row]
+        np.testing.assert_allclose(held, features, rtol=1e-4, atol=1e-5)
+
+
 def test_the_search_of_the_page_is_chosen_by_one_registry_line(monkeypatch):
     build_search = run(example("Shrinking box"))["shrinking_box"]
     entry = candidates.Entry(build_search, ("budget", "boxes"))
