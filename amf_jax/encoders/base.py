@@ -214,6 +214,10 @@ def _as_observed(encoder: Encoder, observations: Any) -> tuple[Any, tuple[int, .
             )
         leaves.append(jnp.asarray(leaf).astype(spec.dtype))
         leads.append(shape[:axes])
+    if len(set(leads)) > 1:
+        raise errors.InvalidArgumentError(
+            f"observations must all lead with the axes of a batch, got {leads}"
+        )
     return jax.tree.unflatten(jax.tree.structure(encoder.observed), leaves), leads[0]
 
 

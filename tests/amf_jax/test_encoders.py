@@ -385,6 +385,10 @@ def test_what_cannot_be_encoded_is_refused():
         errors.InvalidArgumentError, match="observations of shape|takes"
     ):
         encoders.encode(encoder, {"image": images(0, 1)}, TASKS[:1])
+    two = jax.ShapeDtypeStruct((1,), jnp.float32)
+    uneven = dataclasses.replace(encoder, observed={"a": two, "b": two})
+    with pytest.raises(errors.InvalidArgumentError, match=r"got \[\(2,\), \(3,\)\]"):
+        encoders.encode(uneven, {"a": np.ones((2, 1)), "b": np.ones((3, 1))}, TASKS[:2])
     alien = demos._replace(
         tasks=demos.tasks.at[1].add(1.0), task_ids=-1 + 0 * demos.task_ids
     )
