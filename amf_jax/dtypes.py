@@ -27,12 +27,16 @@ def compute_dtype(*trees: Any) -> np.dtype:
 
 
 def real_numbers(values: Any) -> np.ndarray | None:
-    """An array of the host of real numbers; None for what is none.
+    """An array of the host of real numbers; None for what is none, or masked in part.
 
     Example:
       >>> print(real_numbers([1, 2]), real_numbers("ab"), real_numbers([1j]))
       [1 2] None None
+      >>> print(real_numbers(np.ma.array([1, 2], mask=[False, True])))
+      None
     """
+    if np.ma.is_masked(values):
+        return None
     try:
         array = np.asarray(values)
     except (TypeError, ValueError):  # ragged, or keys

@@ -163,7 +163,7 @@ def _typed(name: str, given: Any, axes: range, words: str) -> np.ndarray:
     if array is not None and array.ndim in axes and _is_of_kind(name, array):
         return array
     got = type(given).__name__
-    if hasattr(given, "dtype"):
+    if hasattr(given, "dtype") and not np.ma.is_masked(given):
         got = f"{given.dtype} of shape {given.shape}"
     least = "at least " if len(axes) > 1 else ""
     raise errors.DemonstrationError(

@@ -46,9 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="arrays of the steps, see above")
     parser.add_argument(
         "--noise-variance",
-        type=_number(float, "above 0 and finite", lambda value: 0 < value < 1e38),
+        type=_number(float, "from 1e-18 to 1e18", lambda value: 1e-18 <= value <= 1e18),
         metavar="X",
-        help="above 0; larger values trust each demonstration less",
+        help="from 1e-18 to 1e18; larger values trust each demonstration less",
     )
     parser.add_argument(
         "--projection-rank",
@@ -108,6 +108,8 @@ def rank(path: Any, noise_variance: float | None = None, **options: Any) -> "Ran
     Raises:
       DemonstrationError: the file cannot be read or ranked.
     """
+    import numpy as np
+
     from amf_jax import ranges, ranking
     from amf_jax.data import arrays
 
@@ -128,7 +130,7 @@ def rank(path: Any, noise_variance: float | None = None, **options: Any) -> "Ran
         rule: Callable[..., ranking.Ranking] = (
             ranking.rank_tasks_by_gradients if by_gradients else ranking.rank_tasks
         )
-        noise = noise_variance or held.get("noise_variance", 1.0)
+        noise = noise_variance or np.asarray(held.get("noise_variance", 1.0)).tolist()
         ranges.check("noise_variance", noise, ranges.POSITIVE)
         task_ids, weights = _named(held)
         return rule(

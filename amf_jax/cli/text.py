@@ -2,7 +2,9 @@
 
 import shutil
 import sys
+import unicodedata
 from collections.abc import Sequence
+from itertools import accumulate
 
 
 def printable(text: str) -> str:
@@ -20,7 +22,8 @@ def printable(text: str) -> str:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns side by side: the first to the left, numbers to the right.
 
-    On a terminal that is narrower, the texts of the first column are cut.
+    On a terminal that is narrower, the texts of the first column are cut, down to 8
+    places, and then numbers left out, but for the last, those behind the texts first.
 
     Example:
       >>> print(table(["task", "value"], [["open", "0.5"], ["close it", "12.25"]]))
@@ -29,18 +32,41 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
       close it  12.25
     """
     cells = [list(header), *map(list, rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    first, *others = (
+        2 + max(map(_width, column)) for column in zip(*cells, strict=True)
+    )
     if sys.stdout.isatty():
-        room = shutil.get_terminal_size().columns - sum(widths[1:]) - 2 * len(widths)
-        widths[0] = min(widths[0], max(room, 8))
+        columns = shutil.get_terminal_size().columns
+        while len(others) > 1 and columns < min(first, 10) + sum(others):
+            del others[0]
+        first = min(first, max(columns - sum(others), 10))
 
     def line(row: Sequence[str]) -> str:
-        first, *numbers = row
-        if len(first) > widths[0]:
-            first = first[: widths[0] - 3] + "..."
-        aligned = [
-            cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)
-        ]
-        return "  ".join([first.ljust(widths[0]), *aligned])
+        text = _cut(row[0], first - 2)
+        blank = " " * (first - 2 - _width(text))
+        numbers = zip(row[len(row) - len(others) :], others, strict=True)
+        return text + blank + "".join(number.rjust(width) for number, width in numbers)
 
     return "\n".join(map(line, cells))
+
+
+def _cut(text: str, width: int) -> str:
+    if _width(text) <= width:
+        return text
+    ends = accumulate(map(_width, text))
+    return text[: sum(end <= width - 3 for end in ends)] + "..."
+
+
+def _width(text: str) -> int:
+    r"""Places that a text takes on a terminal: an ideograph two, an accent none.
+
+    Example:
+      >>> print(_width("open"), _width("開く"), _width("e\u0301"))
+      4 4 1
+    """
+    return sum(
+        0
+        if unicodedata.category(letter) in ("Mn", "Me")
+        else 1 + (unicodedata.east_asian_width(letter) in "WF")
+        for letter in text
+    )

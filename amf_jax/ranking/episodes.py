@@ -74,11 +74,13 @@ class Episodes(NamedTuple):
 def pool_of(
     observations: np.ndarray,
     actions: np.ndarray,
-    unit: float,
+    exponent: int,
     episodes: Episodes,
     tasks: np.ndarray,
 ) -> Pool:
     """The episodes as demonstrations, those of similar length together.
+
+    Actions are divided by two to the power of `exponent`.
 
     An episode is padded to the longest among those of its length up to a power of two:
     to less than twice its length.
@@ -100,7 +102,7 @@ def pool_of(
         steps = episodes.order[episodes.starts[rows, None] + recorded]
         arrays: dict[str, Any] = dict(
             observations=observations[steps].astype(np.float32),
-            actions=(actions[steps].astype(float) * unit).astype(np.float32),
+            actions=scaled(actions[steps], exponent),
             step_mask=time < lengths,
             tasks=tasks[episodes.task[rows]],
             task_ids=episodes.task[rows].astype(np.int32),
@@ -111,12 +113,23 @@ def pool_of(
     return pool
 
 
+def scaled(values: np.ndarray, exponent: int) -> np.ndarray:
+    """Values over two to the power of `exponent`, and in single precision then.
+
+    Example:
+      >>> print(scaled(np.array([1e-310, 0.0]), exponent=-1029).round(3))
+      [0.575 0.   ]
+    """
+    return np.ldexp(values.astype(float), -exponent).astype(np.float32)
+
+
 def matrix(name: str, values: Any) -> np.ndarray:
     """An array of real numbers with a row for each step.
 
     Raises:
-      DemonstrationError: what is none, or empty.
+      DemonstrationError: what is none, or empty, or masked in part.
     """
+    _check_unmasked(name, values)
     array = real_numbers(values)
     if array is None or array.ndim != 2 or 0 in array.shape:
         got = repr(type(values).__name__) if array is None else f"shape {array.shape}"
@@ -127,7 +140,15 @@ def matrix(name: str, values: Any) -> np.ndarray:
     return array
 
 
+def _check_unmasked(name: str, values: Any) -> None:
+    if np.ma.is_masked(values):
+        raise DemonstrationError(
+            f"{name} must not have masked values; leave out the steps that do"
+        )
+
+
 def _ids(name: str, values: Any, steps: int) -> np.ndarray:
+    _check_unmasked(name, values)
     try:
         array = np.asarray(values)
     except ValueError:  # ragged

@@ -11,6 +11,7 @@ says how likely its actions were under the others.
 import difflib
 import functools
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from amf_jax.ranking.episodes import (
     check_finite,
     matrix,
     pool_of,
+    scaled,
 )
 
 #: Gradients that are longer are projected to so many numbers.
@@ -38,6 +40,14 @@ WIDEST = 512
 _RESOLUTION = 1e-4
 #: Features whose squares single precision still has.
 _LARGEST = 1e18
+#: As are those of the posterior variances, which are as small as the noise.
+_NOISE = ranges.Range(
+    "positive, from 1e-18 to 1e18", lambda value: 1e-18 <= value <= 1e18
+)
+#: The posterior is a matrix of rank x rank numbers.
+_RANK = ranges.Range(
+    "a whole number from 1 to 8192", lambda value: 1 <= value <= 8192, whole=True
+)
 
 
 class Ranking(NamedTuple):
@@ -95,12 +105,12 @@ def rank_tasks(
       task_weights: probabilities of the tasks at stake: by task id, or in order, of
         tasks 0, 1, ... None takes all that occur to be equally likely. What has no
         weight may still be what should be demonstrated.
-      noise_variance: as in `selectors.amf`.
+      noise_variance: as in `selectors.amf`, from 1e-18 to 1e18.
       condition_on_history: as in `selectors.amf`; the history are the episodes.
       projection_rank: numbers that the gradients, of `(d + 1) A` numbers, are projected
         to (`embeddings.projected_gradient`, which states the error: a covariance is off
         by up to `sqrt(8 / rank)` standard deviations). None takes `WIDEST` where they
-        are longer, and else the gradients as they are.
+        are longer, and else the gradients as they are. At most 8192.
       seed: of the projection. Another one shows how much it matters.
 
     Raises:
@@ -124,10 +134,7 @@ def rank_tasks(
             " must have a row per recorded step"
         )
     width = (observations.shape[1] + 1) * actions.shape[1]
-    if projection_rank is None and width > WIDEST:
-        projection_rank = WIDEST
-    ranges.check("projection_rank", projection_rank, ranges.COUNT, optional=True)
-    ranges.check("seed", seed, ranges.SEED)
+    projection_rank = _rank_of(width, projection_rank, seed)
     return _rank(
         observations,
         {"errors": actions},
@@ -167,13 +174,10 @@ def rank_tasks_by_gradients(
     """
     points = matrix("gradients", gradients)
     episodes = Episodes.of(episode_ids, task_ids, len(points))
-    if projection_rank is None and points.shape[1] > WIDEST:
-        projection_rank = WIDEST
-    ranges.check("projection_rank", projection_rank, ranges.COUNT, optional=True)
-    ranges.check("seed", seed, ranges.SEED)
-    check_finite("gradients", points, episodes)
+    projection_rank = _rank_of(points.shape[1], projection_rank, seed)
+    largest = check_finite("gradients", points, episodes)
     if projection_rank is not None:
-        points = _project(points, projection_rank, seed)
+        points = _project(points, math.frexp(largest)[1], projection_rank, seed)
     return _rank(
         np.zeros((len(points), 1), bool),
         {"gradients": points},
@@ -184,6 +188,13 @@ def rank_tasks_by_gradients(
         condition_on_history,
         projection_rank,
     )
+
+
+def _rank_of(width: int, projection_rank: int | None, seed: int) -> int | None:
+    """Numbers that gradients of this width are projected to, unless to none."""
+    ranges.check("projection_rank", projection_rank, _RANK, optional=True)
+    ranges.check("seed", seed, ranges.SEED)
+    return WIDEST if projection_rank is None and width > WIDEST else projection_rank
 
 
 def _rank(
@@ -201,14 +212,14 @@ def _rank(
     The kernel is scaled by its mean, so that the size of errors does not matter: they
     are brought to about 1, whose square neither overflows nor underflows.
     """
+    ranges.check("noise_variance", noise_variance, _NOISE)
     check_finite("features", features, episodes, _LARGEST)
     ((name, actions),) = errors.items()
     largest = check_finite(name, actions, episodes)
-    unit = 2.0 ** -math.frexp(largest)[1]
     tasks = np.arange(len(episodes.tasks), dtype=np.float32)[:, None]
     shares = problem.check_weights(_weights(task_weights, episodes.tasks), tasks)
     _, info = streaming.select(
-        pool_of(features, actions, unit, episodes, tasks),
+        pool_of(features, actions, math.frexp(largest)[1], episodes, tasks),
         embedding,
         None,
         tasks,
@@ -265,13 +276,16 @@ _AS_GIVEN = Embedding(
 )
 
 
-def _project(points: np.ndarray, rank: int, seed: int) -> np.ndarray:
-    """Projects to `rank` numbers, drawing the Gaussian matrix a part at a time."""
+def _project(points: np.ndarray, exponent: int, rank: int, seed: int) -> np.ndarray:
+    """Projects to `rank` numbers, drawing the Gaussian matrix a part at a time.
+
+    Points are divided by two to the power of `exponent`.
+    """
     rng = np.random.default_rng(seed)
     projected = np.zeros((len(points), rank), np.float32)
     columns = max(1, NUMBERS_AT_A_TIME // max(rank, len(points)))
     for first in range(0, points.shape[1], columns):
-        part = points[:, first : first + columns].astype(np.float32)
+        part = scaled(points[:, first : first + columns], exponent)
         projected += part @ rng.standard_normal((part.shape[1], rank), np.float32)
     return projected / math.sqrt(rank)
 
@@ -292,13 +306,18 @@ def _weights(given: Any, tasks: np.ndarray) -> Any:
         if values is None or not set(names) <= {*positions}:
             raise InvalidArgumentError(
                 "task_weights must be numbers for tasks 0, 1, ... in order, or a"
-                f" mapping from each of {_some(names)} to its weight; got {given!r}"
+                f" mapping from each of {_some(names)} to its weight; got"
+                f" {reprlib.repr(given if values is None else values.tolist())}"
             )
         given = dict(zip(positions, values.tolist(), strict=True))
+    texts = {str(name): name for name in names}
     for task, weight in given.items():
         if task not in names and weight != 0:
-            near = difflib.get_close_matches(str(task), list(map(str, names)), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            near = difflib.get_close_matches(str(task), texts, n=1)
+            hint = f" Did you mean {texts[near[0]]!r}?" if near else ""
+            if str(task) in texts:
+                kinds = type(names[0]).__name__, type(task).__name__
+                hint += " The ids of tasks are {}, not {}.".format(*kinds)
             raise UndemonstratedTaskError(
                 f"task {task!r} has a weight but no episode.{hint} Record one episode"
                 " of it, or leave it out of task_weights"

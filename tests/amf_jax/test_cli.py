@@ -134,7 +134,11 @@ FACTORS = ("features", "errors")
         ((), {"task_names": ["a", "b"], "task_weights": ["1", "2"]}, "holds <U1 of"),
         ((), {"task_weights": 1.0}, "task_weights must be numbers for tasks 0, 1"),
         ((), {"task_weights": [0.5, 0.6]}, "task_weights must sum to 1, got 1.1"),
-        ((), {"noise_variance": -1.0}, "noise_variance must be positive"),
+        (
+            (),
+            {"noise_variance": -1.0},
+            "noise_variance must be positive and finite, got -1.0",
+        ),
         (
             (),
             {"features": np.full((12, 3), np.nan)},
@@ -179,17 +183,28 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, capsys):
         assert message in capsys.readouterr().err
 
 
-def test_an_array_is_not_allocated_on_the_word_of_its_header(tmp_path, capsys):
-    """A header of 2^50 numbers, and three of them behind it."""
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((2**50,), "features.npy holds float64 of shape (1125899906842624,);"),
+        ((-1, -3), "features.npy holds float64 of shape (-1, -3);"),
+        ((1,) * 9000, "the header of features.npy is not that of an array;"),
+    ],
+)
+def test_an_array_is_not_allocated_on_the_word_of_its_header(
+    shape, message, tmp_path, capsys
+):
+    """Three numbers behind a header of others."""
     array = io.BytesIO()
     np.lib.format.write_array_header_1_0(
-        array, {"descr": "<f8", "fortran_order": False, "shape": (2**50,)}
+        array, {"descr": "<f8", "fortran_order": False, "shape": shape}
     )
     path = tmp_path / "steps.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("features.npy", array.getvalue() + bytes(24))
     assert cli.run(["rank", str(path)]) == 1
-    assert "features.npy holds float64 of shape (11258" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -202,8 +217,9 @@ def test_an_array_is_not_allocated_on_the_word_of_its_header(tmp_path, capsys):
         (["rank"], "the following arguments are required: FILE"),
         (["rank", "x", "--seed=-1"], "must be from 0 to 4294967295, got '-1'"),
         (["rank", "x", "--seed=1.5"], "must be from 0 to 4294967295, got '1.5'"),
-        (["rank", "x", "--noise-variance=nan"], "must be above 0 and finite, got 'n"),
+        (["rank", "x", "--noise-variance=nan"], "must be from 1e-18 to 1e18, got 'nan"),
         (["rank", "x", "--projection-rank=0"], "must be from 1 to 8192, got '0'"),
+        (["rank", "x", "--projection-rank=8193"], "from 1 to 8192, got '8193'"),
     ],
 )
 def test_a_command_line_that_is_wrong_is_refused(arguments, message, capsys):
@@ -261,6 +277,31 @@ def test_a_narrow_terminal_cuts_names(monkeypatch):
         "a task with ...     12",
         "b                    3",
     ]
+
+
+def test_a_narrower_terminal_leaves_numbers_out(monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "20")
+    header = ["task", "episodes", "value", "of best"]
+    assert text.table(
+        header, [["wipe the table", "12", "0.5", "100%"]]
+    ).splitlines() == [
+        "task       of best",
+        "wipe t...     100%",
+    ]
+
+
+def test_wide_letters_and_accents_are_aligned(monkeypatch):
+    rows = [["テーブルを拭く", "1"], ["e\u0301tage\u0300re", "2"], ["ab", "3"]]
+    lines = text.table(["task", "n"], rows).splitlines()
+    assert lines[1:] == [
+        "テーブルを拭く  1",
+        "e\u0301tage\u0300re         2",
+        "ab              3",
+    ]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "15")
+    assert text.table(["task", "n"], rows).splitlines()[1] == "テーブ...   1"
 
 
 def test_compressed_arrays_are_read(tmp_path):

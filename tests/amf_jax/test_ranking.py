@@ -138,7 +138,7 @@ def test_values_of_projections_are_about_the_exact_ones(of):
 def test_a_gaussian_projection_errs_as_much_as_is_stated():
     points = np.random.default_rng(1).normal(size=(30, 700)).astype(np.float32)
     rank = 400
-    projected = tasks._project(points, rank, seed=0)
+    projected = tasks._project(points, 0, rank, seed=0)
     exact = points @ points.T
     norms = np.sqrt(np.diag(exact))
     off = (projected @ projected.T - exact) / np.outer(norms, norms)
@@ -160,7 +160,7 @@ def test_short_episodes_do_not_pay_for_long_ones(lengths):
     ids = np.repeat(np.arange(len(lengths)), lengths)
     grouped = episodes.Episodes.of(ids, ids % 2, len(ids))
     values = np.arange(len(ids), dtype=np.float32)[:, None]
-    pool = episodes.pool_of(values, values, 1.0, grouped, np.arange(2.0)[:, None])
+    pool = episodes.pool_of(values, values, 0, grouped, np.arange(2.0)[:, None])
     batches = list(pool())
     recorded = [batch.observations[batch.step_mask] for batch in batches]
     assert sorted(np.concatenate(recorded).ravel()) == values.ravel().tolist()
@@ -189,6 +189,10 @@ def spoilt(values, step, value=np.nan):
     return values
 
 
+def masked(values):
+    return np.ma.masked_array(values, values == values[0])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -209,6 +213,8 @@ def spoilt(values, step, value=np.nan):
         ((FEATURES, ERRORS, IDS // 2, IDS), "episode 0 is of the tasks 0 and 1 .at st"),
         ((FEATURES, ERRORS, IDS, IDS * 0), "all 4 episodes are of the task 0; ranking"),
         ((FEATURES, ERRORS, IDS * 0, IDS * 0), "all 1 episodes are of the task 0"),
+        ((masked(FEATURES), ERRORS, IDS, IDS), "features must not have masked values"),
+        ((FEATURES, ERRORS, masked(IDS), IDS), "episode_ids must not have masked"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(arguments, message):
@@ -230,6 +236,12 @@ def test_a_task_without_episodes_is_named(task):
         rank_tasks(FEATURES, ERRORS, IDS, names, {"open": 0.5, task: 0.5})
 
 
+def test_the_kind_of_an_id_is_told_where_it_is_all_that_is_wrong():
+    words = "'0' has .* mean 0. The ids of tasks are int, not str"
+    with pytest.raises(errors.UndemonstratedTaskError, match=words):
+        rank_tasks(FEATURES, ERRORS, IDS, IDS, {"0": 1.0})
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -238,8 +250,11 @@ def test_a_task_without_episodes_is_named(task):
         (dict(task_weights=[0.5, 0.5]), "for tasks 0, 1, ... in order, or a mapping"),
         (dict(task_weights={0: "all"}), "4 numbers that are not negative"),
         (dict(task_weights="all"), "must be numbers for tasks 0, 1"),
+        (dict(task_weights=np.float64(0.5)), "to its weight; got 0.5"),
         (dict(noise_variance=0.0), "noise_variance must be positive"),
-        (dict(projection_rank=0), "projection_rank must be a whole number, at least 1"),
+        (dict(noise_variance=1e-30), "noise_variance must be .* from 1e-18 to 1e18"),
+        (dict(projection_rank=0), "projection_rank must be a whole number from 1"),
+        (dict(projection_rank=8193), "from 1 to 8192 or None, got 8193"),
         (dict(seed=-1), "seed must be a whole number from 0"),
     ],
 )
@@ -256,11 +271,18 @@ def test_any_real_numbers_will_do(dtype):
     np.testing.assert_array_equal(found.values, expected.values)
 
 
-@pytest.mark.parametrize("unit", [1e-60, 1e60])
-def test_the_size_of_errors_does_not_matter(unit):
-    expected = rank_tasks(FEATURES, ERRORS, IDS, IDS)
-    found = rank_tasks(FEATURES, ERRORS.astype(float) * unit, IDS, IDS)
-    np.testing.assert_allclose(found.values, expected.values, rtol=1e-4)
+@pytest.mark.parametrize("unit", [1e-310, 1e-60, 1e60])
+@pytest.mark.parametrize(
+    "rank",
+    [
+        lambda values: rank_tasks(FEATURES, values, IDS, IDS),
+        lambda values: rank_tasks_by_gradients(values, IDS, IDS, projection_rank=30),
+    ],
+    ids=["factors", "projected gradients"],
+)
+def test_the_size_of_errors_does_not_matter(unit, rank):
+    found = rank(ERRORS.astype(float) * unit)
+    np.testing.assert_allclose(found.values, rank(ERRORS).values, rtol=1e-4)
 
 
 def test_errors_that_are_all_zero_are_no_reason_to_choose():
