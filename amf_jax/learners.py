@@ -315,7 +315,7 @@ def conditioning_learner(
 
     Args:
       condition: `(pre-training demonstrations, demonstrations at hand) -> params`.
-      policy: acts with those parameters.
+      policy: acts with those parameters, by its window.
       blank: an empty buffer of the shape that `update` will be given, so that the
         parameters have the same shapes before the first round as after.
     """
@@ -333,4 +333,4 @@ def conditioning_learner(
         del task_ids
         return policy.act(state.params, key, observations, tasks)
 
-    return Learner(init, update, act)
+    return Learner(init, update, act, policy.window)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import encoders, errors, problem, ranges, validation
+from amf_jax import encoders, errors, evaluation, problem, ranges, validation
 from amf_jax import rounds as rounds_lib
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.dtypes import compute_dtype
@@ -34,8 +34,9 @@ class Environment(NamedTuple):
         for each choice of a round.
       evaluate: `(act, state, round) -> dict` of arrays, or None. `act(call,
         observations [B, ...], task_ids [B]) -> actions [B, A]` takes the number of the
-        call, from 0 on, for its random key. "success" `[C]` is what selectors see as
-        `evaluations`.
+        call, from 0 on, for its random key; `act.reset` and `act.step` follow episodes
+        of a policy that sees or plans several steps, see `evaluation.TracedAct`.
+        "success" `[C]` is what selectors see as `evaluations`.
     """
 
     demonstrate: Callable[..., Demonstrations]
@@ -169,15 +170,19 @@ def run(
         if environment.evaluate is None:
             return {}, evaluations
 
-        def act(call, observations, task_ids):
-            call_key = jax.random.fold_in(own_key, call)
-            given = tasks[task_ids]
+        def given(call, observations, task_ids):
+            vectors = tasks[task_ids]
             if encoder is not None:
-                observations = encoders.encode(encoder, observations, given)
-            return one.learner.act(
-                state.learner, call_key, observations, given, task_ids
-            )
+                observations = encoders.encode(encoder, observations, vectors)
+            call_key = jax.random.fold_in(own_key, call)
+            return call_key, observations, state.learner, vectors, task_ids
 
+        actor = evaluation.actor(one.learner)
+        act = evaluation.TracedAct(
+            lambda *asked: actor.reset(*given(*asked)),
+            lambda held, *asked: actor.step(held, *given(*asked)),
+            one.learner.window,
+        )
         metrics = environment.evaluate(act, state.learner, index)
         _check_metrics(metrics, num_tasks)
         if "success" in metrics:

@@ -177,8 +177,10 @@ def attempts(
       DemonstrationError: malformed demonstrations, or too many steps.
       InvalidArgumentError: `failed` does not fit.
     """
+    if isinstance(new, list | tuple) and not new:
+        new = None
     if new is not None and not isinstance(new, Demonstrations):
-        new = demonstrations_lib.from_episodes(new) if len(new) else None
+        new = demonstrations_lib.from_episodes(new)
     count = 0
     if new is not None:
         _check_fit(new, demos, tasks, encoder)
@@ -212,11 +214,15 @@ def check_answers(
         )
     if answers is None:
         return tuple(outstanding)
-    places = [int(place) for place in answers]
+    given = real_numbers(answers)
+    places = []
+    if given is not None and given.ndim == 1 and given.dtype.kind in "iu":
+        places = given.tolist()
     if not places or len({*places}) < len(places) or not {*places} <= {*outstanding}:
         raise errors.InvalidArgumentError(
             "answers must be places in what ask() returned of those who are through"
-            f" with their task, out of {list(outstanding)}; got {answers}"
+            " with their task, as a list of whole numbers out of"
+            f" {list(outstanding)}; got {answers!r}"
         )
     return tuple(places)
 

@@ -88,6 +88,23 @@ class Likelihood:
         return self.function(*arguments)
 
 
+def check_same(embedding: Any, log_likelihood: Callable[..., Array] | None) -> None:
+    """Refuses an embedding of other examples than those whose likelihood is taken.
+
+    Raises:
+      InvalidArgumentError: naming both windows.
+    """
+    if log_likelihood is None:
+        return
+    window = getattr(log_likelihood, "window", STEP)
+    if embedding.window != window:
+        raise errors.InvalidArgumentError(
+            f"embedding has {embedding.window}, and log_likelihood {window}; build the"
+            " embedding by embeddings.make(name, policy), or give it the window of the"
+            " policy: embedding._replace(window=policy.window)"
+        )
+
+
 class Chunk(NamedTuple):
     """The actions of a chunk: what takes the place of an action where K > 1.
 

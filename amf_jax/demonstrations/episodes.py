@@ -50,8 +50,8 @@ def from_episodes(
       horizon: steps of a row; None is as many as the longest episode has.
 
     Raises:
-      DemonstrationError: naming the episode that is malformed, unlike the first one,
-        longer than `horizon`, or NaN or infinite at some step.
+      DemonstrationError: for what is no list, or naming the episode that is malformed,
+        unlike the first one, longer than `horizon`, or NaN or infinite at some step.
       UnknownNameError: for a field that episodes do not have, with the nearest.
       CapacityError: for more episodes than `capacity`.
       InvalidArgumentError: for a size that is no whole number of at least 1.
@@ -65,6 +65,16 @@ def from_episodes(
       >>> print(demos.observations.shape, demos.step_mask.sum(axis=1), demos.task_ids)
       (3, 5, 3) [5 2 0] [ 0 -1 -1]
     """
+    if isinstance(episodes, Mapping | Episode):
+        raise errors.DemonstrationError(
+            "episodes must be a list of episodes, got a single one; wrap it in a list,"
+            " as [episode]"
+        )
+    if isinstance(episodes, str) or not isinstance(episodes, Sequence | np.ndarray):
+        raise errors.DemonstrationError(
+            "episodes must be a list of amf_jax.demonstrations.Episode or of mappings"
+            f" with its fields, got {type(episodes).__name__}"
+        )
     if not len(episodes):
         raise errors.DemonstrationError(
             "episodes must hold at least one; demonstrations.empty makes a buffer"

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from amf_jax import criteria, devices, errors, importance, ranges
+from amf_jax import criteria, devices, errors, importance, ranges, windows
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax import posterior as gp
 from amf_jax.candidates import Candidates, Optimiser, enumerate_tasks
@@ -84,6 +84,7 @@ def amf(
     """
     errors.check_name("criterion", criterion, criteria.CRITERIA)
     weighting.check(weights, log_likelihood, optimiser is None, trajectory_samples)
+    windows.check_same(embedding, log_likelihood)
     ranges.check_interval("likelihood_clip", likelihood_clip)
     samples, clip = trajectory_samples, likelihood_clip
     ranges.check("trajectory_samples", samples, ranges.COUNT, optional=True)

@@ -116,6 +116,7 @@ class ActiveFineTuner:
             batch=batch,
             demos_per_round=demos_per_round,
             encoder=encoder,
+            window=learner.window,
         )
         ranges.check("checkpoint_every", checkpoint_every, ranges.COUNT)
         checkpointer = None
@@ -138,7 +139,8 @@ class ActiveFineTuner:
 
         Args:
           count: of demonstrators, `batch` by default. As many tasks are chosen as are
-            missing to that, each with the others pending.
+            missing to that, each with the others pending. How many are chosen, and how
+            many places there are, is compiled for: keep to a few counts.
 
         Returns:
           What demonstrator i is to show at place i: the index of a task, or its
@@ -176,7 +178,7 @@ class ActiveFineTuner:
 
         Args:
           episodes: what `demonstrations.from_episodes` takes, or rows of any number,
-            whose padding is left out. None is nothing.
+            whose padding is left out. None, or an empty list, is nothing.
           failed: which of them are to be recorded and not trained on, `[N]` or all.
           answers: places in what `ask` returned of those who are through with it; the
             others stay at their tasks, which are pending. None is all.

@@ -1,5 +1,6 @@
 """What determines a run, as JSON holds it, and where two runs differ."""
 
+import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from amf_jax import errors, records
 from amf_jax.demonstrations import Demonstrations, named_leaves
 from amf_jax.encoders import Encoder
 from amf_jax.session.specification import Specification
+from amf_jax.windows import STEP
 
 #: What may grow when a run goes on, and how a message asks for it.
 GROWING = {
@@ -63,6 +65,8 @@ def of_arguments(given: Specification, identity: Any) -> dict[str, Any]:
     }
     if given.encoder is not None:
         fields["encoder"] = _encoder(given.encoder)
+    if given.window != STEP:  # of which those runs tell that know of none
+        fields["window"] = dataclasses.asdict(given.window)
     return fields
 
 

@@ -5,6 +5,7 @@ checkpoint, its events are forgotten.
 """
 
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -179,10 +180,12 @@ def _bytes(array: Any) -> bytes:
 
 def _set_aside(first: Path, paths: list[Path], error: Exception) -> None:
     for path in paths:
-        path.rename(path.with_suffix(".damaged"))
+        ends = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+        names = (path.with_suffix(f".damaged{end}") for end in ends)
+        path.rename(next(name for name in names if not name.exists()))
     warnings.warn(
         f"{first} is damaged ({error}): what it says, and all that was noted behind it,"
-        " is asked for again; it is kept beside it in *.damaged",
+        " is asked for again; it is kept beside it in *.damaged*",
         errors.ResumeWarning,
         stacklevel=6,
     )

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from amf_jax import problem, ranges
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.encoders import Encoder
+from amf_jax.windows import STEP, Window
 
 
 class Specification(NamedTuple):
@@ -26,6 +27,7 @@ class Specification(NamedTuple):
       batch: tasks that are chosen per round.
       demos_per_round: demonstrations of each chosen task.
       encoder: frozen part of the policy, or None; `blank` is for its features.
+      window: of the policy.
     """
 
     seed: int
@@ -39,6 +41,7 @@ class Specification(NamedTuple):
     batch: int
     demos_per_round: int
     encoder: Encoder | None = None
+    window: Window = STEP
 
 
 def specify(
@@ -54,6 +57,7 @@ def specify(
     batch: SupportsIndex,
     demos_per_round: SupportsIndex,
     encoder: Encoder | None = None,
+    window: Window = STEP,
 ) -> Specification:
     """Checks what `ActiveFineTuner` is given; None takes what it says there.
 
@@ -83,4 +87,5 @@ def specify(
         blank,
         **counts,
         encoder=encoder,
+        window=window,
     )

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from amf_jax import errors, importance, posterior, problem, ranges
+from amf_jax import errors, importance, posterior, problem, ranges, windows
 from amf_jax.dtypes import compute_dtype
 from amf_jax.embeddings import Embedding
 from amf_jax.posterior.pairs import is_skipped
@@ -92,6 +92,7 @@ def select(
       SelectionError: scores that are not finite, as `selectors.check_choice`.
     """
     weighting.check(weights, log_likelihood)
+    windows.check_same(embedding, log_likelihood)
     ranges.check("noise_variance", noise_variance, ranges.POSITIVE)
     ranges.check_interval("likelihood_clip", likelihood_clip)
     ranges.check(

@@ -16,7 +16,7 @@ from experiments.suites.recording import World
 #: `act(observations [B, S], task_ids [B]) -> actions [B, A]`, NumPy in, NumPy out,
 #: called at every step of B episodes that go in step, from the first one on: a policy
 #: may see several steps, or plan several. Where an observation is a pytree, its
-#: leaves lead with B.
+#: leaves lead with B. Other episodes begin behind `act.reset()`; see `evaluation.Act`.
 Act = Callable[[Any, np.ndarray], np.ndarray]
 
 

@@ -1,6 +1,7 @@
 """Ask and tell: what was delivered is kept, and asked for once, whatever fails then."""
 
 import functools
+import inspect
 import os
 import signal
 import subprocess
@@ -11,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from amf_jax import errors, files, importance, rounds, selectors
+from amf_jax import errors, files, importance, problem, rounds, selectors
 from amf_jax.session import running
 from amf_jax.session.driver import ActiveFineTuner
+from amf_jax.session.journal import Asked, Journal
 from tests import problems
 
 TASKS = problems.tiny_tasks()
@@ -398,6 +400,19 @@ def test_a_damaged_journal_is_set_aside_and_asked_for_again(
     assert_same_run(tuner, straight(1))
 
 
+def test_what_is_set_aside_again_is_kept_beside_the_first(tmp_path):
+    journal = Journal(tmp_path / "journal", {}, shown(0, 0))
+    kept = []
+    for number in range(3):
+        journal.write(1, 0, Asked((number,)))
+        flip(tmp_path / "journal" / "000001-0000.event")
+        kept.append((tmp_path / "journal" / "000001-0000.event").read_bytes())
+        with pytest.warns(errors.ResumeWarning, match="damaged"):
+            assert journal.read(0) == {1: []}
+    names = (f"000001-0000.damaged{end}" for end in ("", "-2", "-3"))
+    assert [(tmp_path / "journal" / name).read_bytes() for name in names] == kept
+
+
 def test_the_journal_of_another_run_is_refused(tmp_path):
     told(tmp_path / "run")
     told(tmp_path / "other")
@@ -486,6 +501,12 @@ def test_what_cannot_be_told_is_refused_and_nothing_taken(options, kind, message
         tuner.tell(**(dict(episodes=shown(0, 1)) | options))
     assert len(tuner.records) == 1
     assert tuner.ask() == [0]
+
+
+@pytest.mark.parametrize("answers", [["a"], [0.0], "0", 0, [True], {0: 0}])
+def test_answers_are_whole_numbers(answers):
+    with pytest.raises(errors.InvalidArgumentError, match="a list of whole numbers"):
+        inspect.unwrap(problem.check_answers)(answers, [0, 1])
 
 
 def test_telling_needs_a_question_and_running_an_expert():

@@ -21,6 +21,7 @@ from amf_jax.rounds import RunState
 from amf_jax.session import fingerprint
 from amf_jax.session.checkpoint import Checkpointer
 from amf_jax.session.specification import specify
+from amf_jax.windows import Window
 from tests import problems
 
 IDENTITY = {"suite": "reach", "tasks": ("left", "right")}
@@ -156,6 +157,7 @@ OTHERS = {
         identity=IDENTITY | {"suite": "push"}
     ),
     "identity: absent, None": dict(identity=None),
+    r"here\): window.action_chunk: absent, 4; [^\[]*\. Go": dict(window=Window(2, 4)),
 }
 
 

@@ -1,5 +1,6 @@
 """Demonstrations: buffers that never change shape, and what they refuse."""
 
+import inspect
 import re
 
 import jax
@@ -521,11 +522,14 @@ def test_what_is_no_episode_or_does_not_fit_is_refused():
     first, second = episodes()
     for wrong, words in [
         ([], "episodes must hold at least one"),
+        (first, "got a single one; wrap it in a list"),
+        (first._asdict(), "got a single one; wrap it in a list"),
+        ((one for one in [first]), "must be a list of .* got generator"),
         ([first, None], "episode 1 must be an Episode"),
         ([first, {"actions": 1}], "episode 1 lacks observations, task"),
     ]:
         with pytest.raises(errors.DemonstrationError, match=words):
-            demonstrations.from_episodes(wrong)
+            inspect.unwrap(demonstrations.from_episodes)(wrong)
     with pytest.raises(errors.UnknownNameError, match="Did you mean 'actions'"):
         demonstrations.from_episodes([{"action": 1}])
     with pytest.raises(errors.DemonstrationError, match="episode 1 has 4 steps, .*=3"):

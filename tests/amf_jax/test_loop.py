@@ -15,6 +15,8 @@ from amf_jax import (
     loop,
     selectors,
 )
+from amf_jax.learners import Learner, LearnerState
+from amf_jax.windows import Window
 from tests import problems
 
 TASKS = problems.tiny_tasks()
@@ -217,6 +219,45 @@ def test_what_the_driver_refuses_is_refused_before_any_work(options, message):
         inspect.unwrap(loop.run)(
             jax.random.key(0), nothing, selectors.uniform(), ENVIRONMENT, **options
         )
+
+
+def test_episodes_of_plans_are_acted_by_step():
+    """A policy that plans to go where it is, and a tenth further each step."""
+    key, window = jax.random.key(0), Window(action_chunk=3, executed_steps=2)
+
+    def act(state, key, observations, tasks, task_ids):
+        return observations[:, None] + 0.1 * jnp.arange(3.0)[None, :, None]
+
+    def init(key, demos):
+        return LearnerState(jnp.zeros(1), jnp.zeros(1), jnp.zeros(1), None, ())
+
+    def update(key, state, demos):
+        return state, {}
+
+    learner = Learner(init, update, act, window)
+
+    def evaluate(act, state, index):
+        with pytest.raises(errors.InvalidArgumentError, match="held = act.reset"):
+            act(0, jnp.asarray(STATES), jnp.arange(3))
+        held, done = act.reset(0, jnp.asarray(STATES), jnp.arange(3)), []
+        for call in range(3):
+            seen = jnp.asarray(STATES) + call
+            actions, held = act.step(held, call, seen, jnp.arange(3))
+            done.append(actions)
+        return {"done": jnp.stack(done)}
+
+    result = loop.run(
+        key,
+        lambda demos: learner,
+        selectors.round_robin(),
+        loop.Environment(demonstrate, evaluate),
+        TASKS,
+        BLANK,
+        rounds=ROUNDS,
+    )
+    expected = STATES + np.array([0.0, 0.1, 2.0])[:, None, None]
+    for done in result.metrics["done"]:  # asked at the first and the third step
+        np.testing.assert_allclose(done, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

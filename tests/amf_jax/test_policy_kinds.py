@@ -272,7 +272,8 @@ def test_a_pool_that_is_streamed_takes_every_kind_of_policy(kind):
         embedding_params=embedding_params,
         task_weights=jnp.array([0.2, 0.3, 0.5]),
     )
-    in_memory = scores("amf", "last_layer_gradient", policy, demos(kind), kind)
+    given = policy, demos(kind), parameters(kind)
+    in_memory = scores("amf", "last_layer_gradient", *given)
     np.testing.assert_allclose(info.scores, in_memory, rtol=1e-4)
 
 
@@ -323,10 +324,13 @@ def test_the_driver_evaluates_in_episodes():
                 )
                 seen.append(observations)
                 done.append(act(observations, np.zeros(episodes, np.int32)))
-        with pytest.raises(
-            errors.InvalidArgumentError, match="3 episodes and now for 1"
-        ):
-            act(jax.tree.map(lambda leaf: leaf[:1], seen[-1]), [0])
+        one = jax.tree.map(lambda leaf: leaf[:1], seen[-1])
+        for others, ids, words in [
+            (one, [0], "3 episodes and now for 1, .* act.reset"),
+            (seen[-1], [0, 2, 0], "task 0 and now for task 2 in episode 1, .* act.res"),
+        ]:
+            with pytest.raises(errors.InvalidArgumentError, match=words):
+                act(others, ids)
         return {}
 
     tuner = ActiveFineTuner(

@@ -5,7 +5,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from amf_jax import acting, demonstrations, errors, importance, windows
+from amf_jax import (
+    acting,
+    demonstrations,
+    embeddings,
+    errors,
+    importance,
+    learners,
+    selectors,
+    streaming,
+    windows,
+)
+from amf_jax.policies import Policy, mlp
 from amf_jax.windows import Window
 from tests import problems
 
@@ -91,6 +102,32 @@ def test_what_is_executed_of_the_experts_chunks_is_what_the_expert_did():
 def test_a_window_that_there_cannot_be_is_refused(fields, message):
     with pytest.raises(errors.InvalidArgumentError, match=message):
         Window(**fields)
+
+
+def test_an_embedding_of_another_window_than_the_likelihoods_is_refused():
+    zeros, ones = np.zeros(3), np.ones(3)
+    policy = mlp.policy(zeros, ones, 2, 2, features=(4,), action_chunk=2)
+    bare = embeddings.last_layer_gradient(policy.last_layer)
+    pool, tasks = (lambda: iter(())), np.eye(2)
+    for build in (
+        lambda: selectors.amf(bare, policy.log_likelihood),
+        lambda: streaming.select(
+            pool, bare, policy.log_likelihood, tasks, params=0, embedding_params=0
+        ),
+    ):
+        with pytest.raises(
+            errors.InvalidArgumentError,
+            match=r"chunk=1.*chunk=2.*_replace\(window=policy.window\)",
+        ):
+            build()
+    selectors.amf(bare._replace(window=policy.window), policy.log_likelihood)
+    selectors.amf(bare, None, weights="deterministic")
+
+
+def test_a_learner_that_conditions_acts_by_the_window_of_its_policy():
+    policy = Policy(loss=print, act=print, window=Window(2, 3))
+    learner = learners.conditioning_learner(print, policy, numbered())
+    assert learner.window == Window(2, 3)
 
 
 def test_the_likelihood_of_a_demonstration_counts_what_is_executed_once():

@@ -11,8 +11,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from amf_jax import candidates, embeddings, errors, finetune, learners, selectors
+from amf_jax import (
+    candidates,
+    embeddings,
+    errors,
+    evaluation,
+    finetune,
+    learners,
+    selectors,
+)
 from amf_jax.selectors.registry import Entry
+from amf_jax.windows import Window
 from experiments import (
     build,
     figures,
@@ -203,6 +212,19 @@ def test_the_suite_of_the_page_runs_by_one_registry_line(reach):
     assert [record["task"] for record in records] == [None, 0, 1, 1]
     assert records[-1]["success"] == [1.0, 1.0]
     assert records[0]["success"][1] < 1.0
+
+
+def test_the_evaluation_of_the_page_takes_policies_that_plan():
+    page = run(BLOCKS[BLOCKS.index(example("A point that moves"))])
+
+    def act(state, key, observations, tasks, task_ids):
+        return jnp.stack([tasks, tasks], axis=1)  # the goals are the tasks
+
+    learner = learners.Learner(None, None, act, Window(action_chunk=2))
+    actor, tasks = evaluation.jitted(learner), jnp.asarray(page["GOALS"])
+    state = learners.LearnerState(None, None, None, None, None)
+    policy = evaluation.Act(actor, jax.random.key(0), state, tasks)
+    np.testing.assert_array_equal(page["evaluate"](policy, 0, 3)["success"], 1.0)
 
 
 def test_a_config_of_the_page_is_checked(reach):
