@@ -46,9 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="arrays of the steps, see above")
     parser.add_argument(
         "--noise-variance",
-        type=_number(float, "from 1e-18 to 1e18", lambda value: 1e-18 <= value <= 1e18),
+        type=_number(float, "from 1e-12 to 1e12", lambda value: 1e-12 <= value <= 1e12),
         metavar="X",
-        help="from 1e-18 to 1e18; larger values trust each demonstration less",
+        help="from 1e-12 to 1e12; larger values trust each demonstration less",
     )
     parser.add_argument(
         "--projection-rank",

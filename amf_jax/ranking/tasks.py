@@ -40,9 +40,9 @@ WIDEST = 512
 _RESOLUTION = 1e-4
 #: Features whose squares single precision still has.
 _LARGEST = 1e18
-#: As are those of the posterior variances, which are as small as the noise.
+#: Posterior variances are as small as the noise, and their squares have to be there.
 _NOISE = ranges.Range(
-    "positive, from 1e-18 to 1e18", lambda value: 1e-18 <= value <= 1e18
+    "positive, from 1e-12 to 1e12", lambda value: 1e-12 <= value <= 1e12
 )
 #: The posterior is a matrix of rank x rank numbers.
 _RANK = ranges.Range(
@@ -105,7 +105,7 @@ def rank_tasks(
       task_weights: probabilities of the tasks at stake: by task id, or in order, of
         tasks 0, 1, ... None takes all that occur to be equally likely. What has no
         weight may still be what should be demonstrated.
-      noise_variance: as in `selectors.amf`, from 1e-18 to 1e18.
+      noise_variance: as in `selectors.amf`, from 1e-12 to 1e12.
       condition_on_history: as in `selectors.amf`; the history are the episodes.
       projection_rank: numbers that the gradients, of `(d + 1) A` numbers, are projected
         to (`embeddings.projected_gradient`, which states the error: a covariance is off

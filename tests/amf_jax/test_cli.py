@@ -217,7 +217,7 @@ def test_an_array_is_not_allocated_on_the_word_of_its_header(
         (["rank"], "the following arguments are required: FILE"),
         (["rank", "x", "--seed=-1"], "must be from 0 to 4294967295, got '-1'"),
         (["rank", "x", "--seed=1.5"], "must be from 0 to 4294967295, got '1.5'"),
-        (["rank", "x", "--noise-variance=nan"], "must be from 1e-18 to 1e18, got 'nan"),
+        (["rank", "x", "--noise-variance=nan"], "must be from 1e-12 to 1e12, got 'nan"),
         (["rank", "x", "--projection-rank=0"], "must be from 1 to 8192, got '0'"),
         (["rank", "x", "--projection-rank=8193"], "from 1 to 8192, got '8193'"),
     ],

@@ -361,7 +361,12 @@ MALFORMED = {
         lambda x: x[None],
     ],
     "observations": [lambda x: x + 1j, lambda x: x.astype(str), lambda x: x[0]],
-    "actions": [lambda x: x + 1j, lambda x: x.astype(object), lambda x: "abc"],
+    "actions": [
+        lambda x: x + 1j,
+        lambda x: x.astype(object),
+        lambda x: "abc",
+        lambda x: np.ma.array(x, mask=x == x.max()),
+    ],
     "tasks": [lambda x: x + 1j, lambda x: x.astype(bytes), lambda x: {"a": 1}],
 }
 

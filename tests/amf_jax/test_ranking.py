@@ -252,7 +252,7 @@ def test_the_kind_of_an_id_is_told_where_it_is_all_that_is_wrong():
         (dict(task_weights="all"), "must be numbers for tasks 0, 1"),
         (dict(task_weights=np.float64(0.5)), "to its weight; got 0.5"),
         (dict(noise_variance=0.0), "noise_variance must be positive"),
-        (dict(noise_variance=1e-30), "noise_variance must be .* from 1e-18 to 1e18"),
+        (dict(noise_variance=1e-30), "noise_variance must be .* from 1e-12 to 1e12"),
         (dict(projection_rank=0), "projection_rank must be a whole number from 1"),
         (dict(projection_rank=8193), "from 1 to 8192 or None, got 8193"),
         (dict(seed=-1), "seed must be a whole number from 0"),
