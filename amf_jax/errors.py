@@ -19,12 +19,12 @@ class InvalidArgumentError(AmfError, ValueError):
 class UnknownNameError(AmfError, KeyError):
     """A name is not in its registry; the message offers the nearest valid one."""
 
-    def __init__(self, kind: str, name: Any, known: Iterable[str]):
+    def __init__(self, kind: str, name: Any, known: Iterable[str], more: str = ""):
         known = sorted(known)
         text = name if isinstance(name, str) else ""
         near = difflib.get_close_matches(text, known, n=1, cutoff=0.4)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        self.message = f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}"
+        self.message = f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}{more}"
         super().__init__(self.message)
 
     def __str__(self) -> str:  # KeyError would print the repr

@@ -1,6 +1,6 @@
 """What a fine-tuning run is given, checked on the host before any round is spent."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, SupportsIndex
 
 import jax
@@ -155,26 +155,31 @@ def check_delivery(
 
 
 def attempts(
-    new: Demonstrations | Sequence[Any] | None,
+    new: Demonstrations | Iterable[Any] | None,
     failed: Any,
     demos: Demonstrations,
     tasks: Array,
     encoder: Encoder | None = None,
+    listed_tasks: bool = False,
 ) -> tuple[Demonstrations, tuple[bool, ...]]:
     """What was told of attempts, as rows like those of the buffer.
 
     Args:
-      new: rows of any number, or what `demonstrations.from_episodes` takes, or None.
+      new: rows of any number, or what `demonstrations.from_episodes` takes, or None. A
+        task id of -1 becomes that of the evaluation task with the same vector, if there
+        is one.
       failed: which of them did, `[N]` or all.
       demos: the buffer.
       tasks: evaluation tasks.
       encoder: of what was observed, or None.
+      listed_tasks: as of the selector.
 
     Returns:
       The rows that hold a demonstration, and whether each of them failed.
 
     Raises:
-      DemonstrationError: malformed demonstrations, or too many steps.
+      DemonstrationError: malformed demonstrations, too many steps, or with
+        `listed_tasks` one that did not fail and is of no evaluation task.
       InvalidArgumentError: `failed` does not fit.
     """
     if isinstance(new, list | tuple) and not new:
@@ -185,6 +190,8 @@ def attempts(
     if new is not None:
         _check_fit(new, demos, tasks, encoder)
         _check_steps(new, demos)
+        ids = validation.listed(new.task_ids, new.tasks, tasks)
+        new = new._replace(task_ids=jnp.asarray(ids))
         count = int(np.sum(np.asarray(new.demo_mask)))
     fails = np.asarray(failed)
     if fails.dtype != bool or fails.shape not in ((), (count,)):
@@ -192,11 +199,45 @@ def attempts(
             f"failed must be a boolean, or one for each of the {count} demonstrations,"
             f" got {failed!r}"
         )
+    fails = np.broadcast_to(fails, count)
+    if new is not None and listed_tasks:
+        _check_listed(new, fails)
+    return as_rows(new, count, demos, encoder), tuple(fails.tolist())
+
+
+def as_rows(
+    new: Demonstrations | None,
+    count: int,
+    demos: Demonstrations,
+    encoder: Encoder | None = None,
+) -> Demonstrations:
+    """The first `count` of some demonstrations, as rows like those of the buffer."""
     rows = jax.tree.map(lambda x: jnp.zeros((count, *x.shape[1:]), x.dtype), demos)
-    if new is not None:  # the real ones are in front
-        real = jax.tree.map(lambda leaf: leaf[:count], new)
-        rows = demonstrations_lib.append(rows, encoders.encoded(encoder, real))
-    return rows, tuple(np.broadcast_to(fails, count).tolist())
+    if new is None:
+        return rows
+    real = jax.tree.map(lambda leaf: leaf[:count], new)
+    return demonstrations_lib.append(rows, encoders.encoded(encoder, real))
+
+
+def check_left(demos: Demonstrations, extra: int, per_round: int) -> None:
+    """Raises if a run has no room for `extra` more demonstrations.
+
+    Args:
+      demos: collected so far, in a buffer for the whole budget.
+      extra: how many have come.
+      per_round: demonstrations that a round of the budget is for.
+
+    Raises:
+      CapacityError: with the `rounds` that they would fit in.
+    """
+    held, capacity = int(demonstrations_lib.count(demos)), demos.demo_mask.shape[0]
+    if held + extra > capacity:
+        raise errors.CapacityError(
+            f"the run holds {held} of {capacity} demonstrations (rounds × batch ×"
+            f" demos_per_round, or the capacity of demos) and has no room for {extra}"
+            " more: tell fewer, or close it, open it again from its checkpoint_dir with"
+            f" rounds={-(-(held + extra) // per_round)} or more, and tell it then"
+        )
 
 
 def check_answers(
@@ -247,12 +288,24 @@ def check_success(success: Any | None, num_tasks: int) -> None:
         )
 
 
+def _check_listed(new: Demonstrations, fails: np.ndarray) -> None:
+    unlisted = (new.task_ids[: len(fails)] < 0) & ~fails
+    if unlisted.any():
+        row = int(np.argmax(unlisted))
+        raise errors.DemonstrationError(
+            f"demonstration {row} has the task vector {np.asarray(new.tasks[row])},"
+            " which is none of the evaluation tasks, and the selector weighs those"
+            " alone: give the vector of one, or tell it with failed=True"
+        )
+
+
 def _check_steps(new: Demonstrations, demos: Demonstrations) -> None:
     steps, horizon = new.step_mask.shape[1], demos.step_mask.shape[1]
     if steps > horizon:
         raise errors.DemonstrationError(
             f"demonstrations of {steps} steps were delivered; the buffer has room for"
-            f" {horizon}: pass demos with a longer horizon"
+            f" {horizon}: shorten them, or begin a run anew whose pretraining, or demos"
+            " if given, has a longer horizon"
         )
 
 

@@ -264,11 +264,34 @@ def is_alien(ids: Any, vectors: Any, tasks: Any) -> np.ndarray:
       >>> print(is_alien([0, 1, -1], [[1, 0], [1, 0], [5, 5]], np.eye(2)))
       [False  True False]
     """
-    ids, epsilon = np.asarray(ids), max(map(_epsilon, (vectors, tasks)))
-    given = np.asarray(vectors, np.float64)
-    known = np.asarray(tasks, np.float64)[np.clip(ids, 0, len(tasks) - 1)]
-    near = np.abs(given - known) <= epsilon * np.abs(known)
-    return (ids >= 0) & ~near.all(axis=1)
+    ids = np.asarray(ids)
+    return (ids >= 0) & ~_equal(vectors, tasks, np.clip(ids, 0, len(tasks) - 1))
+
+
+def listed(ids: Any, vectors: Any, tasks: Any) -> np.ndarray:
+    """The ids, with that of the first evaluation task of an equal vector for a -1.
+
+    Args:
+      ids: `[N]`, from -1 to C - 1.
+      vectors: `[N, D]`, equal as in `is_alien`.
+      tasks: `[C, D]`.
+
+    Example:
+      >>> print(listed([-1, 0, -1], [[0, 1], [1, 0], [5, 5]], np.eye(2)))
+      [ 1  0 -1]
+    """
+    found = np.array(ids)
+    for task in reversed(range(len(tasks))):
+        found[(np.asarray(ids) < 0) & _equal(vectors, tasks, task)] = task
+    return found
+
+
+def _equal(vectors: Any, tasks: Any, ids: Any) -> np.ndarray:
+    """Which vectors are those of the tasks of these indices, but for rounding."""
+    epsilon = max(map(_epsilon, (vectors, tasks)))
+    known = np.asarray(tasks, np.float64)[ids]
+    near = np.abs(np.asarray(vectors, np.float64) - known) <= epsilon * np.abs(known)
+    return near.all(axis=1)
 
 
 def check_own_tasks(demos: Demonstrations, tasks: Any, before: int = 0) -> None:

@@ -1,6 +1,6 @@
 """Episodes as they were recorded, of different lengths, become a padded buffer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -36,7 +36,7 @@ class Episode(NamedTuple):
 
 
 def from_episodes(
-    episodes: Sequence[Any],
+    episodes: Iterable[Any],
     *,
     capacity: int | None = None,
     horizon: int | None = None,
@@ -45,7 +45,8 @@ def from_episodes(
 
     Args:
       episodes: `Episode`s, or mappings with the names of its fields; at least one. All
-        observe the same, with actions and tasks of one width.
+        observe the same, whole numbers or fractions, with actions and tasks of one
+        width.
       capacity: rows of the buffer; None is as many as there are episodes.
       horizon: steps of a row; None is as many as the longest episode has.
 
@@ -70,17 +71,17 @@ def from_episodes(
             "episodes must be a list of episodes, got a single one; wrap it in a list,"
             " as [episode]"
         )
-    if isinstance(episodes, str) or not isinstance(episodes, Sequence | np.ndarray):
+    if isinstance(episodes, str) or not isinstance(episodes, Iterable):
         raise errors.DemonstrationError(
             "episodes must be a list of amf_jax.demonstrations.Episode or of mappings"
             f" with its fields, got {type(episodes).__name__}"
         )
-    if not len(episodes):
+    checked = [_checked(i, episode) for i, episode in enumerate(episodes)]
+    if not checked:
         raise errors.DemonstrationError(
             "episodes must hold at least one; demonstrations.empty makes a buffer"
             " without any"
         )
-    checked = [_checked(i, episode) for i, episode in enumerate(episodes)]
     first = checked[0]
     for i, episode in enumerate(checked):
         _check_alike(i, episode, first)
@@ -181,19 +182,30 @@ def _check_alike(index: int, episode: Episode, first: Episode) -> None:
     """Raises where an episode is not of the kind of the first one."""
     one, other = (
         {
-            name: np.shape(leaf)[field != "task" :]
+            name: (
+                np.shape(leaf)[field != "task" :],
+                field == "observations" and jnp.issubdtype(leaf.dtype, jnp.floating),
+            )
             for field in ("observations", "actions", "task")
             for name, leaf in named_leaves(field, getattr(given, field))
         }
         for given in (episode, first)
     )
     for name in one.keys() | other.keys():
-        if one.get(name) != other.get(name):
-            sizes = [
-                f"{name} of {shapes[name]}" if name in shapes else f"no {name}"
-                for shapes in (one, other)
-            ]
+        shapes = [kinds[name][0] if name in kinds else None for kinds in (one, other)]
+        if shapes[0] != shapes[1]:
+            sizes = [f"no {name}" if x is None else f"{name} of {x}" for x in shapes]
             raise _refused(index, f"has {sizes[0]} in a step, and episode 0 {sizes[1]}")
+        if one[name] != other[name]:
+            types = [
+                "fractions" if kinds[name][1] else "whole numbers"
+                for kinds in (one, other)
+            ]
+            raise _refused(
+                index,
+                f"has {name} as {types[0]}, and episode 0 as {types[1]}; give all of"
+                " them as the same, on one scale",
+            )
 
 
 def _refused(index: int, words: str) -> errors.DemonstrationError:

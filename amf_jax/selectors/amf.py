@@ -97,7 +97,8 @@ def amf(
     how = weights, clip, samples, optimiser, execution
     rule = _Amf(point, log_likelihood, criterion, *how, history)
     select = devices.everywhere(execution.mesh, rule.select)
-    return Selector(rule.init, select, frozen_embeddings)
+    listed_tasks = optimiser is None and weights != "off"
+    return Selector(rule.init, select, frozen_embeddings, listed_tasks)
 
 
 _SPACES: dict[str, Callable[..., Space]] = {

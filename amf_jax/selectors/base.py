@@ -82,13 +82,16 @@ class Selector(_Rule):
         rule's own type, or None; nothing in there is needed by the next selection.
       frozen_embeddings: whether the rule takes `context.embedding_params` to be the
         same in every round; see `check_frozen`.
+      listed_tasks: whether the rule takes every demonstration to be of one of the
+        evaluation tasks, by its task id.
     """
 
-    frozen_embeddings = False
+    frozen_embeddings = listed_tasks = False
 
-    def __new__(cls, init, select, frozen_embeddings=False):
+    def __new__(cls, init, select, frozen_embeddings=False, listed_tasks=False):
         rule = super().__new__(cls, _prepared_init(init), _prepared_select(select))
         rule.frozen_embeddings = frozen_embeddings
+        rule.listed_tasks = listed_tasks
         return rule
 
 

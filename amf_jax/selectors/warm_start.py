@@ -85,4 +85,5 @@ def warm_start(selector: Selector, rounds: int, sample_tasks=None) -> Selector:
         state = WarmStartState(state.round + 1, inner)
         return choice, state, WarmStartInfo(waits, info)
 
-    return Selector(init, select, selector.frozen_embeddings)
+    kept = selector.frozen_embeddings, selector.listed_tasks
+    return Selector(init, select, *kept)

@@ -2,13 +2,12 @@
 
 import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from amf_jax import demonstrations as demonstrations_lib
 from amf_jax import errors, evaluation, interrupt, problem, ranges
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.encoders import Encoder
@@ -129,6 +128,7 @@ class ActiveFineTuner:
         self._checkpoint_dir = checkpoint_dir
         self._free_actions = jax.random.fold_in(self._run.key, _NO_ROUND)
         self._acted, self._window = itertools.count(), learner.window
+        self._listed_tasks = selector.listed_tasks
 
     def ask(self, count: int | None = None) -> list[Task | None]:
         """The tasks that are to be demonstrated next, or are being demonstrated.
@@ -164,7 +164,7 @@ class ActiveFineTuner:
 
     def tell(
         self,
-        episodes: Demonstrations | Sequence[Any] | None = None,
+        episodes: Demonstrations | Iterable[Any] | None = None,
         *,
         failed: Any = False,
         answers: Sequence[int] | None = None,
@@ -178,7 +178,10 @@ class ActiveFineTuner:
 
         Args:
           episodes: what `demonstrations.from_episodes` takes, or rows of any number,
-            whose padding is left out. None, or an empty list, is nothing.
+            whose padding is left out. None, or an empty list, is nothing. One without a
+            task id, or of id -1, is of the evaluation task with the same vector; with
+            none such, it is kept as of another task, but for a selector of
+            `listed_tasks`.
           failed: which of them are to be recorded and not trained on, `[N]` or all.
           answers: places in what `ask` returned of those who are through with it; the
             others stay at their tasks, which are pending. None is all.
@@ -188,16 +191,19 @@ class ActiveFineTuner:
 
         Raises:
           InvalidArgumentError: nobody was asked, or `failed` or `answers` do not fit.
-          DemonstrationError: malformed demonstrations; nothing is taken.
-          CapacityError: there is no room for so many; nothing is taken.
+          DemonstrationError: malformed demonstrations, or of a task that the selector
+            cannot weigh; nothing is taken.
+          CapacityError: there is no room for so many, but in the same run with more
+            `rounds`; nothing is taken.
           AmfError: as `run`.
         """
         ongoing = self._run.begin()
         places = problem.check_answers(answers, ongoing.awaited() if ongoing else {})
         assert ongoing is not None
-        like = self.demos, self.tasks, self._given.encoder
+        like = self.demos, self.tasks, self._given.encoder, self._listed_tasks
         rows, fails = problem.attempts(episodes, failed, *like)
-        demonstrations_lib.check_room(self.collected, fails.count(False))
+        per_round = self._given.batch * self._given.demos_per_round
+        problem.check_left(self.collected, fails.count(False), per_round)
         self._run.deliver(ongoing, Delivered(rows, fails, places, is_last=True))
         return self._run.finish(ongoing)
 

@@ -129,8 +129,8 @@ class Run:
             new = expert(task, ongoing.index, count)
             task_id = task if isinstance(task, int) else -1
             problem.check_delivery(new, blank, tasks, task_id, count, encoder)
-            rows, fails = problem.attempts(new, False, blank, tasks, encoder)
-            is_last = place == max(outstanding)
+            rows = problem.as_rows(new, count, blank, encoder)
+            is_last, fails = place == max(outstanding), (False,) * count
             self.deliver(ongoing, Delivered(rows, fails, (place,), is_last))
 
     def deliver(self, ongoing: Ongoing, event: Delivered) -> None:

@@ -155,7 +155,8 @@ def _find(name: str) -> GetConfig:
         return known[name]
     if os.path.isfile(path) and path.suffix == ".py":
         return _module(path).get_config
-    raise errors.UnknownNameError("config", name, known)
+    more = "; or the path of a file, as the suite of a plugin has: --config=<path>.py"
+    raise errors.UnknownNameError("config", name, known, more)
 
 
 @functools.cache

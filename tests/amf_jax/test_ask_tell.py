@@ -220,6 +220,12 @@ DELIVERIES = {
         [{"task": 0, "steps": 3}, {"task": 1, "steps": 1}],
         [0, 1],
     ),
+    "no task id": (
+        lambda: shown(2, 1)._replace(task_ids=jnp.array([-1])),
+        {},
+        [{"task": 2, "steps": 3}],
+        [2],
+    ),
     "no episode": (lambda: [], {}, [], []),
     "nothing": (lambda: None, {}, [], []),
 }
@@ -491,7 +497,11 @@ def test_tasks_that_are_none_of_these_are_kept_as_vectors(tmp_path):
             errors.DemonstrationError,
             "task id 9",
         ),
-        (dict(episodes=shown(0, 1, count=4)), errors.CapacityError, "no room for 4"),
+        (
+            dict(episodes=shown(0, 1, count=4)),
+            errors.CapacityError,
+            "no room for 4 .* with rounds=4 or more",
+        ),
     ],
 )
 def test_what_cannot_be_told_is_refused_and_nothing_taken(options, kind, message):
@@ -507,6 +517,35 @@ def test_what_cannot_be_told_is_refused_and_nothing_taken(options, kind, message
 def test_answers_are_whole_numbers(answers):
     with pytest.raises(errors.InvalidArgumentError, match="a list of whole numbers"):
         inspect.unwrap(problem.check_answers)(answers, [0, 1])
+
+
+def test_demonstrations_that_a_selector_cannot_weigh_are_refused_when_told():
+    _, weighing = problems.tiny_parts("amf")
+    tuner = make(selector=weighing, evaluate=None)
+    assert tuner.ask() == [0]
+    unlisted = shown(0, 1)._replace(
+        tasks=jnp.array([[0.5, 0.25]]), task_ids=jnp.array([-1])
+    )
+    with pytest.raises(errors.DemonstrationError, match="none of the evaluation tasks"):
+        tuner.tell(unlisted)
+    record = tuner.tell(unlisted, failed=True)
+    assert record["delivered"] == [{"task": [0.5, 0.25], "steps": 3, "failed": True}]
+
+
+def test_more_than_there_is_room_for_fits_into_the_run_opened_with_more_rounds(
+    tmp_path,
+):
+    tuner = make(tmp_path / "run", evaluate=None)
+    tuner.ask()
+    many = shown(0, 1, count=4)
+    with pytest.raises(errors.CapacityError, match="rounds=4"):
+        tuner.tell(many)
+    tuner.close()
+    tuner = make(tmp_path / "run", evaluate=None, rounds=4)
+    assert tuner.ask() == [0]
+    tuner.tell(many)
+    assert tuner.demos.demo_mask.sum() == 4
+    tuner.close()
 
 
 def test_telling_needs_a_question_and_running_an_expert():

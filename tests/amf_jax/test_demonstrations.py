@@ -495,7 +495,7 @@ def test_episodes_of_different_lengths_become_a_padded_buffer():
     np.testing.assert_array_equal(
         demos.observations["state"][:, :, 0], [[1, 1, 0, 0], [11] * 4, [0] * 4]
     )
-    longer = demonstrations.from_episodes([first], horizon=5)
+    longer = demonstrations.from_episodes(iter([first]), horizon=5)
     assert longer.step_mask.shape == (1, 5) and longer.step_mask.sum() == 2
 
 
@@ -511,6 +511,12 @@ def test_episodes_of_different_lengths_become_a_padded_buffer():
         (dict(actions=np.full((4, 2), np.inf)), "episode 1 has actions .* at step 0"),
         (dict(actions=np.zeros((4, 3))), "1 has actions of .3,. .* 0 actions of .2,."),
         (dict(observations=np.ones((4, 3))), "has .*, and episode 0"),
+        (
+            dict(
+                observations={"state": np.ones((4, 3)), "image": np.full((4, 4), 0.5)}
+            ),
+            r"1 has observations\['image'\] as fractions, and episode 0 as whole numb",
+        ),
         (dict(observations={}), "as many observations as actions"),
         (dict(task=[0, np.nan]), "episode 1 has task that are NaN"),
         (dict(task="push"), "episode 1 must hold task as real numbers"),
@@ -529,7 +535,7 @@ def test_what_is_no_episode_or_does_not_fit_is_refused():
         ([], "episodes must hold at least one"),
         (first, "got a single one; wrap it in a list"),
         (first._asdict(), "got a single one; wrap it in a list"),
-        ((one for one in [first]), "must be a list of .* got generator"),
+        (5, "must be a list of .* got int"),
         ([first, None], "episode 1 must be an Episode"),
         ([first, {"actions": 1}], "episode 1 lacks observations, task"),
     ]:

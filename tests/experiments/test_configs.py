@@ -87,6 +87,7 @@ def test_the_paper_preset_of_the_integrator_sums_over_all_demonstrations():
         ("metaworld", errors.InvalidArgumentError, "names no setting"),
         ("metaworld:,paper", errors.InvalidArgumentError, "--config=metaworld:8-8-0-0"),
         ("metawrld:8-8-0-0", errors.UnknownNameError, "Did you mean 'metaworld'"),
+        ("reach:8-0", errors.UnknownNameError, "plugin has: --config=<path>.py"),
     ],
 )
 def test_unknown_strings_are_refused_with_the_nearest_one(spec, error, message):
