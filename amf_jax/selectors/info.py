@@ -50,9 +50,9 @@ class AmfInfo(NamedTuple):
         if not np.asarray(self.scores).any():
             return (
                 "no demonstration is expected to tell anything, so that the choice is"
-                " arbitrary: every score is 0. The embeddings are zero, or squares of"
-                " theirs or of noise_variance underflow; rescale them, raise it, or"
-                " enable 64-bit floats"
+                " arbitrary: every score is 0. The embeddings are zero, or lost in"
+                " rounding where squares of theirs or of noise_variance underflow; rescale"
+                " them, raise noise_variance, or enable 64-bit floats"
             )
         return None
 
