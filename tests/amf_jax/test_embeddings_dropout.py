@@ -1,5 +1,7 @@
 """Monte Carlo dropout: covariances by hand, and masks that all points share."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -96,7 +98,7 @@ def test_the_registry_passes_rate_and_passes_on():
         rates.append(rate)
         return task
 
-    policy = small_mlp()[0]._replace(stochastic=stochastic)
+    policy = dataclasses.replace(small_mlp()[0], stochastic=stochastic)
     embedding = embeddings.make("dropout", policy, dropout_rate=0.3, dropout_passes=5)
     points = jax.eval_shape(embedding.embed, None, jax.random.key(0), *examples())
     assert points.shape == (EXAMPLES, 10) and rates == [0.3]
