@@ -51,8 +51,8 @@ class AmfInfo(NamedTuple):
             return (
                 "no demonstration is expected to tell anything, so that the choice is"
                 " arbitrary: every score is 0. The embeddings are zero, or lost in"
-                " rounding where squares of theirs or of noise_variance underflow; rescale"
-                " them, raise noise_variance, or enable 64-bit floats"
+                " rounding where squares of theirs or of noise_variance underflow;"
+                " rescale them, raise noise_variance, or enable 64-bit floats"
             )
         return None
 

@@ -1,5 +1,6 @@
 """A run as it stands on the host: its state, its records, the round in progress."""
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,10 +10,11 @@ import numpy as np
 
 from amf_jax import encoders, evaluation, problem, provenance, rounds
 from amf_jax.demonstrations import Demonstrations
-from amf_jax.learners import LearnerState
+from amf_jax.learners import Learner, LearnerState
 from amf_jax.provenance import Session
 from amf_jax.records import Record, round_record, success_by_round
 from amf_jax.rounds import Round, RunState
+from amf_jax.selectors.base import Selector
 from amf_jax.selectors.batch import tasks_of
 from amf_jax.session.checkpoint import Checkpointer
 from amf_jax.session.journal import Asked, Delivered, Event
@@ -21,9 +23,22 @@ from amf_jax.session.specification import Specification
 
 OnRound = Callable[[Record], None]
 
-_start = jax.jit(Round.start)
-_select = jax.jit(Round.select, static_argnames="size")
-_finetune = jax.jit(Round.finetune)
+
+class _Programs:
+    """What a run is compiled to: functions of its own, so that it goes with them."""
+
+    def __init__(self, learner: Learner):
+        self.act = evaluation.jitted(learner)
+        self.start = jax.jit(lambda *given: Round.start(*given))
+        self.select = jax.jit(lambda *given: Round.select(*given), static_argnums=5)
+        self.finetune = jax.jit(lambda *given: Round.finetune(*given))
+
+
+@functools.lru_cache(maxsize=4)
+def _programs(learner: Learner, selector: Selector) -> _Programs:
+    """Shared by runs of the same parts, and let go when others have come."""
+    del selector  # traced anew for each
+    return _Programs(learner)
 
 
 class Run:
@@ -53,7 +68,7 @@ class Run:
         checkpoint_every: int,
     ):
         self._given, self._round, self._evaluate = given, one, evaluate
-        self._act = evaluation.jitted(one.learner)
+        self._programs = _programs(one.learner, one.selector)
         self._checkpointer, self._every = checkpointer, checkpoint_every
         self.key = jax.random.key(given.seed)
         self.records: list[Record] = []
@@ -76,10 +91,12 @@ class Run:
             self._has_begun = True
         if not self.records:
             data = self._given.blank, *self._data(encoders.encode_demonstrations)
-            state = _start(self._round, self.key, *data, self._evaluations())
+            state = self._programs.start(
+                self._round, self.key, *data, self._evaluations()
+            )
             self.finish(Ongoing(0, jax.block_until_ready(state), ()), on_round)
         if begins:  # what is wrong with it shows before anybody is asked
-            _finetune.eval_shape(self._round, self.key, self.state)
+            self._programs.finetune.eval_shape(self._round, self.key, self.state)
         return self.current()
 
     def current(self) -> Ongoing | None:
@@ -115,7 +132,7 @@ class Run:
             key = rounds.later_key(self.key, ongoing.index, before)
         known = ongoing.state, self._evaluations(), ongoing.pending(self._round.tasks)
         (choices, state, infos), seconds = _timed(
-            _select, self._round, key, *known, size
+            self._programs.select, self._round, key, *known, size
         )
         chosen = Asked(tuple(tasks_of(choices, infos, self._given.task_names)))
         ongoing.ask(noted or chosen, infos, state, seconds)
@@ -185,7 +202,9 @@ class Run:
         if not ongoing.has_grown:
             return (ongoing.state.learner, {}), 0.0
         if ongoing.trained is None:
-            ongoing.trained = _timed(_finetune, self._round, key, ongoing.state)
+            ongoing.trained = _timed(
+                self._programs.finetune, self._round, key, ongoing.state
+            )
         return ongoing.trained
 
     def save(self) -> None:
@@ -203,7 +222,7 @@ class Run:
     def actor(self, key: Any, state: LearnerState) -> evaluation.Act:
         """A policy as NumPy sees it."""
         given = self._round.tasks, self._given.encoder
-        return evaluation.Act(self._act, key, state, *given)
+        return evaluation.Act(self._programs.act, key, state, *given)
 
     def _restore(self) -> None:
         if self._checkpointer is None:

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from amf_jax import errors, files, importance, problem, rounds, selectors
-from amf_jax.session import running
 from amf_jax.session.driver import ActiveFineTuner
 from amf_jax.session.journal import Asked, Journal
 from tests import problems
@@ -285,7 +284,7 @@ def test_after_a_failed_fine_tuning_nobody_is_asked_again(
     tuner, expert = make(tmp_path / "run"), Expert()
     (task,) = tuner.ask()
     with monkeypatch.context() as patch:
-        patch.setattr(running, "_finetune", fail)
+        patch.setattr(tuner._run._programs, "finetune", fail)
         with pytest.raises(RuntimeError, match="out of memory"):
             tuner.tell(shown(task, 1))
     tuner._demonstrate = expert
