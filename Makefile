@@ -75,7 +75,11 @@ $(PEERS_READY): setup.cfg pyproject.toml Makefile
 
 .PHONY: test
 test: setup ## Run the tests (WORKERS=2 processes)
-	$(BIN)/python -m pytest -m 'not slow' --numprocesses=$(WORKERS) --dist=worksteal
+	@# In two parts: processes get slower with every program that they have compiled.
+	$(BIN)/python -m pytest -m 'not slow' --numprocesses=$(WORKERS) --dist=worksteal \
+	    tests/amf_jax
+	$(BIN)/python -m pytest -m 'not slow' --numprocesses=$(WORKERS) --dist=worksteal \
+	    --ignore=tests/amf_jax
 
 .PHONY: test-slow
 test-slow: setup ## Run the tests that take minutes each
