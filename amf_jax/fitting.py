@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from amf_jax import embeddings, memory, selectors
+from amf_jax.criteria import CRITERIA
 from amf_jax.embeddings import Embedding
 from amf_jax.posterior import moments, spaces
 from amf_jax.posterior.moments import MomentPosterior
@@ -115,8 +116,9 @@ def report(
 
     def tried() -> Iterator[list[tuple[str, Callable[[], int]]]]:
         """Options by themselves, the largest value of each first."""
-        by_moments = options.get("criterion", "variance") == "variance"
-        if spaces.has_weight_space(embedding, options.get("criterion", "variance")):
+        criterion = options.get("criterion", "variance")
+        has_weight_space = spaces.has_weight_space(embedding, criterion)
+        if has_weight_space:
             for space in spaces.SPACES:
                 changed = execution._replace(space=space)
                 yield [(f"space={space!r}", partial(size, execution=changed))]
@@ -129,12 +131,12 @@ def report(
                 (f"trajectory_samples={count}", partial(size, trajectory_samples=count))
                 for count in halves
             ]
-        if by_moments and layer_gradients is not None:
+        if CRITERIA[criterion].by_moments and layer_gradients is not None:
             yield [
                 (f"projected_gradient(rank={rank})", partial(sketched, rank))
                 for rank in _RANKS
             ]
-        if by_moments and embedding.features and not options.get("optimiser"):
+        if has_weight_space and not options.get("optimiser"):
             streamed = partial(streamed_bytes, embedding, context)
             yield [("streaming.select", streamed)]
 

@@ -16,6 +16,7 @@ from amf_jax import errors, files, importance, problem, rounds, selectors
 from amf_jax.session.driver import ActiveFineTuner
 from amf_jax.session.journal import Asked, Journal
 from tests import problems
+from tests.runs import assert_same_run
 
 TASKS = problems.tiny_tasks()
 ROUNDS = 3
@@ -88,19 +89,6 @@ def fewest():
         )
 
     return selectors.Selector(lambda context, history=None: jnp.int32(0), select)
-
-
-def without_seconds(records):
-    return [{k: v for k, v in r.items() if k != "seconds"} for r in records]
-
-
-def assert_same_run(one, other):
-    assert without_seconds(one.records) == without_seconds(other.records)
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        (one.demos, one.learner_state, one.selector_state),
-        (other.demos, other.learner_state, other.selector_state),
-    )
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from amf_jax import errors, finetune, learners, problem, selectors
 from amf_jax.session.driver import ActiveFineTuner
 from amf_jax.session.specification import specify
 from tests import problems
+from tests.runs import assert_same_run, without_seconds
 
 POLICY = problems.tiny_policy()
 TASKS = problems.tiny_tasks()
@@ -68,19 +69,6 @@ def make(name="amf", **options):
         seed=0,
     )
     return ActiveFineTuner(**(arguments | options))
-
-
-def without_seconds(records):
-    return [{k: v for k, v in r.items() if k != "seconds"} for r in records]
-
-
-def assert_same_run(one, other):
-    assert without_seconds(one.records) == without_seconds(other.records)
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        (one.demos, one.learner_state, one.selector_state),
-        (other.demos, other.learner_state, other.selector_state),
-    )
 
 
 @functools.cache
