@@ -152,10 +152,15 @@ def measure(
         return {}, 0.0
     started = time.perf_counter()
     metrics = evaluate(act, state, round_index)
+    check_metrics(metrics, num_tasks)
+    return metrics, time.perf_counter() - started
+
+
+def check_metrics(metrics: Any, num_tasks: int) -> None:
+    """Raises `InvalidArgumentError` for what no evaluation returns; also traced."""
     if not isinstance(metrics, Mapping):
         raise errors.InvalidArgumentError(
             "evaluate must return metrics by name, as a mapping that may be empty; got"
             f" {metrics!r}"
         )
     problem.check_success(metrics.get("success"), num_tasks)
-    return metrics, time.perf_counter() - started

@@ -14,12 +14,10 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import devices, errors, losses, ranges, windows
+from amf_jax import devices, errors, losses, ranges
 from amf_jax.demonstrations import Demonstrations
-from amf_jax.dtypes import compute_dtype
 from amf_jax.finetune import check_direction, finetune
-from amf_jax.mixing import Comparison, Mixing, MixingState
+from amf_jax.mixing import Mixing, MixingState, compare
 from amf_jax.parameters import trainable
 from amf_jax.policies.base import Policy
 from amf_jax.regularisers import Regulariser, penalty_gradient
@@ -153,7 +151,15 @@ def gradient_learner(
         raise errors.InvalidArgumentError(
             "policy.init is None; pass initial_params with the pre-trained parameters"
         )
-    _check_embedding_policy(embedding_policy, validation_copy_after)
+    errors.check_name("embedding_policy", embedding_policy, EMBEDDING_POLICIES)
+    after = validation_copy_after
+    ranges.check("validation_copy_after", after, ranges.COUNT_OR_NONE, optional=True)
+    if (embedding_policy == "validation_copy") != (after is not None):
+        raise errors.InvalidArgumentError(
+            "validation_copy_after must be a number with"
+            " embedding_policy='validation_copy' and None with any other, got"
+            f" {after} with {embedding_policy!r}"
+        )
     devices.check(mesh)
 
     def train(key, params, opt_state, demos, training: Training, penalty=None):
@@ -172,11 +178,6 @@ def gradient_learner(
             window=policy.window,
             mesh=mesh,
         )
-
-    def penalty(key, anchor, demos: Demonstrations):
-        if regulariser is None or regulariser.strength == 0:
-            return None
-        return penalty_gradient(regulariser, key, anchor, demos)
 
     def init(key, demos: Demonstrations | None) -> LearnerState:
         init_key, train_key, mixing_key = jax.random.split(key, 3)
@@ -206,71 +207,35 @@ def gradient_learner(
             state.prior_params,
             state.auxiliary,
         )
-        trained = train(
-            train_key,
-            state.params,
-            opt_state,
-            demos,
-            finetuning,
-            penalty(penalty_keys[0], prior_params, demos),
-        )
+
+        def trained_on(demos, key, penalty_key, params, opt_state):
+            pull = None
+            if regulariser is not None and regulariser.strength != 0:
+                pull = penalty_gradient(regulariser, penalty_key, prior_params, demos)
+            return train(key, params, opt_state, demos, finetuning, pull)
+
+        trained = trained_on(demos, train_key, penalty_keys[0], state.params, opt_state)
         embedding_params = state.embedding_params
         if embedding_policy == "current":
             embedding_params = trained.params
-        elif validation_copy_after is not None:
+        elif after is not None:
             rows = jnp.arange(demos.demo_mask.shape[0])
-            unseen = demos._replace(
-                demo_mask=demos.demo_mask & (rows >= validation_copy_after)
-            )
-            embedding_params, copy_state, _ = train(
+            later = demos.demo_mask & (rows >= after)
+            embedding_params, copy_state, _ = trained_on(
+                demos._replace(demo_mask=later),
                 copy_key,
+                penalty_keys[1],
                 embedding_params,
                 copy_state,
-                unseen,
-                finetuning,
-                penalty(penalty_keys[1], prior_params, unseen),
             )
         alpha = state.mixing
         if mixing is not None:
-            compared = compare(mixing_key, state, trained.params, demos)
+            of_whom = trained.params, state.params, prior_params
+            compared = compare(policy, mixing_key, *of_whom, demos)
             alpha, rest = mixing.update(_mixing_state(state), compared)
         auxiliary = GradientState(trained.opt_state, copy_state, rest)
-        new = LearnerState(
-            trained.params, prior_params, embedding_params, alpha, auxiliary
-        )
-        return new, {"losses": trained.losses}
-
-    def compare(key, state: LearnerState, params, demos: Demonstrations) -> Comparison:
-        demos = demonstrations_lib.fill_padding(demos)
-        observations, _, asked = windows.asked(demos, policy.window)
-        tasks = jnp.broadcast_to(
-            demos.tasks[:, None], (*asked.shape, demos.tasks.shape[-1])
-        )
-        policy_key, prior_key, previous_key = jax.random.split(key, 3)
-
-        def done(params, key):
-            actions = policy.act(params, key, observations, tasks)
-            return windows.executed(actions, policy.window, demos.step_mask.shape[1])
-
-        # Under jit, XLA removes the actions that `mixing.update` does not look at.
-        actions = (
-            demos.actions,
-            done(params, policy_key),
-            done(state.params, previous_key),
-            done(state.prior_params, prior_key),
-        )
-        dtype = compute_dtype(actions)
-        wanted, new, previous, prior = (given.astype(dtype) for given in actions)
-        return Comparison(
-            wanted,
-            new,
-            previous,
-            prior,
-            demos.tasks,
-            demos.task_ids,
-            demonstrations_lib.valid_steps(demos),
-            demos.demo_mask,
-        )
+        carried = trained.params, prior_params, embedding_params, alpha, auxiliary
+        return LearnerState(*carried), {"losses": trained.losses}
 
     def act(state: LearnerState, key, observations, tasks, task_ids):
         policy_key, prior_key = jax.random.split(key)
@@ -288,22 +253,6 @@ def gradient_learner(
 def _mixing_state(state: LearnerState) -> MixingState:
     assert state.mixing is not None
     return MixingState(state.mixing, state.auxiliary.mixing)
-
-
-def _check_embedding_policy(name: str, validation_copy_after: int | None) -> None:
-    ranges.check(
-        "validation_copy_after",
-        validation_copy_after,
-        ranges.COUNT_OR_NONE,
-        optional=True,
-    )
-    errors.check_name("embedding_policy", name, EMBEDDING_POLICIES)
-    if (name == "validation_copy") != (validation_copy_after is not None):
-        raise errors.InvalidArgumentError(
-            "validation_copy_after must be a number with"
-            " embedding_policy='validation_copy' and None with any other, got"
-            f" {validation_copy_after} with {name!r}"
-        )
 
 
 def conditioning_learner(

@@ -7,7 +7,7 @@ and mapped over seeds. The same seed gives the same run.
 
 import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,12 +17,13 @@ from jaxtyping import Array, Float, Key
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax import encoders, errors, evaluation, problem, ranges, validation
 from amf_jax import rounds as rounds_lib
+from amf_jax.carry import carry_over
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.dtypes import compute_dtype
 from amf_jax.encoders import Encoder
 from amf_jax.learners import Learner
 from amf_jax.rounds import Round, RunState
-from amf_jax.selectors.base import Choice, Selector, carry_over
+from amf_jax.selectors.base import Choice, Selector
 
 
 class Environment(NamedTuple):
@@ -143,11 +144,10 @@ def run(
             validation.check_form(demos, task_size=tasks.shape[1])
             data = demos, pretraining, history, tasks, stages[-1]
             problem.buffer(*data, encoder)
-    _check_room(demos, stages[-1])
+    demonstrations_lib.check_room(demos, stages[-1])
     demos = demonstrations_lib.as_arrays(demos)
     pretraining, history = (
-        given if given is None else encoders.encoded(encoder, given)
-        for given in (pretraining, history)
+        encoders.encoded(encoder, given) for given in (pretraining, history)
     )
     num_tasks, dtype = jnp.shape(tasks)[0], compute_dtype(tasks)
     tasks = jnp.asarray(tasks, dtype)
@@ -184,8 +184,8 @@ def run(
             one.learner.window,
         )
         metrics = environment.evaluate(act, state.learner, index)
-        _check_metrics(metrics, num_tasks)
-        if "success" in metrics:
+        evaluation.check_metrics(metrics, num_tasks)
+        if metrics.get("success") is not None:
             success = jnp.asarray(metrics["success"], dtype)
             evaluations = evaluations.at[index].set(success)
         return metrics, evaluations
@@ -245,20 +245,6 @@ def _stages(capacities, budget: int, per_round: int) -> tuple[int, ...]:
     return stages
 
 
-def _check_metrics(metrics: Any, num_tasks: int) -> None:
-    """What shapes alone tell, also while tracing."""
-    if not isinstance(metrics, Mapping):
-        raise errors.InvalidArgumentError(
-            "evaluate must return a dict of arrays, which may be empty, got"
-            f" {type(metrics).__name__}"
-        )
-    if "success" in metrics and jnp.shape(metrics["success"]) != (num_tasks,):
-        raise errors.InvalidArgumentError(
-            f"evaluate must return one number per task as 'success', {num_tasks} in"
-            f" all; got shape {jnp.shape(metrics['success'])}"
-        )
-
-
 def _check_rows(new: Any, asked: int) -> None:
     validation.check_type(new)
     for name, column in demonstrations_lib.named_leaves("demonstrations", new):
@@ -268,15 +254,6 @@ def _check_rows(new: Any, asked: int) -> None:
                 f"demonstrate returned {delivered} rows; it was asked for {asked} full"
                 f" rows (demos_per_round), also of {name}"
             )
-
-
-def _check_room(demos: Demonstrations, budget: int) -> None:
-    room = demos.demo_mask.shape[0]
-    if room < budget:
-        raise errors.CapacityError(
-            f"demos has room for {room} demonstrations; build it with capacity >="
-            f" {budget}, the whole budget"
-        )
 
 
 def _front(held, shapes):

@@ -1,11 +1,44 @@
 """Losses: behaviour cloning, and the adaptive prior that keeps old skills."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
+
+
+class Comparison(NamedTuple):
+    """What a round knows about the fine-tuned policy and the prior.
+
+    All actions are those in the states of the demonstrations at hand, of chunks those
+    that are executed; at padded steps they mean nothing
+    (`demonstrations.fill_padding`).
+
+    Attributes:
+      actions: of the expert.
+      policy_actions: of the policy that was trained on these demonstrations.
+      previous_actions: of the policy as it was before this round's training.
+      prior_actions: of the frozen pre-trained policy.
+      tasks: task vector of each demonstration.
+      task_ids: index of that task; -1 if it is none of the evaluation tasks.
+      step_mask: recorded steps of real demonstrations.
+      demo_mask: True where a row holds a demonstration.
+    """
+
+    actions: Float[Array, "N H A"]
+    policy_actions: Float[Array, "N H A"]
+    previous_actions: Float[Array, "N H A"]
+    prior_actions: Float[Array, "N H A"]
+    tasks: Float[Array, "N D"]
+    task_ids: Int[Array, " N"]
+    step_mask: Bool[Array, "N H"]
+    demo_mask: Bool[Array, " N"]
+
+    @property
+    def counted(self) -> Bool[Array, "N H"]:
+        """Recorded steps of demonstrations of an evaluation task."""
+        return self.step_mask & (self.task_ids >= 0)[:, None]
 
 
 def behaviour_cloning(
@@ -75,11 +108,7 @@ def mix_actions(
 
 def adaptive_prior(
     mixing: Float[Array, " C"],
-    actions: Float[Array, "N H A"],
-    policy_actions: Float[Array, "N H A"],
-    prior_actions: Float[Array, "N H A"],
-    task_ids: Int[Array, " N"],
-    step_mask: Bool[Array, "N H"],
+    comparison: Comparison,
     conservatism: Float[Array, ""] | float,
 ) -> Float[Array, ""]:
     """The loss of the mixing weights (appendix H, eq. 93).
@@ -88,25 +117,25 @@ def adaptive_prior(
             + beta mean_i alpha(c_i)
 
     The squared error is averaged over action dimensions, so that beta means the same
-    for every action width.
+    for every action width. Demonstrations of no evaluation task, and those without a
+    recorded step, do not count.
 
     Args:
       mixing: alpha of each task, in [0, 1].
-      actions: of the expert.
-      policy_actions: of the fine-tuned policy at the same states.
-      prior_actions: of the frozen pre-trained policy.
-      task_ids: task of each demonstration; -1 if it is none of them, and does not
-        count.
-      step_mask: recorded steps; a demonstration without any does not count.
+      comparison: of the policy with the prior.
       conservatism: beta, the pull towards the pre-trained policy.
     """
-    counted = step_mask & (task_ids >= 0)[:, None]
+    counted = comparison.counted
     held = counted.any(axis=1)
-    weight = jnp.where(held, mixing[jnp.maximum(task_ids, 0)], 0.0)
+    weight = jnp.where(held, mixing[jnp.maximum(comparison.task_ids, 0)], 0.0)
     # Before any product: zero times NaN is NaN, in the gradient too.
     actions, policy_actions, prior_actions = (
         jnp.where(counted[..., None], given, 0.0)
-        for given in (actions, policy_actions, prior_actions)
+        for given in (
+            comparison.actions,
+            comparison.policy_actions,
+            comparison.prior_actions,
+        )
     )
     mixed = mix_actions(weight[:, None], policy_actions, prior_actions)
     error = jnp.mean((actions - mixed) ** 2, axis=-1)
@@ -117,11 +146,7 @@ def adaptive_prior(
 
 def fit_mixing(
     mixing: Float[Array, " C"],
-    actions: Float[Array, "N H A"],
-    policy_actions: Float[Array, "N H A"],
-    prior_actions: Float[Array, "N H A"],
-    task_ids: Int[Array, " N"],
-    step_mask: Bool[Array, "N H"],
+    comparison: Comparison,
     conservatism: Float[Array, ""] | float,
     *,
     learning_rate: float = 1.0,
@@ -136,26 +161,14 @@ def fit_mixing(
 
     Args:
       mixing: where to start; zeros before the first round.
-      actions: as in `adaptive_prior`, like all arguments down to `conservatism`.
-      policy_actions: of the fine-tuned policy.
-      prior_actions: of the pre-trained policy.
-      task_ids: task of each demonstration.
-      step_mask: recorded steps.
+      comparison: as in `adaptive_prior`, and so is `conservatism`.
       conservatism: beta.
       learning_rate: of the descent; 1.0 in the paper.
       steps: number of descent steps.
     """
 
     def loss(weights):
-        return adaptive_prior(
-            weights,
-            actions,
-            policy_actions,
-            prior_actions,
-            task_ids,
-            step_mask,
-            conservatism,
-        )
+        return adaptive_prior(weights, comparison, conservatism)
 
     curvature = jnp.diagonal(jax.hessian(loss)(mixing))
     step = learning_rate / jnp.maximum(learning_rate * curvature, 1.0)

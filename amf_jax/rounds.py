@@ -13,8 +13,9 @@ from jaxtyping import Array, Float, Key
 from amf_jax import demonstrations as demonstrations_lib
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.learners import Learner, LearnerState
-from amf_jax.selectors.base import Choice, Context, Pending, Selector, check_frozen
+from amf_jax.selectors.base import Choice, Selector, check_frozen
 from amf_jax.selectors.batch import select_batch
+from amf_jax.selectors.context import Context, Pending
 
 
 class RunState(NamedTuple):

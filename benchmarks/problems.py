@@ -144,9 +144,7 @@ def explicit_points(sizes: Sizes, count: int) -> np.ndarray:
         context.tasks,
     )
     chosen = np.random.default_rng(0).permutation(sizes.points)[:count]
-    points = np.asarray(
-        embeddings.explicit(jax.tree.map(lambda leaf: leaf[chosen], factored))
-    )
+    points = np.asarray(jax.tree.map(lambda leaf: leaf[chosen], factored).explicit())
     return points / np.sqrt(np.mean(np.sum(points**2, axis=-1)))
 
 

@@ -2,9 +2,9 @@
 
 import shutil
 import sys
-import unicodedata
 from collections.abc import Sequence
-from itertools import accumulate
+
+from rich.cells import cell_len, set_cell_size
 
 
 def printable(text: str) -> str:
@@ -33,7 +33,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """
     cells = [list(header), *map(list, rows)]
     first, *others = (
-        2 + max(map(_width, column)) for column in zip(*cells, strict=True)
+        2 + max(map(cell_len, column)) for column in zip(*cells, strict=True)
     )
     if sys.stdout.isatty():
         columns = shutil.get_terminal_size().columns
@@ -43,7 +43,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     def line(row: Sequence[str]) -> str:
         text = _cut(row[0], first - 2)
-        blank = " " * (first - 2 - _width(text))
+        blank = " " * (first - 2 - cell_len(text))
         numbers = zip(row[len(row) - len(others) :], others, strict=True)
         return text + blank + "".join(number.rjust(width) for number, width in numbers)
 
@@ -51,22 +51,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cut(text: str, width: int) -> str:
-    if _width(text) <= width:
+    if cell_len(text) <= width:
         return text
-    ends = accumulate(map(_width, text))
-    return text[: sum(end <= width - 3 for end in ends)] + "..."
-
-
-def _width(text: str) -> int:
-    r"""Places that a text takes on a terminal: an ideograph two, an accent none.
-
-    Example:
-      >>> print(_width("open"), _width("開く"), _width("e\u0301"))
-      4 4 1
-    """
-    return sum(
-        0
-        if unicodedata.category(letter) in ("Mn", "Me")
-        else 1 + (unicodedata.east_asian_width(letter) in "WF")
-        for letter in text
-    )
+    return set_cell_size(text, width - 3).rstrip() + "..."

@@ -1,5 +1,6 @@
 """Writing demonstrations to buffers: behind those held, in larger ones, or in parts."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -78,7 +79,9 @@ def _check_written(demos: Demonstrations, new: Demonstrations) -> None:
         )
     if steps > horizon:
         raise errors.DemonstrationError(
-            f"demonstrations have {steps} steps, and the buffer has room for {horizon}"
+            f"demonstrations have {steps} steps, and the buffer has room for {horizon}:"
+            " shorten them, or begin with a buffer (demos, or else pretraining) of a"
+            " longer horizon"
         )
 
 
@@ -118,13 +121,29 @@ def _width(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape)) or "0"
 
 
-def check_room(demos: Demonstrations, extra: int) -> None:
-    """Raises `CapacityError` if `extra` more demonstrations do not fit."""
-    held, capacity = int(count(demos)), demos.demo_mask.shape[0]
+def _roomier(needed: int) -> str:
+    return f"build it with capacity >= {needed}, or call reserve"
+
+
+def check_room(
+    demos: Demonstrations, extra: int, instead: Callable[[int], str] = _roomier
+) -> None:
+    """Raises `CapacityError` if `extra` more demonstrations do not fit.
+
+    A buffer that is traced is taken to be empty.
+
+    Args:
+      demos: the buffer.
+      extra: demonstrations.
+      instead: `(capacity that would do) -> advice`, in words.
+    """
+    traced = isinstance(demos.demo_mask, jax.core.Tracer)
+    held = 0 if traced else int(np.count_nonzero(demos.demo_mask))
+    capacity = demos.demo_mask.shape[0]
     if held + extra > capacity:
         raise errors.CapacityError(
             f"the buffer holds {held} of {capacity} demonstrations and has no room for"
-            f" {extra} more; build it with capacity >= {held + extra}, or call reserve"
+            f" {extra} more; {instead(held + extra)}"
         )
 
 

@@ -53,6 +53,11 @@ def linear_diagonal(x: Float[Array, "n P"]) -> Float[Array, " n"]:
     return jnp.sum(x**2, axis=-1)
 
 
+def linear(embed: Callable[..., Points]) -> Embedding:
+    """An embedding whose points are vectors `[n, P]`, which are their own features."""
+    return Embedding(embed, linear_kernel, linear_diagonal, linear_features)
+
+
 def embed_relabelled(
     embedding: Embedding, params, key, demos: Demonstrations, tasks: Float[Array, "K D"]
 ) -> Points:

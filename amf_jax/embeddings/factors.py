@@ -17,10 +17,31 @@ class FactoredGradient(NamedTuple):
     Attributes:
       features: activations `h` that enter the layer.
       error: gradient of the loss with respect to the layer's output.
+
+    Example:
+      >>> x = FactoredGradient(jnp.array([[1.0, 2.0]]), error=jnp.array([[3.0]]))
+      >>> print(x.kernel(x), x.explicit() @ x.explicit().T)
+      [[54.]] [[54.]]
     """
 
     features: Float[Array, "n d"]
     error: Float[Array, "n A"]
+
+    def kernel(self, other: "FactoredGradient") -> Float[Array, "n m"]:
+        """`<phi, phi'> = (error . error') (h . h' + 1)`, without outer products."""
+        inner = self.features @ other.features.T + 1.0
+        return (self.error @ other.error.T) * inner
+
+    def diagonal(self) -> Float[Array, " n"]:
+        """`|phi|^2 = |error|^2 (|h|^2 + 1)`."""
+        return jnp.sum(self.error**2, -1) * (jnp.sum(self.features**2, -1) + 1.0)
+
+    def explicit(self) -> Float[Array, "n P"]:
+        """The embeddings themselves, `P = (d + 1) A`: outer([h, 1], error), flat."""
+        ones = jnp.ones((*self.features.shape[:-1], 1), self.features.dtype)
+        extended = jnp.concatenate([self.features, ones], axis=-1)
+        products = extended[..., :, None] * self.error[..., None, :]
+        return products.reshape(*extended.shape[:-1], -1)
 
 
 class ElementwiseGradient(NamedTuple):
@@ -34,42 +55,14 @@ class ElementwiseGradient(NamedTuple):
     normalised: Float[Array, "n d"]
     error: Float[Array, "n d"]
 
+    def kernel(self, other: "ElementwiseGradient") -> Float[Array, "n m"]:
+        """`(normalised error) . (normalised' error') + error . error'`."""
+        scaled = self.normalised * self.error
+        return scaled @ (other.normalised * other.error).T + self.error @ other.error.T
+
+    def diagonal(self) -> Float[Array, " n"]:
+        """`|normalised error|^2 + |error|^2`."""
+        return jnp.sum(self.error**2 * (self.normalised**2 + 1.0), axis=-1)
+
 
 LayerGradient = FactoredGradient | ElementwiseGradient
-
-
-def factored_kernel(x: FactoredGradient, y: FactoredGradient) -> Float[Array, "n m"]:
-    """`<phi, phi'> = (error . error') (h . h' + 1)`, without the outer products.
-
-    Example:
-      >>> x = FactoredGradient(jnp.array([[1.0, 2.0]]), error=jnp.array([[3.0]]))
-      >>> print(factored_kernel(x, x), explicit(x) @ explicit(x).T)
-      [[54.]] [[54.]]
-    """
-    return (x.error @ y.error.T) * (x.features @ y.features.T + 1.0)
-
-
-def factored_diagonal(x: FactoredGradient) -> Float[Array, " n"]:
-    """`|phi|^2 = |error|^2 (|h|^2 + 1)`."""
-    return jnp.sum(x.error**2, -1) * (jnp.sum(x.features**2, -1) + 1.0)
-
-
-def explicit(x: FactoredGradient) -> Float[Array, "n P"]:
-    """The embeddings themselves, `P = (d + 1) A`: outer([h, 1], error), flattened."""
-    ones = jnp.ones((*x.features.shape[:-1], 1), x.features.dtype)
-    extended = jnp.concatenate([x.features, ones], axis=-1)
-    return (extended[..., :, None] * x.error[..., None, :]).reshape(
-        *extended.shape[:-1], -1
-    )
-
-
-def elementwise_kernel(
-    x: ElementwiseGradient, y: ElementwiseGradient
-) -> Float[Array, "n m"]:
-    """`(normalised error) . (normalised' error') + error . error'`."""
-    return (x.normalised * x.error) @ (y.normalised * y.error).T + x.error @ y.error.T
-
-
-def elementwise_diagonal(x: ElementwiseGradient) -> Float[Array, " n"]:
-    """`|normalised error|^2 + |error|^2`."""
-    return jnp.sum(x.error**2 * (x.normalised**2 + 1.0), axis=-1)

@@ -3,19 +3,8 @@
 from collections.abc import Callable
 
 from amf_jax import errors
-from amf_jax.embeddings.base import (
-    Embedding,
-    batched,
-    linear_diagonal,
-    linear_features,
-    linear_kernel,
-)
-from amf_jax.embeddings.factors import (
-    FactoredGradient,
-    explicit,
-    factored_diagonal,
-    factored_kernel,
-)
+from amf_jax.embeddings.base import Embedding, batched, linear
+from amf_jax.embeddings.factors import FactoredGradient
 
 
 def last_layer_gradient(
@@ -44,7 +33,8 @@ def last_layer_gradient(
 
         return batched(one, (observations, actions, tasks), microbatch_size)
 
-    return Embedding(embed, factored_kernel, factored_diagonal, explicit)
+    points = FactoredGradient
+    return Embedding(embed, points.kernel, points.diagonal, points.explicit)
 
 
 def last_layer_feature(
@@ -83,4 +73,4 @@ def last_layer_feature(
 
         return batched(one, (observations, actions, tasks), microbatch_size)
 
-    return Embedding(embed, linear_kernel, linear_diagonal, linear_features)
+    return linear(embed)

@@ -6,21 +6,14 @@ are sums over layers, each of them a product of small Gram matrices (factors.py)
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from jaxtyping import Array, Float
 
 from amf_jax import errors
 from amf_jax.embeddings.base import Embedding, batched
-from amf_jax.embeddings.factors import (
-    ElementwiseGradient,
-    FactoredGradient,
-    LayerGradient,
-    elementwise_diagonal,
-    elementwise_kernel,
-    factored_diagonal,
-    factored_kernel,
-)
+from amf_jax.embeddings.factors import LayerGradient
 
 
 def network_gradient(
@@ -56,16 +49,15 @@ def network_gradient(
     return Embedding(embed, network_kernel, network_diagonal)
 
 
-def network_kernel(
-    x: tuple[LayerGradient, ...], y: tuple[LayerGradient, ...]
-) -> Float[Array, "n m"]:
+def network_kernel(x: Sequence[Any], y: Sequence[Any]) -> Float[Array, "n m"]:
     """Sum of the layers' kernels."""
-    return functools.reduce(operator.add, map(_layer_kernel, x, y))
+    layers = zip(x, y, strict=True)
+    return functools.reduce(operator.add, (one.kernel(other) for one, other in layers))
 
 
-def network_diagonal(x: tuple[LayerGradient, ...]) -> Float[Array, " n"]:
+def network_diagonal(x: Sequence[LayerGradient]) -> Float[Array, " n"]:
     """Sum of the layers' diagonals."""
-    return functools.reduce(operator.add, map(_layer_diagonal, x))
+    return functools.reduce(operator.add, (layer.diagonal() for layer in x))
 
 
 def check_layer_gradients(layer_gradients: Callable | None) -> Callable:
@@ -91,17 +83,3 @@ def check_layer_gradients(layer_gradients: Callable | None) -> Callable:
         return layers
 
     return checked
-
-
-def _layer_kernel(x: LayerGradient, y: LayerGradient) -> Float[Array, "n m"]:
-    if isinstance(x, FactoredGradient):
-        assert isinstance(y, FactoredGradient)  # points of the same network
-        return factored_kernel(x, y)
-    assert isinstance(y, ElementwiseGradient)
-    return elementwise_kernel(x, y)
-
-
-def _layer_diagonal(x: LayerGradient) -> Float[Array, " n"]:
-    if isinstance(x, FactoredGradient):
-        return factored_diagonal(x)
-    return elementwise_diagonal(x)

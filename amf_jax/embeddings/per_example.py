@@ -6,13 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from amf_jax import errors
-from amf_jax.embeddings.base import (
-    Embedding,
-    batched,
-    linear_diagonal,
-    linear_features,
-    linear_kernel,
-)
+from amf_jax.embeddings.base import Embedding, batched, linear
 from amf_jax.parameters import is_trained
 
 
@@ -49,7 +43,7 @@ def loss_gradient(
 
         return batched(one, (observations, actions, tasks), microbatch_size)
 
-    return Embedding(embed, linear_kernel, linear_diagonal, linear_features)
+    return linear(embed)
 
 
 def _partition(params, parameter_filter: Callable[[str], bool] | None):

@@ -9,13 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from amf_jax import ranges
-from amf_jax.embeddings.base import (
-    Embedding,
-    batched,
-    linear_diagonal,
-    linear_features,
-    linear_kernel,
-)
+from amf_jax.embeddings.base import Embedding, batched, linear
 from amf_jax.embeddings.factors import FactoredGradient, LayerGradient
 from amf_jax.embeddings.network import check_layer_gradients
 
@@ -80,7 +74,7 @@ def projected_gradient(
 
         return batched(one, examples, microbatch_size)
 
-    return Embedding(embed, linear_kernel, linear_diagonal, linear_features)
+    return linear(embed)
 
 
 def _draw(layers: Sequence[LayerGradient], rank: int, seed: int) -> list[LayerGradient]:

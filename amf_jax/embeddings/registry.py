@@ -1,7 +1,6 @@
 """The registry of embeddings: one line each."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from amf_jax import errors
 from amf_jax.embeddings.base import Embedding
@@ -17,27 +16,18 @@ from amf_jax.policies.base import LayeredPolicy, Policy
 #: is left over by the last full batch is copied; steps often come in tens.
 _MICROBATCH = 25
 
-
-class Options(NamedTuple):
-    """Hyperparameters of all embeddings; each one reads its own."""
-
-    dropout_rate: float
-    dropout_passes: int
-    projection_rank: int
-
-
-EMBEDDINGS: dict[str, Callable[[LayeredPolicy, Options], Embedding]] = {
-    "last_layer_gradient": lambda policy, _: last_layer_gradient(policy.last_layer),
-    "network_gradient": lambda policy, _: network_gradient(policy.layer_gradients),
-    "loss_gradient": lambda policy, _: loss_gradient(
+EMBEDDINGS: dict[str, Callable[..., Embedding]] = {
+    "last_layer_gradient": lambda policy, **_: last_layer_gradient(policy.last_layer),
+    "network_gradient": lambda policy, **_: network_gradient(policy.layer_gradients),
+    "loss_gradient": lambda policy, **_: loss_gradient(
         policy.loss, microbatch_size=_MICROBATCH
     ),
-    "projected_gradient": lambda policy, options: projected_gradient(
-        policy.layer_gradients, rank=options.projection_rank
+    "projected_gradient": lambda policy, projection_rank, **_: projected_gradient(
+        policy.layer_gradients, rank=projection_rank
     ),
-    "last_layer_feature": lambda policy, _: last_layer_feature(policy.last_layer),
-    "dropout": lambda policy, options: dropout(
-        policy.stochastic, rate=options.dropout_rate, passes=options.dropout_passes
+    "last_layer_feature": lambda policy, **_: last_layer_feature(policy.last_layer),
+    "dropout": lambda policy, dropout_rate, dropout_passes, **_: dropout(
+        policy.stochastic, rate=dropout_rate, passes=dropout_passes
     ),
 }
 
@@ -71,7 +61,12 @@ def make(
       amf_jax.errors.UnknownNameError: unknown embedding 'last_layer'. Did you mean ...
     """
     errors.check_name("embedding", name, EMBEDDINGS)
-    options = Options(dropout_rate, dropout_passes, projection_rank)
     if not isinstance(policy, LayeredPolicy):
         policy = LayeredPolicy(loss=policy.loss, act=policy.act, window=policy.window)
-    return EMBEDDINGS[name](policy, options)._replace(window=policy.window)
+    embedding = EMBEDDINGS[name](
+        policy,
+        dropout_rate=dropout_rate,
+        dropout_passes=dropout_passes,
+        projection_rank=projection_rank,
+    )
+    return embedding._replace(window=policy.window)

@@ -6,13 +6,7 @@ from collections.abc import Callable
 import jax
 
 from amf_jax import errors, ranges
-from amf_jax.embeddings.base import (
-    Embedding,
-    batched,
-    linear_diagonal,
-    linear_features,
-    linear_kernel,
-)
+from amf_jax.embeddings.base import Embedding, batched, linear
 
 
 def dropout(
@@ -70,4 +64,4 @@ def dropout(
 
         return batched(one, (observations, tasks), microbatch_size)
 
-    return Embedding(embed, linear_kernel, linear_diagonal, linear_features)
+    return linear(embed)

@@ -76,16 +76,10 @@ class Encoder:
     def tree_unflatten(cls, static, children):
         """The same, whatever stands in for the arrays."""
         encode, treedef, leaves, size = static
-        new = object.__new__(cls)
-        params, tasks = children
-        for name, value in {
-            "encode": encode,
-            "params": params,
-            "observed": jax.tree.unflatten(treedef, leaves),
-            "tasks": tasks,
-            "microbatch_size": size,
-        }.items():
-            object.__setattr__(new, name, value)
+        observed = jax.tree.unflatten(treedef, leaves)
+        new, (params, tasks) = object.__new__(cls), children
+        values = encode, params, observed, tasks, size
+        vars(new).update(zip(cls.__dataclass_fields__, values, strict=True))
         return new
 
 

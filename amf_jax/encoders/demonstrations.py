@@ -48,9 +48,11 @@ def encode_demonstrations(encoder: Encoder, demos: Demonstrations) -> Demonstrat
         return _on_host(encoder, demos)
 
 
-def encoded(encoder: Encoder | None, demos: Demonstrations) -> Demonstrations:
-    """The same, if there is an encoder."""
-    return demos if encoder is None else encode_demonstrations(encoder, demos)
+def encoded(encoder: Encoder | None, demos: Any) -> Any:
+    """The same, if there is an encoder, and there are demonstrations."""
+    if encoder is None or demos is None:
+        return demos
+    return encode_demonstrations(encoder, demos)
 
 
 def traced(encoder: Encoder, demos: Demonstrations) -> Demonstrations:
@@ -113,7 +115,7 @@ def _on_host(encoder: Encoder, demos: Demonstrations) -> Demonstrations:
         observations = jax.tree.map(
             lambda leaf, step=step: np.asarray(leaf[step]), demos.observations
         )
-        found = _encoded_steps(encoder, observations)
+        found = jax.device_get(_stored(encoder, observations))
         for leaf, values in zip(*map(jax.tree.leaves, (features, found)), strict=True):
             finite = is_finite(values).reshape(size, -1).all(axis=1)
             if not finite.all():
@@ -124,8 +126,3 @@ def _on_host(encoder: Encoder, demos: Demonstrations) -> Demonstrations:
                 )
             leaf[step] = values
     return demos._replace(observations=jax.tree.map(jnp.asarray, features))
-
-
-def _encoded_steps(encoder: Encoder, observations: Any) -> Any:
-    """Features of a microbatch of steps, on the host."""
-    return jax.device_get(_stored(encoder, observations))

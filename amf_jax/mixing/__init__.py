@@ -16,7 +16,8 @@ every task by what it learned from others.) Where the actions to compare are not
 or too large to be squared, alpha is NaN, which `check_alpha` refuses on the host.
 """
 
-from amf_jax.mixing.base import Comparison, Mixing, MixingState, check_alpha
+from amf_jax.losses import Comparison
+from amf_jax.mixing.base import Mixing, MixingState, check_alpha, compare
 from amf_jax.mixing.network import network
 from amf_jax.mixing.per_task import closed_form, descent, gate, prequential
 
@@ -26,6 +27,7 @@ __all__ = [
     "MixingState",
     "check_alpha",
     "closed_form",
+    "compare",
     "descent",
     "gate",
     "network",

@@ -3,38 +3,17 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
-from amf_jax import errors, ranges
-
-
-class Comparison(NamedTuple):
-    """What a round knows about the fine-tuned policy and the prior.
-
-    All actions are those in the states of the demonstrations at hand, of chunks those
-    that are executed; at padded steps they mean nothing
-    (`demonstrations.fill_padding`).
-
-    Attributes:
-      actions: of the expert.
-      policy_actions: of the policy that was trained on these demonstrations.
-      previous_actions: of the policy as it was before this round's training.
-      prior_actions: of the frozen pre-trained policy.
-      tasks: task vector of each demonstration.
-      task_ids: index of that task; -1 if it is none of the evaluation tasks.
-      step_mask: recorded steps of real demonstrations.
-      demo_mask: True where a row holds a demonstration.
-    """
-
-    actions: Float[Array, "N H A"]
-    policy_actions: Float[Array, "N H A"]
-    previous_actions: Float[Array, "N H A"]
-    prior_actions: Float[Array, "N H A"]
-    tasks: Float[Array, "N D"]
-    task_ids: Int[Array, " N"]
-    step_mask: Bool[Array, "N H"]
-    demo_mask: Bool[Array, " N"]
+from amf_jax import demonstrations as demonstrations_lib
+from amf_jax import errors, ranges, windows
+from amf_jax.demonstrations import Demonstrations
+from amf_jax.dtypes import compute_dtype
+from amf_jax.losses import Comparison
+from amf_jax.policies.base import Policy
 
 
 class MixingState(NamedTuple):
@@ -62,6 +41,52 @@ class Mixing(NamedTuple):
     init: Callable[[Array], MixingState]
     update: Callable[[MixingState, Comparison], MixingState]
     weights: Callable[[MixingState, Array, Array], Array]
+
+
+def compare(
+    policy: Policy, key, params: Any, previous: Any, prior: Any, demos: Demonstrations
+) -> Comparison:
+    """The actions of a policy in the states of demonstrations, before and after.
+
+    Under jit, XLA removes those that `Mixing.update` does not look at.
+
+    Args:
+      policy: of which all parameters are.
+      key: for policies that act at random.
+      params: trained on the demonstrations.
+      previous: before this round's training.
+      prior: of the frozen pre-trained policy.
+      demos: the demonstrations at hand.
+    """
+    demos = demonstrations_lib.fill_padding(demos)
+    observations, _, asked = windows.asked(demos, policy.window)
+    tasks = jnp.broadcast_to(
+        demos.tasks[:, None], (*asked.shape, demos.tasks.shape[-1])
+    )
+    policy_key, prior_key, previous_key = jax.random.split(key, 3)
+
+    def done(params, key):
+        actions = policy.act(params, key, observations, tasks)
+        return windows.executed(actions, policy.window, demos.step_mask.shape[1])
+
+    actions = (
+        demos.actions,
+        done(params, policy_key),
+        done(previous, previous_key),
+        done(prior, prior_key),
+    )
+    dtype = compute_dtype(actions)
+    wanted, new, before, frozen = (given.astype(dtype) for given in actions)
+    return Comparison(
+        wanted,
+        new,
+        before,
+        frozen,
+        demos.tasks,
+        demos.task_ids,
+        demonstrations_lib.valid_steps(demos),
+        demos.demo_mask,
+    )
 
 
 def check_alpha(alpha: Any | None, task_names: tuple[str, ...] | None = None) -> None:

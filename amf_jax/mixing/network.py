@@ -12,7 +12,8 @@ from jaxtyping import Array, Float, Num
 
 from amf_jax import losses, ranges
 from amf_jax.dtypes import compute_dtype
-from amf_jax.mixing.base import Comparison, Mixing, MixingState, check, check_descent
+from amf_jax.losses import Comparison
+from amf_jax.mixing.base import Mixing, MixingState, check, check_descent
 
 
 def network(
@@ -61,16 +62,12 @@ def network(
         return MixingState(alpha_at(params, evaluated), params)
 
     def update(state: MixingState, comparison: Comparison) -> MixingState:
+        own = jnp.arange(comparison.tasks.shape[0])
+        each_its_own = comparison._replace(task_ids=own)
+
         def loss(params):
-            return losses.adaptive_prior(
-                alpha_at(params, comparison.tasks),
-                comparison.actions,
-                comparison.policy_actions,
-                comparison.prior_actions,
-                jnp.arange(comparison.tasks.shape[0]),  # each is a task of its own
-                comparison.step_mask,
-                conservatism,
-            )
+            alpha = alpha_at(params, comparison.tasks)
+            return losses.adaptive_prior(alpha, each_its_own, conservatism)
 
         def step(_, carry):
             params, opt_state = carry

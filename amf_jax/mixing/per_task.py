@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from amf_jax import losses
-from amf_jax.mixing.base import Comparison, Mixing, MixingState, check, check_descent
+from amf_jax.losses import Comparison
+from amf_jax.mixing.base import Mixing, MixingState, check, check_descent
 
 
 def descent(
@@ -35,11 +36,7 @@ def descent(
     def update(state: MixingState, comparison: Comparison) -> MixingState:
         alpha = losses.fit_mixing(
             state.alpha,
-            comparison.actions,
-            comparison.policy_actions,
-            comparison.prior_actions,
-            comparison.task_ids,
-            comparison.step_mask,
+            comparison,
             conservatism,
             learning_rate=learning_rate,
             steps=steps,
@@ -79,14 +76,8 @@ def gate(num_tasks: int, conservatism: float = 0.1) -> Mixing:
 
     Between the two, alpha blends a policy that has learned a task with a prior that
     does not know it. The parabola of `closed_form` is lower at 1 than at 0 where its
-    minimum lies beyond 1/2; a tie goes to the prior.
-
-    Args:
-      num_tasks: C, the number of evaluation tasks.
-      conservatism: beta, the pull towards the pre-trained policy.
-
-    Raises:
-      InvalidArgumentError: for an argument outside its domain.
+    minimum lies beyond 1/2; a tie goes to the prior. Arguments and errors are those of
+    `closed_form`.
     """
 
     def beyond_half(slope, curvature):
@@ -126,10 +117,9 @@ def prequential(num_tasks: int) -> Mixing:
     def update(state: MixingState, comparison: Comparison) -> MixingState:
         product, square, scored = state.auxiliary
         rows = jnp.arange(comparison.demo_mask.shape[0])
-        new = _evaluated_steps(comparison) & (rows >= scored)[:, None]
-        products, squares = _moments(
-            comparison.previous_actions, comparison, new, num_tasks
-        )
+        new = comparison.counted & (rows >= scored)[:, None]
+        taken = comparison.previous_actions
+        products, squares = _moments(taken, comparison, new, num_tasks)
         product, square = product + products, square + squares
         scored = comparison.demo_mask.sum(dtype=jnp.int32)
         return MixingState(_clipped_ratio(product, square), (product, square, scored))
@@ -144,10 +134,9 @@ def _minimiser(
     check(num_tasks, conservatism)
 
     def update(state: MixingState, comparison: Comparison) -> MixingState:
-        mask = _evaluated_steps(comparison)
-        product, square = _moments(
-            comparison.policy_actions, comparison, mask, num_tasks
-        )
+        mask = comparison.counted
+        taken = comparison.policy_actions
+        product, square = _moments(taken, comparison, mask, num_tasks)
         held = mask.any(axis=1).astype(product.dtype)
         demos = jax.ops.segment_sum(held, comparison.task_ids, num_tasks)
         share = demos / jnp.maximum(held.sum(), 1)
@@ -183,11 +172,6 @@ def _clipped_ratio(
     nothing = denominator == 0
     ratio = numerator / jnp.where(nothing, 1.0, denominator)
     return jnp.where(nothing & ~jnp.isnan(ratio), 0.0, jnp.clip(ratio, 0.0, 1.0))
-
-
-def _evaluated_steps(comparison: Comparison) -> Bool[Array, "N H"]:
-    """Recorded steps of demonstrations of an evaluation task."""
-    return comparison.step_mask & (comparison.task_ids >= 0)[:, None]
 
 
 def _zeros(num_tasks: int) -> Callable[[Array], MixingState]:

@@ -268,12 +268,7 @@ def _action(params, key, observations, actions, tasks):
     return actions
 
 
-_AS_GIVEN = Embedding(
-    _action,
-    embeddings.linear_kernel,
-    embeddings.linear_diagonal,
-    embeddings.linear_features,
-)
+_AS_GIVEN = embeddings.linear(_action)
 
 
 def _project(points: np.ndarray, exponent: int, rank: int, seed: int) -> np.ndarray:

@@ -1,21 +1,20 @@
 """Selectors: pure rules that decide which task to demonstrate next."""
 
+from amf_jax.carry import carry_over
 from amf_jax.posterior.spaces import Execution
 from amf_jax.selectors import pending
 from amf_jax.selectors.amf import amf
 from amf_jax.selectors.base import (
     Choice,
     Context,
-    Pending,
     Selector,
-    carry_over,
     check_choice,
     check_frozen,
     diagnostics,
     pick,
 )
 from amf_jax.selectors.batch import select_batch, tasks_of
-from amf_jax.selectors.context import check_context
+from amf_jax.selectors.context import Pending, check_context
 from amf_jax.selectors.history import AmfState
 from amf_jax.selectors.info import AmfInfo
 from amf_jax.selectors.learning_progress import learning_progress

@@ -12,10 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from amf_jax import errors
-from amf_jax.carry import carry_over
 from amf_jax.selectors.context import (
     Context,
-    Pending,
     check_context,
     check_history,
     check_sizes,
@@ -25,19 +23,6 @@ from amf_jax.selectors.context import (
 )
 from amf_jax.selectors.derivatives import forwards_only
 from amf_jax.validation import is_concrete
-
-__all__ = [
-    "Choice",
-    "Context",
-    "Pending",
-    "Selector",
-    "carry_over",
-    "check_choice",
-    "check_frozen",
-    "diagnostics",
-    "pick",
-]
-
 
 # Selections split their key in three: this child is none of those.
 _TIES = 3

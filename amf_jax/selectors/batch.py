@@ -1,6 +1,8 @@
 """Batches: several demonstrations chosen at once, for demonstrators in parallel."""
 
+import functools
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -43,11 +45,10 @@ def select_batch(
         choice, state, info = selector.select(key, state, context)
         choice, info = jax.tree.map(lambda leaf: leaf[None], (choice, info))
         return choice, state, info
-    concrete = is_concrete((key, state, context))
-    if concrete:
+    if is_concrete((key, state, context)):
         check_context(context)
-    choose = _compiled if concrete else _one_by_one
-    return choose(selector, key, state, prepare(context), size)
+        return _compiled(selector)(key, state, prepare(context), size)
+    return _one_by_one(selector, key, state, prepare(context), size)
 
 
 def _one_by_one(
@@ -71,7 +72,10 @@ def _one_by_one(
     return choices, state, infos
 
 
-_compiled = jax.jit(_one_by_one, static_argnames=("selector", "size"))
+@functools.lru_cache(maxsize=4)
+def _compiled(selector: Selector) -> Callable[..., tuple[Choice, Any, Any]]:
+    """A function of its own, which is let go when other selectors have come."""
+    return jax.jit(lambda *given: _one_by_one(selector, *given), static_argnums=3)
 
 
 def tasks_of(

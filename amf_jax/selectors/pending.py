@@ -6,7 +6,8 @@ from jaxtyping import Array, Float, Int
 
 from amf_jax import ranges
 from amf_jax.demonstrations import Demonstrations
-from amf_jax.selectors.base import Choice, Pending
+from amf_jax.selectors.base import Choice
+from amf_jax.selectors.context import Pending
 
 
 def none(slots: int, tasks: Float[Array, "C D"]) -> Pending:

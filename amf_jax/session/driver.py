@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from amf_jax import errors, evaluation, interrupt, problem, ranges
+from amf_jax import errors, evaluation, interrupt, ranges
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.encoders import Encoder
 from amf_jax.learners import Learner, LearnerState
@@ -16,6 +16,7 @@ from amf_jax.provenance import Session
 from amf_jax.records import Record
 from amf_jax.rounds import Round
 from amf_jax.selectors.base import Selector
+from amf_jax.session import deliveries
 from amf_jax.session.checkpoint import Checkpointer
 from amf_jax.session.journal import Delivered, Task
 from amf_jax.session.running import Run
@@ -198,12 +199,12 @@ class ActiveFineTuner:
           AmfError: as `run`.
         """
         ongoing = self._run.begin()
-        places = problem.check_answers(answers, ongoing.awaited() if ongoing else {})
+        places = deliveries.check_answers(answers, ongoing.awaited() if ongoing else {})
         assert ongoing is not None
         like = self.demos, self.tasks, self._given.encoder, self._listed_tasks
-        rows, fails = problem.attempts(episodes, failed, *like)
+        rows, fails = deliveries.attempts(episodes, failed, *like)
         per_round = self._given.batch * self._given.demos_per_round
-        problem.check_left(self.collected, fails.count(False), per_round)
+        deliveries.check_left(self.collected, fails.count(False), per_round)
         self._run.deliver(ongoing, Delivered(rows, fails, places, is_last=True))
         return self._run.finish(ongoing)
 

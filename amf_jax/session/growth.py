@@ -5,10 +5,10 @@ from typing import Any
 
 import jax
 
+from amf_jax.carry import carry_over
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.learners import LearnerState
 from amf_jax.rounds import RunState
-from amf_jax.selectors.base import carry_over
 from amf_jax.session import fingerprint
 
 

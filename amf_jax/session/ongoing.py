@@ -11,7 +11,8 @@ from amf_jax import demonstrations as demonstrations_lib
 from amf_jax.learners import LearnerState
 from amf_jax.rounds import RunState
 from amf_jax.selectors import pending as pending_lib
-from amf_jax.selectors.base import Choice, Pending
+from amf_jax.selectors.base import Choice
+from amf_jax.selectors.context import Pending
 from amf_jax.session.journal import Asked, Delivered, Event, Journal, Task, plain_tasks
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from amf_jax import encoders, evaluation, problem, provenance, rounds
+from amf_jax import encoders, evaluation, provenance, rounds
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.learners import Learner, LearnerState
 from amf_jax.provenance import Session
@@ -16,6 +16,7 @@ from amf_jax.records import Record, round_record, success_by_round
 from amf_jax.rounds import Round, RunState
 from amf_jax.selectors.base import Selector
 from amf_jax.selectors.batch import tasks_of
+from amf_jax.session import deliveries
 from amf_jax.session.checkpoint import Checkpointer
 from amf_jax.session.journal import Asked, Delivered, Event
 from amf_jax.session.ongoing import Ongoing
@@ -141,12 +142,11 @@ class Run:
         """Has the expert demonstrate what is outstanding, as `ActiveFineTuner` says."""
         count, blank = self._given.demos_per_round, self._given.blank
         outstanding, tasks = ongoing.outstanding(), self._round.tasks
-        encoder = self._given.encoder
         for place, task in outstanding.items():
             new = expert(task, ongoing.index, count)
             task_id = task if isinstance(task, int) else -1
-            problem.check_delivery(new, blank, tasks, task_id, count, encoder)
-            rows = problem.as_rows(new, count, blank, encoder)
+            told = new, blank, tasks, task_id, count, self._given.encoder
+            rows = deliveries.delivered(*told)
             is_last, fails = place == max(outstanding), (False,) * count
             self.deliver(ongoing, Delivered(rows, fails, (place,), is_last))
 

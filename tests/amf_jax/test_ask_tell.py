@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from amf_jax import errors, files, importance, problem, rounds, selectors
+from amf_jax import errors, files, importance, rounds, selectors
+from amf_jax.session import deliveries
 from amf_jax.session.driver import ActiveFineTuner
 from amf_jax.session.journal import Asked, Journal
 from tests import problems
@@ -503,7 +504,7 @@ def test_what_cannot_be_told_is_refused_and_nothing_taken(options, kind, message
 @pytest.mark.parametrize("answers", [["a"], [0.0], "0", 0, [True], {0: 0}])
 def test_answers_are_whole_numbers(answers):
     with pytest.raises(errors.InvalidArgumentError, match="a list of whole numbers"):
-        inspect.unwrap(problem.check_answers)(answers, [0, 1])
+        inspect.unwrap(deliveries.check_answers)(answers, [0, 1])
 
 
 def test_demonstrations_that_a_selector_cannot_weigh_are_refused_when_told():

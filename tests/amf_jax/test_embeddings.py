@@ -18,7 +18,7 @@ def in_head(path):
 
 
 def explicit_from_leaves(leaves):
-    """`[n, (d + 1) A]` as `embeddings.explicit` orders it: kernel rows, then bias."""
+    """`[n, (d + 1) A]` as `FactoredGradient.explicit` has it: kernel, then bias."""
     return np.concatenate([leaves["kernel"].ravel(), leaves["bias"].ravel()])
 
 
@@ -44,7 +44,7 @@ def test_last_layer_gradient_is_the_gradient_of_each_example():
     embedding = embeddings.last_layer_gradient(policy.last_layer)
     points = jax.jit(embedding.embed)(params, jax.random.key(0), *examples())
     np.testing.assert_allclose(
-        embeddings.explicit(points),
+        points.explicit(),
         head_gradients(policy, params),
         rtol=1e-5,
         atol=1e-5,
@@ -74,7 +74,7 @@ def test_gradients_match_finite_differences(everything):
         else:
             embedding = embeddings.last_layer_gradient(policy.last_layer)
             factors = jax.jit(embedding.embed)(params, jax.random.key(0), *arrays)
-            points = embeddings.explicit(factors)
+            points = factors.explicit()
             head = params["params"]["head"]
             shape = head["kernel"].shape
             moved = jnp.concatenate([head["kernel"].ravel(), head["bias"]])
@@ -101,8 +101,8 @@ def test_factored_kernel_is_the_explicit_kernel():
     x = jax.jit(embedding.embed)(params, jax.random.key(0), *examples(0))
     y = jax.jit(embedding.embed)(params, jax.random.key(0), *examples(1))
     y = jax.tree.map(lambda leaf: leaf[:4], y)
-    left = np.asarray(embeddings.explicit(x), float)
-    right = np.asarray(embeddings.explicit(y), float)
+    left = np.asarray(x.explicit(), float)
+    right = np.asarray(y.explicit(), float)
     np.testing.assert_allclose(embedding.kernel(x, y), left @ right.T, rtol=1e-4)
     np.testing.assert_allclose(
         embedding.diagonal(x), np.sum(left**2, axis=1), rtol=1e-5
@@ -113,9 +113,9 @@ def test_factored_kernel_by_hand():
     # phi = outer([h, 1], e): [1, 2, 1] x [3] and [0, 1, 1] x [-1]
     x = embeddings.FactoredGradient(jnp.array([[1.0, 2.0]]), jnp.array([[3.0]]))
     y = embeddings.FactoredGradient(jnp.array([[0.0, 1.0]]), jnp.array([[-1.0]]))
-    np.testing.assert_allclose(embeddings.explicit(x), [[3.0, 6.0, 3.0]])
-    np.testing.assert_allclose(embeddings.factored_kernel(x, y), [[-9.0]])
-    np.testing.assert_allclose(embeddings.factored_diagonal(x), [54.0])
+    np.testing.assert_allclose(x.explicit(), [[3.0, 6.0, 3.0]])
+    np.testing.assert_allclose(x.kernel(y), [[-9.0]])
+    np.testing.assert_allclose(x.diagonal(), [54.0])
 
 
 def test_last_layer_feature_is_what_enters_the_head():

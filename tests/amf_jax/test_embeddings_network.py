@@ -66,8 +66,8 @@ def test_kernels_by_hand():
     # scale and bias: gradients [3 x 2, 3 x -1, 2, -1] and [1 x 4, 0 x 1, 4, 1]
     x = embeddings.ElementwiseGradient(jnp.array([[3.0, 3.0]]), jnp.array([[2.0, -1]]))
     y = embeddings.ElementwiseGradient(jnp.array([[1.0, 0.0]]), jnp.array([[4.0, 1.0]]))
-    np.testing.assert_allclose(embeddings.elementwise_kernel(x, y), [[31.0]])
-    np.testing.assert_allclose(embeddings.elementwise_diagonal(x), [50.0])
+    np.testing.assert_allclose(x.kernel(y), [[31.0]])
+    np.testing.assert_allclose(x.diagonal(), [50.0])
     # dense: outer([1, 2, 1], [3]) with itself is 54
     dense = embeddings.FactoredGradient(jnp.array([[1.0, 2.0]]), jnp.array([[3.0]]))
     np.testing.assert_allclose(

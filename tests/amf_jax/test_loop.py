@@ -263,9 +263,9 @@ def test_episodes_of_plans_are_acted_by_step():
 @pytest.mark.parametrize(
     ("metrics", "message"),
     [
-        (None, "must return a dict .* got NoneType"),
-        ({"success": 1.0}, "one number per task .* got shape"),
-        ({"success": jnp.ones((3, 1))}, "one number per task .* got shape"),
+        (None, "by name, as a mapping that may be empty; got None"),
+        ({"success": 1.0}, "one number per task .* got 1.0"),
+        ({"success": jnp.ones((3, 1))}, r"one number per task .* got \[\["),
     ],
 )
 def test_an_evaluation_of_another_form_is_refused(metrics, message):

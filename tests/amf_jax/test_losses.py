@@ -28,6 +28,20 @@ def random_actions(seed, scale=0.5):
     return actions, policy, prior, jnp.asarray(step_mask)
 
 
+def compared(actions, policy, prior, step_mask, task_ids=TASK_IDS):
+    """A comparison; what the loss does not look at is whatever."""
+    return losses.Comparison(
+        actions,
+        policy,
+        jnp.full_like(policy, jnp.nan),
+        prior,
+        jnp.zeros((len(task_ids), 2)),
+        jnp.asarray(task_ids),
+        step_mask,
+        step_mask.any(axis=1),
+    )
+
+
 def closed_form(actions, policy, prior, step_mask, conservatism):
     """Minimiser of eq. 93 over each alpha in [0, 1].
 
@@ -123,9 +137,8 @@ def test_adaptive_prior_by_hand():
     policy = jnp.array([[[2.0], [0.0]], [[7.0], [7.0]], [[0.0], [0.0]]])
     prior = jnp.array([[[0.0], [0.0]], [[4.0], [4.0]], [[0.0], [0.0]]])
     mask = jnp.array([[True, False], [True, True], [False, False]])
-    value = losses.adaptive_prior(
-        jnp.array([0.0, 0.5]), actions, policy, prior, jnp.array([1, 0, 1]), mask, 0.4
-    )
+    given = compared(actions, policy, prior, mask, [1, 0, 1])
+    value = losses.adaptive_prior(jnp.array([0.0, 0.5]), given, 0.4)
     np.testing.assert_allclose(value, 10 / 3 + 0.4 / 4, rtol=1e-6)
 
 
@@ -137,11 +150,7 @@ def test_descent_finds_the_closed_form_of_each_task(seed, conservatism):
     actions = 0.6 * policy + 0.4 * prior + 0.3 * actions
     actual = fit(
         jnp.full(NUM_TASKS, 0.3),
-        actions,
-        policy,
-        prior,
-        jnp.asarray(TASK_IDS),
-        step_mask,
+        compared(actions, policy, prior, step_mask),
         conservatism,
     )
     expected = closed_form(actions, policy, prior, step_mask, conservatism)
@@ -158,11 +167,7 @@ def test_one_task_in_the_textbook_form():
     assert 0.1 < expected < 0.9
     actual = fit(
         jnp.zeros(1),
-        actions,
-        policy,
-        prior,
-        jnp.zeros(5, jnp.int32),
-        jnp.ones((5, 4), bool),
+        compared(actions, policy, prior, jnp.ones((5, 4), bool), [0] * 5),
         0.1,
     )
     np.testing.assert_allclose(actual, [expected], atol=1e-4)
@@ -176,11 +181,7 @@ def test_trusts_the_policy_where_it_is_right_and_the_prior_where_that_is():
     for start in (0.0, 0.5, 1.0):
         mixing = fit(
             jnp.full(NUM_TASKS, start),
-            actions,
-            policy,
-            prior,
-            jnp.asarray(TASK_IDS),
-            step_mask,
+            compared(actions, policy, prior, step_mask),
             0.0,
         )
         np.testing.assert_allclose(mixing[:3], [1.0, 0.0, 0.0], atol=1e-3)
@@ -190,11 +191,7 @@ def test_a_tie_goes_to_the_prior():
     actions, policy, _, step_mask = random_actions(5)
     mixing = fit(
         jnp.ones(NUM_TASKS),
-        actions,
-        policy,
-        policy,
-        jnp.asarray(TASK_IDS),
-        step_mask,
+        compared(actions, policy, policy, step_mask),
         0.1,
     )
     np.testing.assert_allclose(mixing[:3], 0.0, atol=1e-6)
@@ -210,11 +207,7 @@ def test_mixing_stays_between_zero_and_one(seed, scale, conservatism):
     actions, policy, prior, step_mask = random_actions(seed, scale)
     mixing = fit(
         jnp.full(NUM_TASKS, 0.5),
-        actions,
-        policy,
-        prior,
-        jnp.asarray(TASK_IDS),
-        step_mask,
+        compared(actions, policy, prior, step_mask),
         conservatism,
     )
     assert ((mixing >= 0) & (mixing <= 1)).all()
@@ -226,11 +219,11 @@ def test_masked_steps_do_not_matter():
 
     @jax.jit
     def evaluate(actions, policy, prior):
-        arrays = actions, policy, prior, jnp.asarray(TASK_IDS), step_mask
+        given = compared(actions, policy, prior, step_mask)
         mixing = jnp.full(NUM_TASKS, 0.2)
         return (
-            losses.adaptive_prior(mixing, *arrays, 0.1),
-            losses.fit_mixing(mixing, *arrays, 0.1),
+            losses.adaptive_prior(mixing, given, 0.1),
+            losses.fit_mixing(mixing, given, 0.1),
         )
 
     spoiled = [

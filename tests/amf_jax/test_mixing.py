@@ -116,15 +116,7 @@ def test_descent_is_fit_mixing():
     rule = mixing.descent(NUM_TASKS, 0.2, learning_rate=0.3, steps=7)
     start = jnp.array([0.9, 0.1, 0.5, 0.3])
     fit = functools.partial(losses.fit_mixing, learning_rate=0.3, steps=7)
-    expected = jax.jit(fit)(
-        start,
-        comparison.actions,
-        comparison.policy_actions,
-        comparison.prior_actions,
-        comparison.task_ids,
-        comparison.step_mask,
-        0.2,
-    )
+    expected = jax.jit(fit)(start, comparison, 0.2)
     actual = fitted(rule, comparison, start)
     np.testing.assert_array_equal(actual.alpha, expected)
 

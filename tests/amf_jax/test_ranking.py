@@ -83,7 +83,7 @@ def test_the_values_are_the_scores_of_the_selector(
 def test_explicit_gradients_give_the_same_values(exported):
     factors = embeddings.FactoredGradient(*exported)
     expected = rank_tasks(*exported, EPISODES, TASK_IDS)
-    found = rank_tasks_by_gradients(embeddings.explicit(factors), EPISODES, TASK_IDS)
+    found = rank_tasks_by_gradients(factors.explicit(), EPISODES, TASK_IDS)
     assert found.tasks == expected.tasks
     np.testing.assert_allclose(found.values, expected.values, rtol=1e-4)
 
@@ -129,7 +129,7 @@ def test_values_of_projections_are_about_the_exact_ones(of):
         found = rank_tasks(features, outputs, ids, ids, projection_rank=500)
     else:
         factors = embeddings.FactoredGradient(features, outputs)
-        gradients = embeddings.explicit(factors)
+        gradients = factors.explicit()
         found = rank_tasks_by_gradients(gradients, ids, ids, projection_rank=500)
     assert (found.projection_rank, found.tasks) == (500, exact.tasks)
     np.testing.assert_allclose(found.values, exact.values, rtol=0.3)
