@@ -21,10 +21,8 @@ def trainable(params: Any) -> Any:
 
 
 def merged(trained: Any, params: Any) -> Any:
-    """`params` with its floating leaves replaced, such as by what `trainable` gave."""
-    return jax.tree.map(
-        lambda leaf, new: new if is_trained(leaf) else leaf, params, trained
-    )
+    """`params` with leaves replaced, such as by what `trainable` gave; None keeps."""
+    return jax.tree.map(lambda leaf, new: leaf if new is None else new, params, trained)
 
 
 def is_trained(leaf: Any) -> bool:

@@ -39,8 +39,7 @@ def check(config: ConfigDict) -> None:
       UnknownNameError: for a suite, method or option that does not exist.
       InvalidArgumentError: for options out of range or that contradict each other.
     """
-    if config.suite not in SUITES:
-        raise errors.UnknownNameError("suite", config.suite, SUITES)
+    errors.check_name("suite", config.suite, SUITES)
     fields.check(config, fields.of(config))
     builder, suite = registry.of(config), SUITES[config.suite]
     if missing := builder.fields.keys() - fields.flat(config).keys():

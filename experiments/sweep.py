@@ -178,8 +178,7 @@ def _check_figures(names: Sequence[str]) -> None:
     if names:
         figures.require_matplotlib()
     for name in names:
-        if name not in figures.FIGURES:
-            raise errors.UnknownNameError("figure", name, figures.FIGURES)
+        errors.check_name("figure", name, figures.FIGURES)
 
 
 def _runs_at_a_time(planned: Sequence[planning.Planned]) -> int:

@@ -4,7 +4,7 @@ from amf_jax.candidates.base import Candidates, Objective, Optimiser, unlisted
 from amf_jax.candidates.cross_entropy import cross_entropy
 from amf_jax.candidates.enumeration import enumerate_tasks
 from amf_jax.candidates.gradient import gradient_refinement, value_and_slope
-from amf_jax.candidates.registry import OPTIMISERS, Entry, get, make
+from amf_jax.candidates.registry import OPTIMISERS, Entry, make
 from amf_jax.candidates.shooting import random_shooting
 from amf_jax.candidates.space import TaskSpace, tasks_near, widths
 
@@ -17,7 +17,6 @@ __all__ = [
     "TaskSpace",
     "cross_entropy",
     "enumerate_tasks",
-    "get",
     "gradient_refinement",
     "make",
     "random_shooting",

@@ -41,16 +41,6 @@ OPTIMISERS = {
 }
 
 
-def get(name: str) -> Entry:
-    """The entry of this name.
-
-    Raises:
-      UnknownNameError: with the nearest valid name.
-    """
-    errors.check_name("optimiser", name, OPTIMISERS)
-    return OPTIMISERS[name]
-
-
 def make(name: str, space: TaskSpace | None = None, **options) -> Optimiser:
     """Builds an optimiser by name.
 
@@ -69,7 +59,8 @@ def make(name: str, space: TaskSpace | None = None, **options) -> Optimiser:
       Traceback (most recent call last):
       amf_jax.errors.UnknownNameError: unknown optimiser 'cross_entrpy'. Did ...
     """
-    entry = get(name)
+    errors.check_name("optimiser", name, OPTIMISERS)
+    entry = OPTIMISERS[name]
     for option in options:
         errors.check_name(f"option of {name}", option, entry.options)
     if not entry.needs_space:

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from amf_jax import errors
+from amf_jax.demonstrations import named_leaves
 from amf_jax.embeddings.base import Embedding, batched, linear
-from amf_jax.parameters import is_trained
+from amf_jax.parameters import is_trained, merged
 
 
 def loss_gradient(
@@ -32,42 +33,26 @@ def loss_gradient(
       InvalidArgumentError: when tracing, if the filter selects no parameter.
     """
 
+    def is_chosen(path, leaf) -> bool:
+        named = parameter_filter is None or parameter_filter(jax.tree_util.keystr(path))
+        return is_trained(leaf) and named
+
     def embed(params, key, observations, actions, tasks):
-        selected, rebuild = _partition(params, parameter_filter)
+        chosen = jax.tree.map_with_path(
+            lambda path, leaf: leaf if is_chosen(path, leaf) else None, params
+        )
+        if not jax.tree.leaves(chosen):
+            known = (name for name, _ in named_leaves("", params))
+            raise errors.InvalidArgumentError(
+                "parameter_filter selects no parameter; the parameters are "
+                + ", ".join(known)
+            )
 
         def one(example):
-            gradient = jax.grad(lambda part: loss(rebuild(part), key, *example))(
-                selected
-            )
-            return jnp.concatenate([leaf.ravel() for leaf in gradient])
+            gradient = jax.grad(lambda part: loss(merged(part, params), key, *example))
+            leaves = jax.tree.leaves(gradient(chosen))
+            return jnp.concatenate([leaf.ravel() for leaf in leaves])
 
         return batched(one, (observations, actions, tasks), microbatch_size)
 
     return linear(embed)
-
-
-def _partition(params, parameter_filter: Callable[[str], bool] | None):
-    """The leaves to differentiate, and how to put them back among the others."""
-    leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
-    paths = [jax.tree_util.keystr(path) for path, _ in leaves]
-    chosen = [
-        is_trained(leaf) and (parameter_filter is None or parameter_filter(path))
-        for path, (_, leaf) in zip(paths, leaves, strict=True)
-    ]
-    if not any(chosen):
-        raise errors.InvalidArgumentError(
-            "parameter_filter selects no parameter; the parameters are "
-            + ", ".join(paths)
-        )
-
-    def rebuild(selected):
-        selected = iter(selected)
-        values = [
-            next(selected) if taken else leaf
-            for taken, (_, leaf) in zip(chosen, leaves, strict=True)
-        ]
-        return jax.tree.unflatten(treedef, values)
-
-    return [
-        leaf for taken, (_, leaf) in zip(chosen, leaves, strict=True) if taken
-    ], rebuild

@@ -160,17 +160,10 @@ def rank_tasks_by_gradients(
 ) -> Ranking:
     """Ranks tasks from the gradient of each step's loss; see `rank_tasks`.
 
-    Args:
-      gradients: `[n, P]`, with respect to any parameters. Those of more than `WIDEST`
-        numbers are projected by a Gaussian matrix: a covariance is off by up to
-        `sqrt(2 / rank)` standard deviations, relative to those of its points.
-      episode_ids: as in `rank_tasks`, and so are all other arguments and errors.
-      task_ids: as there.
-      task_weights: as there.
-      noise_variance: as there.
-      condition_on_history: as there.
-      projection_rank: as there.
-      seed: as there.
+    `gradients` are `[n, P]`, with respect to any parameters. Those of more than
+    `WIDEST` numbers are projected by a Gaussian matrix: a covariance is off by up to
+    `sqrt(2 / rank)` standard deviations, relative to those of its points. All other
+    arguments, and the errors, are those of `rank_tasks`.
     """
     points = matrix("gradients", gradients)
     episodes = Episodes.of(episode_ids, task_ids, len(points))

@@ -13,20 +13,11 @@ from amf_jax.windows import STEP, Window
 
 
 class Specification(NamedTuple):
-    """The arguments of a run, as they are used.
+    """The arguments of a run, as they are used; see `ActiveFineTuner`.
 
     Attributes:
-      seed: of every random decision.
-      tasks: evaluation tasks.
-      task_weights: their probabilities mu_C.
-      task_names: for messages, or None.
-      pretraining: demonstrations to pre-train on, or None.
-      history: demonstrations that the selector conditions on from the start, or None.
-      blank: an empty buffer with room for the budget.
-      rounds: the budget, in rounds.
-      batch: tasks that are chosen per round.
-      demos_per_round: demonstrations of each chosen task.
-      encoder: frozen part of the policy, or None; `blank` is for its features.
+      blank: an empty buffer with room for the budget, of features if there is an
+        encoder.
       window: of the policy.
     """
 

@@ -29,18 +29,7 @@ OnProgress = Callable[[str, int, int | None], None]
 
 
 class Request(NamedTuple):
-    """What all passes are about.
-
-    Attributes:
-      pool: to go through.
-      embedding: of steps.
-      log_likelihood: as in `Policy.log_likelihood`.
-      tasks: evaluation tasks.
-      params: that the weights are taken at.
-      embedding_params: that the embeddings are taken at.
-      microbatch_size: demonstrations at work at a time; None goes by their steps.
-      on_progress: told of each microbatch.
-    """
+    """What all passes are about, as in `streaming.select`."""
 
     pool: Pool
     embedding: Embedding

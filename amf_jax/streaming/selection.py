@@ -1,16 +1,9 @@
 """Active selection from a pool that is read again and again, never held.
 
-The criterion is that of `selectors.amf` in weight space (`posterior/moments.py`), which
-needs three passes, because each needs a sum over the whole of the one before it:
-
-1. "weights": log-likelihoods `[C, N]` of all demonstrations under all tasks, and from
-   them the importance weights (eq. 3);
-2. "moments": `G` of the history and `S` of the weighted occupancy, P x P each;
-3. "scores": the value of each block, given both.
-
-Weights that are sharp leave few pairs of a task and a demonstration, and the last two
-passes embed no others. The table of likelihoods and a few more numbers for each
-demonstration are all that grows with the pool.
+The criterion is that of `selectors.amf` in weight space (`posterior/moments.py`), in
+the three passes of `passes.py`. Weights that are sharp leave few pairs of a task and a
+demonstration, and the last two passes embed no others. The table of likelihoods and a
+few more numbers for each demonstration are all that grows with the pool.
 """
 
 import itertools

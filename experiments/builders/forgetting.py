@@ -114,8 +114,7 @@ def learner_options(
         needed.
     """
     name = config.forgetting.method or method.forgetting
-    if name not in FORGETTING:
-        raise errors.UnknownNameError("forgetting.method", name, FORGETTING)
+    errors.check_name("forgetting.method", name, FORGETTING)
     strength = config.forgetting.strength
     if name in _PENALTIES and strength is None:
         strength = method.strength

@@ -165,9 +165,9 @@ def _search(config: ConfigDict, method: Method, space: TaskSpace) -> Optimiser:
             " use a method such as 'amf'"
         )
     name = given.pop("name", SEARCH)
+    # Any point of the space is a task: there is nothing to enumerate.
     known = [key for key, entry in candidates.OPTIMISERS.items() if entry.needs_space]
-    if name not in known:  # any point of the space is a task: nothing to enumerate
-        raise errors.UnknownNameError("selection.search.name", name, known)
+    errors.check_name("selection.search.name", name, known)
     budget = config.selection.shooting_budget
     return candidates.make(name, space, budget=budget, **given)
 

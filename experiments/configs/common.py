@@ -156,8 +156,7 @@ def parse(string: str | None, suite: str, known: Iterable[str]) -> tuple[str, st
             f"--config needs a setting, as in --config={suite}:{next(iter(known))}"
         )
     for option in options:
-        if option not in PRESETS:
-            raise errors.UnknownNameError("option", option, PRESETS)
+        errors.check_name("option", option, PRESETS)
     return setting, options[-1] if options else PRESETS[0]
 
 

@@ -44,8 +44,7 @@ def name(about: str, known: Collection[str], *, optional: bool = False) -> Field
             return
         if not isinstance(value, str):
             raise errors.InvalidArgumentError(f"{name} must be {words()}, got {value}")
-        if value not in known:
-            raise errors.UnknownNameError(name, value, known)
+        errors.check_name(name, value, known)
 
     return Field(about, words, check)
 

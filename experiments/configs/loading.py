@@ -108,8 +108,7 @@ def check_field(config: ConfigDict, field: str) -> None:
         raise errors.InvalidArgumentError(
             f"config field {field!r} is called {_RENAMED[field]!r}"
         )
-    if field not in known:
-        raise errors.UnknownNameError("config field", field, known)
+    errors.check_name("config field", field, known)
 
 
 def field_names(config: ConfigDict, prefix: str = "") -> list[str]:

@@ -268,8 +268,7 @@ def get_config(name: str) -> ConfigDict:
     Raises:
       UnknownNameError: no such sweep; names the nearest one.
     """
-    if name not in SWEEPS:
-        raise errors.UnknownNameError("sweep", name, SWEEPS)
+    errors.check_name("sweep", name, SWEEPS)
     sweep = SWEEPS[name]
     return ConfigDict(
         {

@@ -27,8 +27,7 @@ def task_ids(suite: str, task: str | None) -> tuple[int, ...]:
       >>> task_ids("kitchen", "Knob_off"), task_ids("metaworld", None)
       ((1,), (0, 1, 2, 3))
     """
-    if suite not in worlds():
-        raise errors.UnknownNameError("simulated suite", suite, worlds())
+    errors.check_name("simulated suite", suite, worlds())
     names = SUITES[suite].task_names
     if task is None:
         return tuple(range(len(names)))

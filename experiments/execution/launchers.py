@@ -105,8 +105,7 @@ def get(name: str) -> Launcher:
       UnknownNameError: no such launcher; names the nearest one.
       MissingDependencyError: it needs a package that is not installed.
     """
-    if name not in LAUNCHERS:
-        raise errors.UnknownNameError("launcher", name, LAUNCHERS)
+    errors.check_name("launcher", name, LAUNCHERS)
     return importlib.import_module(LAUNCHERS[name]).run
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from amf_jax.errors import ResultsError, UnknownNameError
+from amf_jax.errors import ResultsError, check_name
 from experiments import comparisons, extras, output
 from experiments.figures import style
 from experiments.figures.data import Source
@@ -254,8 +254,7 @@ def make(
       ResultsError: if there is nothing to draw, with the command that changes that, or
         if a results file is broken.
     """
-    if name not in FIGURES:
-        raise UnknownNameError("figure", name, FIGURES)
+    check_name("figure", name, FIGURES)
     entry = FIGURES[name]
     require_matplotlib()
     import matplotlib

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from amf_jax import provenance
-from amf_jax.errors import UnknownNameError
+from amf_jax.errors import check_name
 from experiments import results
 from experiments.configs import fields, loading
 from experiments.studies import bound, finetuning, landscape, search
@@ -105,8 +105,7 @@ def run(name: str, results_dir: str | Path, seeds: int | None = None) -> list[Pa
       InvalidArgumentError: less than one seed.
       ResultsError: if a file cannot be written, or another config wrote it.
     """
-    if name not in STUDIES:
-        raise UnknownNameError("study", name, STUDIES)
+    check_name("study", name, STUDIES)
     study = STUDIES[name]
     count = study.seeds if seeds is None else seeds
     fields.SWEEP["seeds"].check("seeds", count)

@@ -27,8 +27,7 @@ def get_config(string: str | None = None) -> ConfigDict:
     drawn anew each round (`fast`), or all of them (`paper`).
     """
     setting, preset = common.parse(string, "integrator", SETTINGS)
-    if setting not in SETTINGS:
-        raise errors.UnknownNameError("integrator setting", setting, SETTINGS)
+    errors.check_name("integrator setting", setting, SETTINGS)
     config = common.base("integrator", setting, preset)
     config.rounds = 40
     config.demos_per_round = 1

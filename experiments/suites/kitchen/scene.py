@@ -72,8 +72,7 @@ def full_spec(physics: str = "fast") -> mujoco.MjSpec:
       UnknownNameError: no such physics.
       MissingDependencyError: gymnasium-robotics is not installed.
     """
-    if physics not in PHYSICS:
-        raise errors.UnknownNameError("physics", physics, PHYSICS)
+    errors.check_name("physics", physics, PHYSICS)
     with models.package_files(_PACKAGE, "kitchen") as folder:
         spec = mujoco.MjSpec.from_file(str(folder / _MODEL))
     spec.option.timestep = PHYSICS[physics].timestep
