@@ -103,7 +103,7 @@ def _check_observations(arrays: Demonstrations, wanted: Any) -> None:
     if isinstance(wanted, int | np.integer):
         shapes = [(*leading, wanted)] * len(leaves)
     elif wanted is not None:
-        check_same_kind(arrays.observations, wanted, "the buffer")
+        check_same_kind(arrays.observations, wanted)
         shapes = [(*leading, *np.shape(leaf)) for leaf in jax.tree.leaves(wanted)]
     for (name, leaf), shape in zip(leaves, shapes, strict=True):
         _check_shape(name, leaf.shape, shape)

@@ -52,7 +52,7 @@ def append(demos: Demonstrations, new: Demonstrations) -> Demonstrations:
 
 def _check_written(demos: Demonstrations, new: Demonstrations) -> None:
     """Raises where a write would be partial or lossy, by shapes and types alone."""
-    check_same_kind(new.observations, demos.observations, "the buffer")
+    check_same_kind(new.observations, demos.observations)
     names = ("observations", "actions", "tasks")
     held, given = (
         [entry for name in names for entry in named_leaves(name, getattr(one, name))]
@@ -96,14 +96,8 @@ def named_leaves(name: str, tree: Any) -> list[tuple[str, Any]]:
     return [(name + jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
 
 
-def check_same_kind(observations: Any, known: Any, whose: str) -> None:
-    """Raises `DemonstrationError` if not the same is observed, by the names of leaves.
-
-    Args:
-      observations: a pytree.
-      known: another, which it is to be like.
-      whose: of the other, for the message.
-    """
+def check_same_kind(observations: Any, known: Any) -> None:
+    """Raises `DemonstrationError` if not the same leaves are observed as are known."""
     kinds: list[Any] = [jax.tree.structure(tree) for tree in (observations, known)]
     if kinds[0] == kinds[1]:
         return
@@ -113,7 +107,7 @@ def check_same_kind(observations: Any, known: Any, whose: str) -> None:
     )
     raise errors.DemonstrationError(
         f"demonstrations.observations hold {', '.join(here) or 'nothing'}, and those of"
-        f" {whose} {', '.join(there)}; all must observe the same"
+        f" the buffer {', '.join(there)}; all must observe the same"
     )
 
 

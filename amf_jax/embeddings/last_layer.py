@@ -1,6 +1,7 @@
 """Embeddings from a policy's last layer: its loss gradient, or what enters it."""
 
 from collections.abc import Callable
+from typing import Any
 
 from amf_jax import errors
 from amf_jax.embeddings.base import Embedding, batched, linear
@@ -20,21 +21,9 @@ def last_layer_gradient(
     Raises:
       InvalidArgumentError: if `last_layer` is None, as in policies without a dense one.
     """
-    if last_layer is None:
-        raise errors.InvalidArgumentError(
-            "last_layer must be a function, got None: this policy has no dense last"
-            " layer; use loss_gradient with its loss instead"
-        )
-
-    def embed(params, key, observations, actions, tasks):
-        def one(example):
-            features, error = last_layer(params, key, *example)
-            return FactoredGradient(features, error)
-
-        return batched(one, (observations, actions, tasks), microbatch_size)
-
-    points = FactoredGradient
-    return Embedding(embed, points.kernel, points.diagonal, points.explicit)
+    point = FactoredGradient
+    embed = _embed(last_layer, point, microbatch_size)
+    return Embedding(embed, point.kernel, point.diagonal, point.explicit)
 
 
 def last_layer_feature(
@@ -60,17 +49,23 @@ def last_layer_feature(
       Holzmüller, Zaverkin, Kästner and Steinwart, "A framework and benchmark for deep
       batch active learning for regression", JMLR 24, 2023.
     """
+    return linear(_embed(last_layer, lambda features, _: features, microbatch_size))
+
+
+def _embed(
+    last_layer: Callable | None, point: Callable, microbatch_size: int | None
+) -> Callable[..., Any]:
+    """Embeds each example as a `point` of its features and its error."""
     if last_layer is None:
         raise errors.InvalidArgumentError(
-            "last_layer must be a function, got None: this policy tells no last-layer"
-            " features; use loss_gradient with its loss instead"
+            "last_layer must be a function, got None: this policy has no dense last"
+            " layer, or does not tell it; use loss_gradient with its loss instead"
         )
 
     def embed(params, key, observations, actions, tasks):
         def one(example):
-            features, _ = last_layer(params, key, *example)
-            return features
+            return point(*last_layer(params, key, *example))
 
         return batched(one, (observations, actions, tasks), microbatch_size)
 
-    return linear(embed)
+    return embed
