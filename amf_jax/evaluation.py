@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from amf_jax import encoders, errors, problem, validation
+from amf_jax import encoders, errors, problem, task_table
 from amf_jax.acting import Actor, receding_horizon
 from amf_jax.encoders import Encoder
 from amf_jax.learners import Learner, LearnerState
@@ -103,7 +103,7 @@ class Act:
         self._ids = np.empty(0, int)
 
     def __call__(self, observations: Any, task_ids: Any) -> np.ndarray:
-        validation.check_task_ids(task_ids, self._tasks.shape[0])
+        task_table.check_ids(task_ids, self._tasks.shape[0])
         ids = jnp.asarray(task_ids)
         key = jax.random.fold_in(self._key, next(self._calls))
         tasks = self._tasks[ids]

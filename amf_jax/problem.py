@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import encoders, errors, ranges, validation
+from amf_jax import encoders, errors, ranges, task_table, validation
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.dtypes import compute_dtype, is_finite, real_numbers
 from amf_jax.encoders import Encoder
@@ -137,7 +137,7 @@ def check_fit(
         task_size=tasks.shape[1],
         num_tasks=tasks.shape[0],
     )
-    validation.check_own_tasks(given, tasks)
+    task_table.check_own(given, tasks)
 
 
 def check_success(success: Any | None, num_tasks: int) -> None:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from amf_jax import errors
@@ -213,114 +212,6 @@ def _check_finite(arrays: Demonstrations) -> None:
         )
 
 
-def check_task_ids(
-    ids: Any, num_tasks: int, *, least: int = 0, name: str = "task_ids"
-) -> None:
-    """Raises if an index is none of an evaluation task's; for hosts.
-
-    JAX clamps an index that is out of range: it would stand for the last task.
-
-    Args:
-      ids: indices, of any shape.
-      num_tasks: C, the number of evaluation tasks.
-      least: 0, or -1 where that stands for a task that is none of them.
-      name: of the argument, for the message.
-
-    Raises:
-      InvalidArgumentError: an index out of range, or what is no whole number.
-
-    Example:
-      >>> check_task_ids([0, 99], 3)
-      Traceback (most recent call last):
-      amf_jax.errors.InvalidArgumentError: task_ids must be whole numbers from 0 to 2...
-    """
-    array = real_numbers(ids)
-    whole = array is not None and (
-        array.size == 0 or np.issubdtype(array.dtype, np.integer)
-    )
-    if array is not None and whole:
-        wrong = array[(array < least) | (array >= num_tasks)]
-        if not wrong.size:
-            return
-        ids = wrong[:5].tolist()
-    raise errors.InvalidArgumentError(
-        f"{name} must be whole numbers from {least} to {num_tasks - 1}, since there are"
-        f" {num_tasks} tasks; got {ids}"
-    )
-
-
-def is_alien(ids: Any, vectors: Any, tasks: Any) -> np.ndarray:
-    """Rows whose task vector is not that of the evaluation task of their index.
-
-    A vector may be rounded to the narrower of both floating types. Rows of index -1,
-    which is none of these tasks, may hold anything.
-
-    Args:
-      ids: `[N]`, from -1 to C - 1 where it matters.
-      vectors: `[N, D]`.
-      tasks: `[C, D]`.
-
-    Example:
-      >>> print(is_alien([0, 1, -1], [[1, 0], [1, 0], [5, 5]], np.eye(2)))
-      [False  True False]
-    """
-    ids = np.asarray(ids)
-    return (ids >= 0) & ~_equal(vectors, tasks, np.clip(ids, 0, len(tasks) - 1))
-
-
-def listed(ids: Any, vectors: Any, tasks: Any) -> np.ndarray:
-    """The ids, with that of the first evaluation task of an equal vector for a -1.
-
-    Args:
-      ids: `[N]`, from -1 to C - 1.
-      vectors: `[N, D]`, equal as in `is_alien`.
-      tasks: `[C, D]`.
-
-    Example:
-      >>> print(listed([-1, 0, -1], [[0, 1], [1, 0], [5, 5]], np.eye(2)))
-      [ 1  0 -1]
-    """
-    found = np.array(ids)
-    for task in reversed(range(len(tasks))):
-        found[(np.asarray(ids) < 0) & _equal(vectors, tasks, task)] = task
-    return found
-
-
-def _equal(vectors: Any, tasks: Any, ids: Any) -> np.ndarray:
-    """Which vectors are those of the tasks of these indices, but for rounding."""
-    epsilon = max(map(_epsilon, (vectors, tasks)))
-    known = np.asarray(tasks, np.float64)[ids]
-    near = np.abs(np.asarray(vectors, np.float64) - known) <= epsilon * np.abs(known)
-    return near.all(axis=1)
-
-
-def check_own_tasks(demos: Demonstrations, tasks: Any, before: int = 0) -> None:
-    """Raises if a demonstration's task vector is not that of its task id; for hosts.
-
-    Args:
-      demos: with task ids from -1 to C - 1.
-      tasks: evaluation tasks `[C, D]`.
-      before: demonstrations that came before, for the message.
-
-    Raises:
-      DemonstrationError: naming the first of them.
-    """
-    alien = np.asarray(demos.demo_mask) & is_alien(demos.task_ids, demos.tasks, tasks)
-    if alien.any():
-        row = int(np.argmax(alien))
-        raise errors.DemonstrationError(
-            f"demonstration {before + row} has task id {int(demos.task_ids[row])} and"
-            f" the task vector {np.asarray(demos.tasks[row])}, which is not the"
-            " evaluation task's of that id; give the task's own vector, or the id -1"
-        )
-
-
 def is_concrete(tree: Any) -> bool:
     """Whether every array has values that the host can look at."""
     return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
-
-
-def _epsilon(values: Any) -> float:
-    """Of the floating type of some values; 0 for integers, which are not rounded."""
-    dtype = np.asarray(values).dtype
-    return float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.floating) else 0.0

@@ -4,7 +4,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells
 
 
 def printable(text: str) -> str:
@@ -51,6 +51,4 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cut(text: str, width: int) -> str:
-    if cell_len(text) <= width:
-        return text
-    return set_cell_size(text, width - 3).rstrip() + "..."
+    return text if cell_len(text) <= width else chop_cells(text, width - 3)[0] + "..."

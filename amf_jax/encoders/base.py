@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from amf_jax import errors, ranges, tiles
 from amf_jax.demonstrations import named_leaves
@@ -167,24 +167,6 @@ def feature_spec(encoder: Encoder) -> Any:
     return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), found
     )
-
-
-def place(
-    table: Float[Array, "K D"], tasks: Float[Array, "*batch D"]
-) -> Int[Array, "*batch"]:
-    """Where tasks stand in a table, up to rounding; -1 for those that do not.
-
-    Example:
-      >>> print(place(jnp.eye(2), jnp.array([[0.0, 1.0], [0.5, 0.5]])))
-      [ 1 -1]
-    """
-    epsilon = max(float(jnp.finfo(given.dtype).eps) for given in (table, tasks))
-    shape = *tasks.shape[:-1], *table.shape
-    known = jnp.broadcast_to(table, shape)
-    near = jnp.abs(tasks[..., None, :] - known) <= epsilon * jnp.abs(known)
-    same = near.all(axis=-1)
-    found = jnp.where(same.any(axis=-1), jnp.argmax(same, axis=-1), -1)
-    return found.astype(jnp.int32)
 
 
 def _as_observed(encoder: Encoder, observations: Any) -> tuple[Any, tuple[int, ...]]:

@@ -9,7 +9,8 @@ import numpy as np
 from amf_jax import errors, validation
 from amf_jax.demonstrations import Demonstrations, valid_steps
 from amf_jax.dtypes import is_finite
-from amf_jax.encoders.base import Encoder, feature_spec, place, stored
+from amf_jax.encoders.base import Encoder, feature_spec, stored
+from amf_jax.task_table import place
 
 _stored = jax.jit(stored)
 

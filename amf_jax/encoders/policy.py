@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from amf_jax.encoders.base import Encoder, place
+from amf_jax.encoders.base import Encoder
 from amf_jax.policies.base import Policy
+from amf_jax.task_table import place
 
 #: Where observations and tasks stand among the arguments of a policy's functions.
 _ARGUMENTS = {

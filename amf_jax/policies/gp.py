@@ -83,16 +83,6 @@ class GaussianProcess(NamedTuple):
     inverse: Float[Array, "M M"]
 
 
-def validate(hyperparameters: Hyperparameters) -> None:
-    """Checks hyperparameters on the host; traced values pass unseen.
-
-    Raises:
-      InvalidArgumentError: a value that is not positive and finite.
-    """
-    for name, value in hyperparameters._asdict().items():
-        ranges.check_all(name, value, ranges.POSITIVE)
-
-
 def condition(
     hyperparameters: Hyperparameters, *demos: Demonstrations
 ) -> GaussianProcess:
@@ -123,8 +113,7 @@ def condition(
         raise errors.InvalidArgumentError(
             "demos must hold at least one Demonstrations buffer, got none"
         )
-    validate(hyperparameters)
-    check_sizes(hyperparameters, demos[0])
+    check(hyperparameters, demos[0])
     rows = [step_rows(buffer) for buffer in demos]
     observations, tasks, targets, mask = map(jnp.concatenate, zip(*rows, strict=True))
     dtype = compute_dtype(observations, tasks, targets)
@@ -233,10 +222,13 @@ def embedding() -> Embedding:
     return Embedding(embed=embed, kernel=_kernel, diagonal=_diagonal)
 
 
-def check_sizes(hyperparameters: Hyperparameters, demos: Demonstrations) -> None:
-    """Raises if a lengthscale is neither one number nor one per dimension.
+def check(hyperparameters: Hyperparameters, demos: Demonstrations) -> None:
+    """Checks hyperparameters for demonstrations; traced values pass unseen.
 
-    Also for what is observed if it is no vector: the kernel is one of distances.
+    Raises:
+      InvalidArgumentError: a value that is not positive and finite, a lengthscale that
+        is neither one number nor one per dimension, or observations that are no
+        vectors: the kernel is one of distances.
     """
     shapes = [np.shape(leaf) for leaf in jax.tree.leaves(demos.observations)]
     if not hasattr(demos.observations, "dtype") or len(shapes[0]) != 3:
@@ -249,6 +241,7 @@ def check_sizes(hyperparameters: Hyperparameters, demos: Demonstrations) -> None
         "task_lengthscale": demos.tasks.shape[-1],
     }
     for name, value in hyperparameters._asdict().items():
+        ranges.check_all(name, value, ranges.POSITIVE)
         allowed = [(), (sizes[name],)] if name in sizes else [()]
         if np.shape(value) not in allowed:
             raise errors.InvalidArgumentError(

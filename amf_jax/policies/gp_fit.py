@@ -31,8 +31,7 @@ def fit_hyperparameters(
         demonstrations without a recorded step, or a search that does not end at
         positive, finite values.
     """
-    gp.validate(initial)
-    gp.check_sizes(initial, demos)
+    gp.check(initial, demos)
     recorded = np.asarray(valid_steps(demos)).ravel()
     if not recorded.any():
         raise errors.InvalidArgumentError(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from amf_jax import errors, problem, validation
+from amf_jax import errors, problem, task_table, validation
 from amf_jax.demonstrations import Demonstrations, observation_spec
 from amf_jax.dtypes import compute_dtype, real_numbers
 
@@ -118,7 +118,7 @@ def check_context(context: Context) -> None:
     problem.check_weights(context.task_weights, tasks)
     count, width = tasks.shape
     validation.check_form(context.demos, task_size=width, num_tasks=count)
-    validation.check_own_tasks(context.demos, tasks)
+    task_table.check_own(context.demos, tasks)
     if context.evaluations is not None:
         success = real_numbers(context.evaluations)
         if success is None or success.ndim != 2 or success.shape[1] != count:
@@ -177,8 +177,8 @@ def _check_pending(pending: Pending, tasks: np.ndarray) -> None:
             f"pending.tasks and pending.mask must have shapes {(slots, tasks.shape[1])}"
             f" and {(slots,)}, got {vectors.shape} and {used.shape}"
         )
-    validation.check_task_ids(ids[used], len(tasks), least=-1, name="pending.task_ids")
-    alien = used & validation.is_alien(ids, vectors, tasks)
+    task_table.check_ids(ids[used], len(tasks), least=-1, name="pending.task_ids")
+    alien = used & task_table.is_alien(ids, vectors, tasks)
     if alien.any():
         slot = int(np.argmax(alien))
         raise errors.InvalidArgumentError(

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from amf_jax import demonstrations as demonstrations_lib
-from amf_jax import encoders, errors, validation
+from amf_jax import encoders, errors, task_table
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.dtypes import real_numbers
 from amf_jax.encoders import Encoder
@@ -81,7 +81,7 @@ def attempts(
     count = 0
     if new is not None:
         check_fit(new, demos, tasks, encoder)
-        ids = validation.listed(new.task_ids, new.tasks, tasks)
+        ids = task_table.listed(new.task_ids, new.tasks, tasks)
         new = new._replace(task_ids=jnp.asarray(ids))
         count = int(np.sum(np.asarray(new.demo_mask)))
     fails = np.asarray(failed)

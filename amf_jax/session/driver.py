@@ -126,9 +126,7 @@ class ActiveFineTuner:
         one = Round(learner, selector, self.tasks, self.task_weights)
         self._run = Run(given, one, evaluate, checkpointer, int(checkpoint_every))
         self._given, self._demonstrate = given, demonstrate
-        self._checkpoint_dir = checkpoint_dir
-        self._free_actions = jax.random.fold_in(self._run.key, _NO_ROUND)
-        self._acted, self._window = itertools.count(), learner.window
+        self._checkpoint_dir, self._acted = checkpoint_dir, itertools.count()
         self._listed_tasks = selector.listed_tasks
 
     def ask(self, count: int | None = None) -> list[Task | None]:
@@ -152,8 +150,7 @@ class ActiveFineTuner:
           InvalidArgumentError: `count` is no whole number of at least 1.
           AmfError: as `run`.
         """
-        if count is not None:
-            ranges.check("count", count, ranges.COUNT)
+        ranges.check("count", count, ranges.COUNT, optional=True)
         ongoing = self._run.begin()
         while ongoing and ongoing.is_complete:
             self._run.finish(ongoing)
@@ -262,10 +259,11 @@ class ActiveFineTuner:
           InvalidArgumentError: there is no policy yet, or it sees or plans several
             steps, for which `actor` follows episodes.
         """
-        if self._window != STEP:
+        window = self._given.window
+        if window != STEP:
             raise errors.InvalidArgumentError(
-                f"act takes single steps, and the policy has {self._window}; call"
-                " actor() where episodes begin, and what it returns at every step"
+                f"act takes single steps, and the policy has {window}; call actor()"
+                " where episodes begin, and what it returns at every step"
             )
         return self.actor()(observations, task_ids)
 
@@ -277,7 +275,8 @@ class ActiveFineTuner:
         """
         if self.learner_state is None:
             raise errors.InvalidArgumentError("no policy yet: call run() or ask()")
-        stream = jax.random.fold_in(self._free_actions, len(self.sessions))
+        free = jax.random.fold_in(self._run.key, _NO_ROUND)
+        stream = jax.random.fold_in(free, len(self.sessions))
         key = jax.random.fold_in(stream, next(self._acted))
         return self._run.actor(key, self.learner_state)
 

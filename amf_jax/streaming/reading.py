@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from amf_jax import errors, validation
+from amf_jax import errors, task_table, validation
 from amf_jax.demonstrations import Demonstrations, named_leaves
 from amf_jax.posterior.weight_space import STEPS_AT_A_TIME
 from amf_jax.selectors.context import prepare_demonstrations
@@ -228,7 +228,7 @@ def _check(batch: Demonstrations, tasks: np.ndarray, before: int, sizes):
             f"demonstration {before + int(np.argmax(unlisted))} has task id -1; every"
             " demonstration of a pool must be of one of the evaluation tasks"
         )
-    validation.check_own_tasks(batch, tasks, before)
+    task_table.check_own(batch, tasks, before)
     return found
 
 

@@ -7,8 +7,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from amf_jax import errors, mixing, regularisers
+from amf_jax.mixing import Mixing
 from amf_jax.policies.base import Policy
 from amf_jax.ranges import COUNT, COUNT_OR_NONE, NOT_NEGATIVE, POSITIVE
+from amf_jax.regularisers import Regulariser
 from experiments.configs import field
 from experiments.methods import Method
 
@@ -34,58 +36,31 @@ class Setup(NamedTuple):
         return len(self.tasks)
 
 
-def _descent(setup: Setup) -> dict[str, Any]:
-    config = setup.config
-    return {
-        "mixing": mixing.descent(
-            setup.num_tasks,
-            conservatism=config.conservatism,
-            learning_rate=config.learning_rate,
-            steps=config.steps,
-        )
-    }
+#: What `learners.gradient_learner` is given as `mixing`, or as `regulariser`.
+Way = Mixing | Regulariser
 
-
-def _closed_form(setup: Setup) -> dict[str, Any]:
-    beta = setup.config.conservatism
-    return {"mixing": mixing.closed_form(setup.num_tasks, conservatism=beta)}
-
-
-def _gate(setup: Setup) -> dict[str, Any]:
-    beta = setup.config.conservatism
-    return {"mixing": mixing.gate(setup.num_tasks, conservatism=beta)}
-
-
-def _prequential(setup: Setup) -> dict[str, Any]:
-    return {"mixing": mixing.prequential(setup.num_tasks)}
-
-
-def _network(setup: Setup) -> dict[str, Any]:
-    beta = setup.config.conservatism
-    return {"mixing": mixing.network(setup.tasks, conservatism=beta)}
-
-
-def _l2(setup: Setup) -> dict[str, Any]:
-    return {"regulariser": regularisers.l2(setup.strength)}
-
-
-def _ewc(setup: Setup) -> dict[str, Any]:
-    samples = setup.config.fisher_samples
-    return {
-        "regulariser": regularisers.ewc(setup.policy, setup.strength, samples=samples)
-    }
-
-
-#: Name to arguments of `learners.gradient_learner`.
-FORGETTING: Mapping[str, Callable[[Setup], dict[str, Any]]] = {
-    "none": lambda setup: {},
-    "adaptive_prior": _descent,
-    "closed_form": _closed_form,
-    "gate": _gate,
-    "prequential": _prequential,
-    "network": _network,
-    "l2": _l2,
-    "ewc": _ewc,
+FORGETTING: Mapping[str, Callable[[Setup], Way | None]] = {
+    "none": lambda setup: None,
+    "adaptive_prior": lambda setup: mixing.descent(
+        setup.num_tasks,
+        conservatism=setup.config.conservatism,
+        learning_rate=setup.config.learning_rate,
+        steps=setup.config.steps,
+    ),
+    "closed_form": lambda setup: mixing.closed_form(
+        setup.num_tasks, conservatism=setup.config.conservatism
+    ),
+    "gate": lambda setup: mixing.gate(
+        setup.num_tasks, conservatism=setup.config.conservatism
+    ),
+    "prequential": lambda setup: mixing.prequential(setup.num_tasks),
+    "network": lambda setup: mixing.network(
+        setup.tasks, conservatism=setup.config.conservatism
+    ),
+    "l2": lambda setup: regularisers.l2(setup.strength),
+    "ewc": lambda setup: regularisers.ewc(
+        setup.policy, setup.strength, samples=setup.config.fisher_samples
+    ),
 }
 
 _PENALTIES = ("l2", "ewc")
@@ -123,4 +98,7 @@ def learner_options(
             f"forgetting.strength={strength} does not go with {name!r}: it is the"
             f" strength of the penalties {' and '.join(_PENALTIES)}, which need one"
         )
-    return FORGETTING[name](Setup(config.forgetting, policy, tasks, strength or 0.0))
+    way = FORGETTING[name](Setup(config.forgetting, policy, tasks, strength or 0.0))
+    if way is None:
+        return {}
+    return {"mixing" if isinstance(way, Mixing) else "regulariser": way}

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from amf_jax import errors
+from amf_jax.session.fingerprint import flatten
 from experiments.configs import fields, loading
 
 _OVERRIDE = re.compile(
@@ -133,7 +134,7 @@ def _take_overrides(
                 f"--config.{field}={text}: {error}"
             ) from error
         if isinstance(value, dict):
-            values |= _flatten(value, f"{field}.")
+            values |= flatten({field: value})
         elif kind is tuple and values.get(field) and value is not None:
             values[field] += value
         else:
@@ -171,16 +172,6 @@ def _literal(text: str) -> object:
         return ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
     except (SyntaxError, ValueError):
         return text
-
-
-def _flatten(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def _take_config(argv: Sequence[str]) -> tuple[str, list[str]]:

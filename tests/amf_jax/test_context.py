@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 import amf_jax
-from amf_jax import embeddings, errors, problem, selectors, streaming, validation
+from amf_jax import (
+    embeddings,
+    errors,
+    problem,
+    selectors,
+    streaming,
+    task_table,
+)
 from amf_jax.dtypes import compute_dtype
 from amf_jax.selectors import Pending
 from tests import problems
@@ -287,17 +294,17 @@ def test_no_task_is_an_error_also_while_tracing(name):
 
 @pytest.mark.parametrize("ids", [[0, 99], [-1], [0.0], ["a"]])
 def test_task_ids_are_indices_of_tasks(ids):
-    validation.check_task_ids(np.array([0, 2]), 3)
+    task_table.check_ids(np.array([0, 2]), 3)
     with pytest.raises(errors.InvalidArgumentError, match="from 0 to 2"):
-        validation.check_task_ids(ids, 3)
+        task_table.check_ids(ids, 3)
 
 
 def test_a_task_vector_may_be_rounded_to_its_own_type():
     tasks = np.array([[0.1, 0.2], [0.3, -0.7]])
     for dtype in (np.float32, np.float16, jnp.bfloat16):
-        assert not validation.is_alien([0, 1], tasks.astype(dtype), tasks).any()
-    assert validation.is_alien([0, 1], tasks + 1e-5, tasks).all()
-    assert validation.is_alien([0, 1], tasks.astype(np.float32) + 1e-5, tasks).all()
+        assert not task_table.is_alien([0, 1], tasks.astype(dtype), tasks).any()
+    assert task_table.is_alien([0, 1], tasks + 1e-5, tasks).all()
+    assert task_table.is_alien([0, 1], tasks.astype(np.float32) + 1e-5, tasks).all()
 
 
 @pytest.mark.parametrize("name", MODELS)
