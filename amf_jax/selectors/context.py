@@ -67,17 +67,11 @@ def prepare(context: Context) -> Context:
     dtype = compute_dtype(demos, context.tasks, context.task_weights, params)
     pending, evaluations = context.pending, context.evaluations
     if pending is not None:
-        pending = Pending(
-            task_ids=_array(pending.task_ids, jnp.int32),
-            tasks=_array(pending.tasks, dtype),
-            mask=_array(pending.mask, bool),
-        )
-    return Context(
+        pending = Pending(*map(_array, pending, (jnp.int32, dtype, bool)))
+    return context._replace(
         demos=prepare_demonstrations(demos, dtype),
         tasks=_array(context.tasks, dtype),
         task_weights=_array(context.task_weights, dtype),
-        params=context.params,
-        embedding_params=context.embedding_params,
         evaluations=None if evaluations is None else _array(evaluations, dtype),
         pending=pending,
     )

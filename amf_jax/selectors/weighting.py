@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
@@ -97,31 +96,6 @@ def weigh(
     else:
         own, counts = likelihoods(demos.tasks), demos.demo_mask
     log_weights = importance.log_importance_weights(total, own, counts)
-    return importance.ESTIMATORS[mode](log_weights, mask)
-
-
-def from_likelihoods(
-    mode: str,
-    log_likelihoods: Float[Array, "C N"],
-    task_ids: Int[Array, " N"],
-    mask: Bool[Array, " N"],
-) -> Float[Array, "C N"]:
-    """Weights of demonstrations, each of one of the tasks, whose likelihoods are known.
-
-    Args:
-      mode: a key of `importance.MODES`.
-      log_likelihoods: of each demonstration under each task.
-      task_ids: of the demonstrations.
-      mask: which are at hand.
-    """
-    num_tasks = log_likelihoods.shape[0]
-    if mode not in importance.ESTIMATORS:
-        ids = jnp.arange(num_tasks, dtype=jnp.int32)
-        return without_likelihoods(mode, ids, task_ids, mask, log_likelihoods.dtype)
-    counts = importance.task_counts(task_ids, mask, num_tasks)
-    log_weights = importance.log_importance_weights(
-        log_likelihoods, log_likelihoods, counts
-    )
     return importance.ESTIMATORS[mode](log_weights, mask)
 
 

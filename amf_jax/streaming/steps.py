@@ -18,7 +18,7 @@ from amf_jax.demonstrations import Demonstrations
 from amf_jax.embeddings import Embedding, embed_pairs
 from amf_jax.posterior import moments as moments_lib
 from amf_jax.posterior.moments import Given, MomentPosterior
-from amf_jax.selectors.weighting import from_likelihoods
+from amf_jax.selectors.weighting import without_likelihoods
 
 _given = jax.jit(moments_lib.given)
 
@@ -100,7 +100,14 @@ def weights(mode: str, table: np.ndarray, task_ids: np.ndarray) -> np.ndarray:
     return np.asarray(_weights(mode, *padded, mask))[:, :count]
 
 
-_weights = jax.jit(from_likelihoods, static_argnames=("mode",))
+@functools.partial(jax.jit, static_argnames=("mode",))
+def _weights(mode, table, task_ids, mask) -> Float[Array, "C N"]:
+    ids = jnp.arange(table.shape[0], dtype=jnp.int32)
+    if mode not in importance.ESTIMATORS:
+        return without_likelihoods(mode, ids, task_ids, mask, table.dtype)
+    counts = importance.task_counts(task_ids, mask, ids.size)
+    log_weights = importance.log_importance_weights(table, table, counts)
+    return importance.ESTIMATORS[mode](log_weights, mask)
 
 
 @functools.partial(

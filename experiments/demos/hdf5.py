@@ -64,18 +64,19 @@ class Matrix(NamedTuple):
     dataset: Any
     shape: tuple[int, int]
 
-    def read(self, to: np.ndarray) -> None:
-        """Reads the numbers into a float32 array of their shape.
+    def read(self) -> np.ndarray:
+        """The numbers in float32.
 
         Raises:
           DemonstrationError: they are damaged, or one is NaN or infinite in float32.
         """
         with self.member.reading(), np.errstate(over="ignore"):
-            to[:] = self.dataset[()]
-        finite = np.isfinite(to).all(axis=1)
+            read = self.dataset[()].astype(np.float32)
+        finite = np.isfinite(read).all(axis=1)
         if not finite.all():
             step = int(np.argmin(finite))
             raise self.member.error(f"is NaN or infinite in float32 at step {step}")
+        return read
 
 
 @contextlib.contextmanager

@@ -10,12 +10,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from amf_jax import errors, ranges, validation
-from amf_jax.demonstrations import Demonstrations
+from amf_jax import errors, ranges
+from amf_jax.demonstrations import Demonstrations, Episode, from_episodes
 from experiments import extras, output
 from experiments.demos import hdf5
 from experiments.demos.collect import Attempt
@@ -158,30 +157,19 @@ def read(
                 + (f" under mask/{filter_key}" if filter_key else "")
             )
         widths = [_width(path, matrices) for matrices in zip(*episodes, strict=True)]
-        lengths = [actions.shape[0] for actions, *_ in episodes]
-        shape = len(episodes), max(lengths), sum(widths)
+        longest = max(actions.shape[0] for actions, *_ in episodes)
+        shape = len(episodes), longest, sum(widths)
         size = math.prod(shape) * np.dtype(np.float32).itemsize
         if size > most_bytes:
             raise errors.DemonstrationError(
                 f"{os.fspath(path)} takes {size} bytes with {shape[0]} demonstrations"
                 f" padded to {shape[1]} steps, more than {most_bytes:.0f}"
             )
-        numbers = np.zeros(shape, np.float32)
-        for row, matrices in zip(numbers, episodes, strict=True):
-            for matrix, end in zip(matrices, np.cumsum(widths), strict=True):
-                steps, width = matrix.shape
-                matrix.read(row[:steps, end - width : end])
-    actions, observations = np.split(numbers, widths[:1], axis=-1)
-    demos = Demonstrations(
-        observations=jnp.asarray(observations),
-        actions=jnp.asarray(actions),
-        step_mask=jnp.asarray(np.arange(shape[1]) < np.array(lengths)[:, None]),
-        tasks=jnp.tile(jnp.asarray(vector), (len(episodes), 1)),
-        task_ids=jnp.full(len(episodes), task_id, jnp.int32),
-        demo_mask=jnp.ones(len(episodes), bool),
-    )
-    validation.validate(demos)
-    return demos
+        recorded = []
+        for actions, *columns in episodes:
+            seen = np.concatenate([column.read() for column in columns], axis=1)
+            recorded.append(Episode(seen, actions.read(), vector, task_id))
+    return from_episodes(recorded)
 
 
 def _names(file: Any, data: Any, filter_key: str | None) -> list[str]:

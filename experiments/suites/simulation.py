@@ -3,10 +3,9 @@
 import concurrent.futures
 from collections.abc import Callable, Sequence
 
-import jax.numpy as jnp
 import numpy as np
 
-from amf_jax import errors
+from amf_jax import demonstrations, errors
 from amf_jax.demonstrations import Demonstrations
 from experiments import threads
 from experiments.suites import base
@@ -107,13 +106,10 @@ class Rollouts:
             self._succeed(episode, np.random.default_rng([*seed, i]), int(task))
             for i in range(count)
         ]
-        return Demonstrations(
-            observations=jnp.asarray([r.observations[:-1] for r in recordings]),
-            actions=jnp.asarray([r.actions for r in recordings]),
-            step_mask=jnp.ones((count, world.horizon), bool),
-            tasks=jnp.tile(jnp.asarray(self._task_vectors[task]), (count, 1)),
-            task_ids=jnp.full(count, task, jnp.int32),
-            demo_mask=jnp.ones(count, bool),
+        whose = self._task_vectors[task], int(task)
+        return demonstrations.from_episodes(
+            demonstrations.Episode(r.observations[:-1], r.actions, *whose)
+            for r in recordings
         )
 
     def evaluate(

@@ -9,6 +9,7 @@ the reward is counted (after each of the 5 steps).
 
 from collections.abc import Mapping, Sequence
 from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -83,9 +84,14 @@ def demonstrate(
     """
     task_id, goal = _resolve(task)
     ranges.check("count", count, ranges.COUNT)
-    noise = expert_noise(seed, count)
     goals = np.tile(goal, (count, 1))
-    observations, actions = expert_episodes(goals, noise)
+    return demonstrated(goals, task_id, expert_noise(seed, count))
+
+
+def demonstrated(goals: Any, task_id: Any, noise: Any, xp: Any = np) -> Demonstrations:
+    """Demonstrations of goals `[n, 2]` with this noise, by NumPy or by JAX."""
+    observations, actions = expert_episodes(goals, noise, xp)
+    count = len(goals)
     return Demonstrations(
         observations=jnp.asarray(observations, jnp.float32),
         actions=jnp.asarray(actions, jnp.float32),

@@ -72,15 +72,7 @@ def environment(
         drawn = jnp.asarray(noise.by_round)[index - 1, place]
         steps = jnp.where(choice.task_id >= 0, own, drawn)
         goals = jnp.broadcast_to(choice.task, (count, 2))
-        observations, actions = integrator.expert_episodes(goals, steps, jnp)
-        return Demonstrations(
-            observations=observations,
-            actions=actions,
-            step_mask=jnp.ones((count, HORIZON), bool),
-            tasks=goals,
-            task_ids=jnp.full((count,), choice.task_id, jnp.int32),
-            demo_mask=jnp.ones((count,), bool),
-        )
+        return integrator.demonstrated(goals, choice.task_id, steps, jnp)
 
     def evaluate(act, state: LearnerState, index) -> dict[str, Array]:
         del index  # start and dynamics are deterministic
