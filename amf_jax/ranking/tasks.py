@@ -8,23 +8,15 @@ weights="deterministic": each demonstration counts for its own task alone, since
 says how likely its actions were under the others.
 """
 
-import difflib
 import functools
 import math
-import reprlib
-from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from amf_jax import embeddings, problem, ranges, streaming
-from amf_jax.dtypes import real_numbers
 from amf_jax.embeddings import Embedding, FactoredGradient
-from amf_jax.errors import (
-    DemonstrationError,
-    InvalidArgumentError,
-    UndemonstratedTaskError,
-)
+from amf_jax.errors import DemonstrationError
 from amf_jax.ranking.episodes import (
     NUMBERS_AT_A_TIME,
     Episodes,
@@ -33,6 +25,7 @@ from amf_jax.ranking.episodes import (
     pool_of,
     scaled,
 )
+from amf_jax.ranking.weights import in_order
 
 #: Gradients that are longer are projected to so many numbers.
 WIDEST = 512
@@ -210,7 +203,7 @@ def _rank(
     ((name, actions),) = errors.items()
     largest = check_finite(name, actions, episodes)
     tasks = np.arange(len(episodes.tasks), dtype=np.float32)[:, None]
-    shares = problem.check_weights(_weights(task_weights, episodes.tasks), tasks)
+    shares = problem.check_weights(in_order(task_weights, episodes.tasks), tasks)
     _, info = streaming.select(
         pool_of(features, actions, math.frexp(largest)[1], episodes, tasks),
         embedding,
@@ -276,42 +269,3 @@ def _project(points: np.ndarray, exponent: int, rank: int, seed: int) -> np.ndar
         part = scaled(points[:, first : first + columns], exponent)
         projected += part @ rng.standard_normal((part.shape[1], rank), np.float32)
     return projected / math.sqrt(rank)
-
-
-def _weights(given: Any, tasks: np.ndarray) -> Any:
-    """The weights of the tasks in order; those that are not named have none.
-
-    Raises:
-      UndemonstratedTaskError: naming one with weight that no episode is of.
-      InvalidArgumentError: weights by position of what has no positions.
-    """
-    if given is None:
-        return None
-    names = tasks.tolist()
-    if not isinstance(given, Mapping):
-        values = real_numbers(given)
-        positions = range(0 if values is None or values.ndim != 1 else values.size)
-        if values is None or not set(names) <= {*positions}:
-            raise InvalidArgumentError(
-                "task_weights must be numbers for tasks 0, 1, ... in order, or a"
-                f" mapping from each of {_some(names)} to its weight; got"
-                f" {reprlib.repr(given if values is None else values.tolist())}"
-            )
-        given = dict(zip(positions, values.tolist(), strict=True))
-    texts = {str(name): name for name in names}
-    for task, weight in given.items():
-        if task not in names and weight != 0:
-            near = difflib.get_close_matches(str(task), texts, n=1)
-            hint = f" Did you mean {texts[near[0]]!r}?" if near else ""
-            if str(task) in texts:
-                kinds = type(names[0]).__name__, type(task).__name__
-                hint += " The ids of tasks are {}, not {}.".format(*kinds)
-            raise UndemonstratedTaskError(
-                f"task {task!r} has a weight but no episode.{hint} Record one episode"
-                " of it, or leave it out of task_weights"
-            )
-    return [given.get(task, 0) for task in names]
-
-
-def _some(names: Sequence[Any]) -> str:
-    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")

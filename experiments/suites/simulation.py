@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from amf_jax import demonstrations, errors
+from amf_jax import demonstrations, errors, ranges
 from amf_jax.demonstrations import Demonstrations
 from experiments import threads
 from experiments.suites import base
@@ -33,10 +33,7 @@ def make(
     """
     if num_threads is None:
         num_threads = len(threads.available_cores())
-    if num_threads < 1:
-        raise errors.InvalidArgumentError(
-            f"num_threads must be at least 1, got {num_threads}"
-        )
+    ranges.check("num_threads", num_threads, ranges.COUNT)
     num_tasks = len(world.task_names)
     if tasks is None:
         tasks = np.eye(num_tasks)
@@ -99,8 +96,7 @@ class Rollouts:
             raise errors.InvalidArgumentError(
                 f"task must be an index from 0 to {num_tasks - 1}, got {task!r}"
             )
-        if count < 1:
-            raise errors.InvalidArgumentError(f"count must be at least 1, got {count}")
+        ranges.check("count", count, ranges.COUNT)
         episode = self._allocate(1)[0]
         recordings = [
             self._succeed(episode, np.random.default_rng([*seed, i]), int(task))
@@ -125,10 +121,7 @@ class Rollouts:
           InvalidArgumentError: `attempts` < 1, or actions of a wrong shape or not
             finite.
         """
-        if attempts < 1:
-            raise errors.InvalidArgumentError(
-                f"attempts must be at least 1, got {attempts}"
-            )
+        ranges.check("attempts", attempts, ranges.COUNT)
         world = self._world
         num_tasks = len(world.task_names)
         size = num_tasks * attempts

@@ -191,7 +191,7 @@ def eager_calls(selector, context):
 
 def test_eager_calls_compile_once():
     assert eager_calls(build("amf"), plain()) == 1
-    batches = selectors.batch._compiled
+    batches = selectors.batch._compiled(build("amf"))
     state = build("amf").init(plain())
     before = batches._cache_size()
     for seed in range(3):
