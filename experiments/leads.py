@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments import statistics
+from experiments import learning_curves, statistics
 from experiments.comparisons import BASELINE_METHODS
 from experiments.figures import style
+from experiments.learning_curves import SharedLevel
 from experiments.reading import Run
 from experiments.runs import matched
 from experiments.series import values
-from experiments.statistics import SharedLevel, Summary
+from experiments.statistics import Summary
 
 
 class Lead(NamedTuple):
@@ -60,11 +61,11 @@ def _lead(
     if x.shape != y.shape or np.isnan([x, y]).any():
         return None
     demos = np.arange(x.shape[1]) * ours[0].config["demos_per_round"] * ours[0].batch
-    areas = statistics.area_under_curve([x, y])
+    areas = learning_curves.area_under_curve([x, y])
     return Lead(
         method,
         baseline,
-        statistics.demos_to_shared_level(x, y, demos),
+        learning_curves.demos_to_shared_level(x, y, demos),
         statistics.paired_difference(*areas),
         int((areas[0] > areas[1]).sum()),
     )
@@ -73,8 +74,9 @@ def _lead(
 def sentence(lead: Lead) -> str:
     """The lead in words."""
     level, first, second, saved = lead.demos
+    share = f"{100 * learning_curves.SHARE:.0f} %"
     return (
-        f"To reach {level:.2f} ({100 * statistics.SHARE:.0f} % of the way from round 0"
+        f"To reach {level:.2f} ({share} of the way from round 0"
         f" to the lower end), {style.method_name(lead.method)} takes {first:g}"
         f" demonstrations, {style.method_name(lead.baseline)} {second:g}:"
         f" {signed(saved, '+.3g')} saved. Area {signed(lead.area)}, larger in"

@@ -1,4 +1,4 @@
-"""Statistics over seeds: the paper's mean and interval, and scores of a curve."""
+"""Statistics over seeds: the paper's mean and interval, and how methods compare."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,9 +15,6 @@ from experiments.runs import ResultsWarning
 CONFIDENCE = 0.9
 RESAMPLES = 9999
 
-#: How far a shared level lies on the way from round 0 to the lower end of two curves.
-SHARE = 0.9
-
 
 class Summary(NamedTuple):
     """An estimate and its interval over seeds.
@@ -33,22 +30,6 @@ class Summary(NamedTuple):
     seeds: int
 
 
-class SharedLevel(NamedTuple):
-    """What two curves take to a level that both of them reach.
-
-    Attributes:
-      level: in the unit of the curves.
-      first: demonstrations until the first one's mean over seeds is there.
-      second: likewise.
-      saved: how many fewer the first one takes.
-    """
-
-    level: float
-    first: float
-    second: float
-    saved: Summary
-
-
 def _check_seeds(name: str, values: ArrayLike) -> np.ndarray:
     array = np.asarray(values, dtype=float)
     if array.ndim == 0 or len(array) == 0:
@@ -58,7 +39,12 @@ def _check_seeds(name: str, values: ArrayLike) -> np.ndarray:
     return array
 
 
-def _check_pair(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def check_pair(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Two arrays `[seeds, ...]` of the same seeds.
+
+    Raises:
+      InvalidArgumentError: if there is no seed at all, or the shapes differ.
+    """
     x, y = _check_seeds("x", x), _check_seeds("y", y)
     if x.shape != y.shape:
         raise InvalidArgumentError(
@@ -67,7 +53,7 @@ def _check_pair(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def _bootstrap(
+def bootstrap(
     samples: Sequence[np.ndarray],
     statistic: Callable[..., np.ndarray],
     estimate: np.ndarray,
@@ -112,7 +98,7 @@ def summarise(values: ArrayLike) -> Summary:
       InvalidArgumentError: if there is no seed at all.
     """
     values = _check_seeds("values", values)
-    return _bootstrap([values], np.mean, values.mean(axis=0))
+    return bootstrap([values], np.mean, values.mean(axis=0))
 
 
 def summarise_iqm(values: ArrayLike) -> Summary:
@@ -146,7 +132,7 @@ def summarise_iqm(values: ArrayLike) -> Summary:
 
     tasks = [values[..., task] for task in range(values.shape[-1])]
     undefined = np.isnan(values).any(axis=(0, -1))  # trimming would hide it
-    return _bootstrap(tasks, iqm, np.where(undefined, np.nan, iqm(*tasks, axis=0)))
+    return bootstrap(tasks, iqm, np.where(undefined, np.nan, iqm(*tasks, axis=0)))
 
 
 def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Summary:
@@ -178,7 +164,7 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Summary:
         order = np.sign(x[..., :, None] - y[..., None, :])
         return (order.mean(axis=(-2, -1)) + 1) / 2
 
-    return _bootstrap([x, y], chance, chance(x, y, axis=0))
+    return bootstrap([x, y], chance, chance(x, y, axis=0))
 
 
 def paired_difference(x: ArrayLike, y: ArrayLike) -> Summary:
@@ -194,8 +180,8 @@ def paired_difference(x: ArrayLike, y: ArrayLike) -> Summary:
     Raises:
       InvalidArgumentError: if there is no seed at all, or the shapes differ.
     """
-    x, y = _check_pair(x, y)
-    return _bootstrap([x - y], np.mean, (x - y).mean(axis=0))
+    x, y = check_pair(x, y)
+    return bootstrap([x - y], np.mean, (x - y).mean(axis=0))
 
 
 def rank_correlation(values: ArrayLike, order: ArrayLike) -> Summary:
@@ -230,98 +216,4 @@ def rank_correlation(values: ArrayLike, order: ArrayLike) -> Summary:
         return correlation(whole[index.astype(int)].mean(axis=axis - 1))
 
     seeds = np.arange(len(values))
-    return _bootstrap([seeds], statistic, correlation(values.mean(axis=0)))
-
-
-def area_under_curve(values: ArrayLike) -> np.ndarray:
-    """Area under a curve over rounds, per round, so that it has the curve's own unit.
-
-    The trapezoidal area divided by the number of rounds: 1 for a policy that succeeds
-    always, and comparable between runs of different length.
-
-    Args:
-      values: `[..., rounds]`.
-
-    Returns:
-      `[...]`.
-
-    Example:
-      >>> float(area_under_curve([0.0, 0.5, 1.0]))
-      0.5
-    """
-    values = np.asarray(values, dtype=float)
-    if values.shape[-1] == 1:
-        return values[..., 0]
-    return np.trapezoid(values, axis=-1) / (values.shape[-1] - 1)
-
-
-def demos_to_threshold(
-    values: ArrayLike, demos: ArrayLike, threshold: float
-) -> np.ndarray:
-    """Demonstrations collected when a curve first reaches a threshold.
-
-    Args:
-      values: `[seeds, rounds]`, such as the multi-task success.
-      demos: `[rounds]` or `[seeds, rounds]`, demonstrations collected so far.
-      threshold: in the unit of `values`.
-
-    Returns:
-      `[seeds]`, infinite for a curve that never gets there, NaN for one with gaps:
-      it may have got there in one.
-
-    Example:
-      >>> demos_to_threshold([[0.1, 0.6, 0.5], [0.1, 0.2, 0.3]], [0, 2, 4], 0.5)
-      array([ 2., inf])
-    """
-    values = np.asarray(values, dtype=float)
-    counts = np.broadcast_to(np.asarray(demos, dtype=float), values.shape)
-    first = np.where(values >= threshold, counts, np.inf).min(axis=-1)
-    return np.where(np.isnan(values).any(axis=-1), np.nan, first)
-
-
-def demos_to_shared_level(x: ArrayLike, y: ArrayLike, demos: ArrayLike) -> SharedLevel:
-    """Demonstrations that two methods take to a level which both of them reach.
-
-    The level lies 90 % of the way from the mean at round 0 to the lower of the means
-    after the last round, and is that end where nothing was gained. Seeds are resampled
-    in pairs, and the level is found anew each time: it is an estimate too.
-
-    Args:
-      x: `[seeds, rounds]`.
-      y: `[seeds, rounds]`, of the same seeds in the same order (`runs.matched`).
-      demos: `[rounds]`, demonstrations collected so far.
-
-    Returns:
-      The level and what it takes, NaN if a curve has gaps. With one seed there is no
-      interval and a warning says so.
-
-    Raises:
-      InvalidArgumentError: if there is no seed at all, or the shapes differ.
-
-    Example:
-      >>> x, y = [[0.0, 0.6, 1.0], [0.0, 0.6, 1.0]], [[0.0, 0.2, 0.4], [0.0, 0.2, 0.4]]
-      >>> level, first, second, saved = demos_to_shared_level(x, y, [0, 2, 4])
-      >>> round(level, 3), first, second
-      (0.36, 2.0, 4.0)
-    """
-    x, y = _check_pair(x, y)
-    counts = np.asarray(demos, dtype=float)
-    # Of gaps the estimate is NaN, and the interval is not used.
-    whole = np.nan_to_num([x, y])
-
-    def reached(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # [2, ..., rounds]
-        start = means[..., 0].mean(axis=0)
-        end = means[..., -1].min(axis=0)
-        level = np.minimum(start + SHARE * (end - start), end)
-        return level, counts[(means >= level[..., None]).argmax(axis=-1)]
-
-    def saved(index: np.ndarray, axis: int) -> np.ndarray:
-        means = whole[:, index.astype(int)].mean(axis=axis - 1)
-        first, second = reached(means)[1]
-        return second - first
-
-    level, (first, second) = reached(whole.mean(axis=1))
-    if np.isnan([x, y]).any():
-        level, first, second = np.full((3,), np.nan)
-    summary = _bootstrap([np.arange(len(x))], saved, second - first)
-    return SharedLevel(float(level), float(first), float(second), summary)
+    return bootstrap([seeds], statistic, correlation(values.mean(axis=0)))

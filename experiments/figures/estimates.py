@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments import statistics
+from experiments import learning_curves, statistics
 from experiments.reading import Run
 from experiments.runs import matched
 from experiments.series import per_task, values
@@ -46,7 +46,7 @@ class Estimate(NamedTuple):
         if not all(pair):
             return None
         ours, theirs = (
-            statistics.area_under_curve(np.moveaxis(values(runs, field), 1, -1))
+            learning_curves.area_under_curve(np.moveaxis(values(runs, field), 1, -1))
             for runs in pair
         )
         return self.summarise((ours - theirs)[:, None])

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments import statistics
+from experiments import learning_curves, statistics
 from experiments.reading import Run
 from experiments.report.rule import Verdict
 from experiments.runs import matched
@@ -42,7 +42,7 @@ class Finding(NamedTuple):
 
 def area(runs: Sequence[Run]) -> np.ndarray:
     """Area under the curve of success, or return, per round."""
-    return statistics.area_under_curve(values(runs, score(runs)))
+    return learning_curves.area_under_curve(values(runs, score(runs)))
 
 
 def retained(runs: Sequence[Run]) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments import statistics
+from experiments import learning_curves, statistics
 from experiments.comparisons import BASELINE_METHODS
 from experiments.figures import style
 from experiments.folders import Labelled, beside, method_of
@@ -83,7 +83,7 @@ def rank(runs: Mapping[str, Sequence[Run]]) -> Leaderboard:
     """
     groups, field, curves = side_by_side(runs)
     first = next(iter(groups.values()))
-    areas = {m: statistics.area_under_curve(curve) for m, curve in curves.items()}
+    areas = {m: learning_curves.area_under_curve(curve) for m, curve in curves.items()}
 
     whole = [curve for curve in curves.values() if not np.isnan(curve).any()]
     start = np.mean([curve[:, 0].mean() for curve in whole]) if whole else np.nan
@@ -96,7 +96,7 @@ def rank(runs: Mapping[str, Sequence[Run]]) -> Leaderboard:
         curve = curves[method]
         per_round = group[0].config["demos_per_round"] * group[0].batch
         demos = np.arange(curve.shape[1]) * per_round
-        needed = statistics.demos_to_threshold(curve, demos, threshold)
+        needed = learning_curves.demos_to_threshold(curve, demos, threshold)
         per_task = values(group, "success")
         reference = baseline and beside(method, baseline)
         standings.append(

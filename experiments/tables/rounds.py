@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from experiments import statistics
+from experiments import learning_curves, statistics
 from experiments.figures import style
 from experiments.leads import leads, sentence, signed
 from experiments.reading import Run
@@ -24,7 +24,7 @@ def compare(runs: Mapping[str, Sequence[Run]]) -> Table:
     Returns:
       Round 0, every fourth round and the last as rows, then the area under the curve.
       Beside a baseline also the demonstrations that others save, seed by seed, to a
-      level that both reach (`statistics.demos_to_shared_level`), and notes in words.
+      level that both reach (`demos_to_shared_level`), and notes in words.
 
     Raises:
       ResultsError: if there is nothing to compare.
@@ -43,7 +43,7 @@ def compare(runs: Mapping[str, Sequence[Run]]) -> Table:
         ]
         body.append((str(number), *cells))
     areas = [
-        cell(statistics.summarise(statistics.area_under_curve(curve)))
+        cell(statistics.summarise(learning_curves.area_under_curve(curve)))
         for curve in curves.values()
     ]
     sums = [("Area under curve", *areas)]

@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 
 from amf_jax.errors import InvalidArgumentError
-from experiments import statistics
+from experiments import learning_curves, statistics
 from experiments.runs import ResultsWarning
 
 
@@ -171,7 +171,9 @@ def test_rank_correlation_resamples_whole_seeds():
         lambda: statistics.probability_of_improvement([0.5], [0.25, 0.5, 0.75]),
         lambda: statistics.paired_difference([0.75], [0.25]),
         lambda: statistics.rank_correlation([[0.5, 1.0]], [2, 4]),
-        lambda: statistics.demos_to_shared_level([[0.0, 1.0]], [[0.0, 0.5]], [0, 1])[3],
+        lambda: learning_curves.demos_to_shared_level(
+            [[0.0, 1.0]], [[0.0, 0.5]], [0, 1]
+        )[3],
     ],
 )
 def test_one_seed_gives_no_interval_anywhere(estimate):
@@ -182,29 +184,29 @@ def test_one_seed_gives_no_interval_anywhere(estimate):
 def test_area_under_curve_by_hand():
     # trapezoids (0+1)/2 + (1+1)/2 + (1+0.5)/2 = 2.25 over 3 rounds
     values = [[0.0, 1.0, 1.0, 0.5], [1.0, 1.0, 1.0, 1.0]]
-    np.testing.assert_allclose(statistics.area_under_curve(values), [0.75, 1.0])
+    np.testing.assert_allclose(learning_curves.area_under_curve(values), [0.75, 1.0])
 
 
 def test_area_of_a_single_round_is_its_value():
     np.testing.assert_array_equal(
-        statistics.area_under_curve([[0.4], [0.6]]), [0.4, 0.6]
+        learning_curves.area_under_curve([[0.4], [0.6]]), [0.4, 0.6]
     )
 
 
 def test_demos_to_threshold_counts_until_the_first_time():
     values = [[0.2, 0.5, 0.4, 0.9], [0.6, 0.1, 0.1, 0.1], [0.1, 0.2, 0.3, 0.4]]
-    shared = statistics.demos_to_threshold(values, [0, 2, 4, 6], 0.5)
+    shared = learning_curves.demos_to_threshold(values, [0, 2, 4, 6], 0.5)
     np.testing.assert_array_equal(shared, [2, 0, np.inf])
     own = [[0, 1, 2, 3], [5, 6, 7, 8], [0, 1, 2, 3]]
     np.testing.assert_array_equal(
-        statistics.demos_to_threshold(values, own, 0.5), [1, 5, np.inf]
+        learning_curves.demos_to_threshold(values, own, 0.5), [1, 5, np.inf]
     )
 
 
 def test_gaps_are_never_taken_for_numbers():
     nan = np.nan
     # without its gap the first curve might have been there after 2 demonstrations
-    found = statistics.demos_to_threshold(
+    found = learning_curves.demos_to_threshold(
         [[0.1, nan, 0.6], [0.1, 0.6, 0.2]], [0, 2, 4], 0.5
     )
     np.testing.assert_array_equal(found, [nan, 2.0])
@@ -220,20 +222,20 @@ def test_a_shared_level_is_found_anew_in_every_resample():
     y = [[0.0, 0.25, 0.5, 1.0], [0.0, 0.0, 0.25, 0.5]]
     # means 0, .25, .5, 1 and 0, .125, .375, .75: the level is .675; of seed 0 alone .9,
     # reached in rounds 2 and 3, and of seed 1 alone .45, in round 3 by both
-    found = statistics.demos_to_shared_level(x, y, [0, 2, 4, 6])
+    found = learning_curves.demos_to_shared_level(x, y, [0, 2, 4, 6])
     assert found[:3] == (pytest.approx(0.675), 6, 6)
     assert (found.saved.mean, *found.saved.interval, found.saved.seeds) == (0, 0, 2, 2)
 
 
 def test_where_nothing_was_gained_the_level_is_the_lower_end():
     x, y = [[0.6, 0.7, 0.5]] * 2, [[0.6, 0.2, 0.4]] * 2
-    found = statistics.demos_to_shared_level(x, y, [0, 1, 2])
+    found = learning_curves.demos_to_shared_level(x, y, [0, 1, 2])
     assert found[:3] == (pytest.approx(0.4), 0, 0)
 
 
 def test_curves_with_gaps_or_of_other_seeds_have_no_shared_level():
     gap = [[0.0, np.nan, 1.0]] * 2
-    found = statistics.demos_to_shared_level(gap, [[0.0, 0.5, 1.0]] * 2, [0, 1, 2])
+    found = learning_curves.demos_to_shared_level(gap, [[0.0, 0.5, 1.0]] * 2, [0, 1, 2])
     assert np.isnan([*found[:3], found.saved.mean, *found.saved.interval]).all()
     with pytest.raises(InvalidArgumentError, match="the same seeds"):
-        statistics.demos_to_shared_level([[0.0, 1.0]], [[0.0, 1.0]] * 2, [0, 1])
+        learning_curves.demos_to_shared_level([[0.0, 1.0]], [[0.0, 1.0]] * 2, [0, 1])
