@@ -32,15 +32,15 @@ class Entry(NamedTuple):
     Attributes:
       about: what it shows, in one line.
       draw: draws it.
-      command: makes the results that it draws.
+      command: makes the results that it draws; None is the sweep of its name.
     """
 
     about: str
     draw: Callable[[Source], Figure]
-    command: str
+    command: str | None = None
 
 
-def _by(function: str, **options: Any) -> Callable[[Source], Figure]:
+def _by(function: str, *about: Any) -> Callable[[Source], Figure]:
     """Draws by `module.function` of this package.
 
     It is imported when it draws: the list of figures can be shown without matplotlib.
@@ -49,7 +49,7 @@ def _by(function: str, **options: Any) -> Callable[[Source], Figure]:
 
     def draw(source: Source) -> Figure:
         drawing = importlib.import_module(f"{__name__}.{module}")
-        return getattr(drawing, name)(source, **options)
+        return getattr(drawing, name)(source, *about)
 
     return draw
 
@@ -69,7 +69,6 @@ FIGURES = {
     "figure2": Entry(
         "returns and entropies of AMF-GP, and its gain by number of demonstrated tasks",
         _by("integrator.draw_figure2"),
-        _sweep("figure2"),
     ),
     "figure3": Entry(
         "trajectories of expert and policy towards goals on a circle",
@@ -78,96 +77,72 @@ FIGURES = {
     ),
     "figure4_metaworld": Entry(
         "success on Metaworld with and without a mismatch in pre-training",
-        _by("success.draw_contrast", suite=METAWORLD, comparison=comparisons.BASELINES),
-        _sweep("figure4_metaworld"),
+        _by("success.draw_contrast", METAWORLD, comparisons.BASELINES),
     ),
     "figure4_kitchen": Entry(
         "success in the kitchen with and without a mismatch in pre-training",
-        _by("success.draw_contrast", suite=KITCHEN, comparison=comparisons.BASELINES),
-        _sweep("figure4_kitchen"),
+        _by("success.draw_contrast", KITCHEN, comparisons.BASELINES),
     ),
     "figure5_metaworld": Entry(
         "success on Metaworld by uncertainty estimator (the paper's figure 11)",
-        _by(
-            "success.draw_contrast", suite=METAWORLD, comparison=comparisons.ESTIMATORS
-        ),
-        _sweep("figure5_metaworld"),
+        _by("success.draw_contrast", METAWORLD, comparisons.ESTIMATORS),
     ),
     "figure5_kitchen": Entry(
         "success in the kitchen by uncertainty estimator",
-        _by(
-            "success.draw_contrast",
-            suite=KITCHEN,
-            comparison=comparisons.PAPER_ESTIMATORS,
-        ),
-        _sweep("figure5_kitchen"),
+        _by("success.draw_contrast", KITCHEN, comparisons.PAPER_ESTIMATORS),
     ),
     "figure7": Entry(
         "returns and entropies of AMF-GP for every number of demonstrated tasks",
         _by("integrator.draw_figure7"),
-        _sweep("figure7"),
     ),
     "figure8": Entry(
         "success in the kitchen for every pre-training allocation",
-        _by("success.draw_settings", suite=KITCHEN, comparison=comparisons.BASELINES),
-        _sweep("figure8"),
+        _by("success.draw_settings", KITCHEN, comparisons.BASELINES),
     ),
     "figure9": Entry(
         "success on Metaworld for every pre-training allocation",
-        _by("success.draw_settings", suite=METAWORLD, comparison=comparisons.BASELINES),
-        _sweep("figure9"),
+        _by("success.draw_settings", METAWORLD, comparisons.BASELINES),
     ),
     "figure12": Entry(
         "forgetting on Metaworld: regularisers and priors, on seen and new tasks",
-        _by("forgetting.draw", suite=METAWORLD),
-        _sweep("figure12"),
+        _by("forgetting.draw", METAWORLD),
     ),
     "figure12_kitchen": Entry(
         "forgetting in the kitchen: regularisers and the adaptive prior",
-        _by("forgetting.draw_regularisers", suite=KITCHEN),
-        _sweep("figure12_kitchen"),
+        _by("forgetting.draw_regularisers", KITCHEN),
     ),
     "figure13": Entry(
         "success and mixing weight of each task for AMF in the kitchen",
-        _by("tasks.draw_mixing", suite=KITCHEN),
-        _sweep("figure13"),
+        _by("tasks.draw_mixing", KITCHEN),
     ),
     "figure13_metaworld": Entry(
         "success and mixing weight of each task for AMF on Metaworld",
-        _by("tasks.draw_mixing", suite=METAWORLD),
+        _by("tasks.draw_mixing", METAWORLD),
         _sweep("figure12"),
     ),
     "figure14": Entry(
         "success on Metaworld against privileged rebalancing of demonstrations",
-        _by(
-            "success.draw_compared", suite=METAWORLD, comparison=comparisons.REBALANCING
-        ),
-        _sweep("figure14"),
+        _by("success.draw_compared", METAWORLD, comparisons.REBALANCING),
     ),
     "figure14_kitchen": Entry(
         "success in the kitchen against privileged rebalancing of demonstrations",
-        _by("success.draw_compared", suite=KITCHEN, comparison=comparisons.PRIVILEGED),
-        _sweep("figure14_kitchen"),
+        _by("success.draw_compared", KITCHEN, comparisons.PRIVILEGED),
     ),
     "figure15": Entry(
         "success and demonstrations of each kitchen task under mismatch",
-        _by("tasks.draw_mismatch", suite=KITCHEN, comparison=comparisons.BASELINES),
-        _sweep("figure15"),
+        _by("tasks.draw_mismatch", KITCHEN, comparisons.BASELINES),
     ),
     "figure16": Entry(
         "success and demonstrations of each kitchen task without mismatch",
-        _by("tasks.draw_even", suite=KITCHEN, comparison=comparisons.BASELINES),
-        _sweep("figure16"),
+        _by("tasks.draw_even", KITCHEN, comparisons.BASELINES),
     ),
     "figure17": Entry(
         "success and demonstrations of each Metaworld task under mismatch",
-        _by("tasks.draw_mismatch", suite=METAWORLD, comparison=comparisons.BASELINES),
-        _sweep("figure17"),
+        _by("tasks.draw_mismatch", METAWORLD, comparisons.BASELINES),
     ),
     "figure18": Entry(
         "success and demonstrations of each Metaworld task without mismatch",
-        _by("tasks.draw_even", suite=METAWORLD, comparison=comparisons.BASELINES),
-        _sweep("figure18"),
+        _by("tasks.draw_even", METAWORLD, comparisons.BASELINES),
     ),
     "figure19": Entry(
         "importance weights of four demonstrations over all tasks",
@@ -176,13 +151,11 @@ FIGURES = {
     ),
     "figure20": Entry(
         "importance weights between the tasks of Metaworld",
-        _by("weights.draw", suite=METAWORLD),
-        _sweep("figure20"),
+        _by("weights.draw", METAWORLD),
     ),
     "figure20_kitchen": Entry(
         "importance weights between the tasks of the kitchen",
-        _by("weights.draw", suite=KITCHEN),
-        _sweep("figure20_kitchen"),
+        _by("weights.draw", KITCHEN),
     ),
     "figure21": Entry(
         "pre-training density, criterion and return per task",
@@ -201,35 +174,36 @@ FIGURES = {
     ),
     "ablation_criterion": Entry(
         "success by criterion, and differences in area under the curve",
-        _by("areas.draw", suite=METAWORLD, comparison=comparisons.CRITERIA),
-        _sweep("ablation_criterion"),
+        _by("areas.draw", METAWORLD, comparisons.CRITERIA),
     ),
     "ablation_criterion_integrator": Entry(
         "return and entropy by criterion, and differences in area",
-        _by("areas.draw", suite=INTEGRATOR, comparison=comparisons.CRITERIA_GP),
-        _sweep("ablation_criterion_integrator"),
+        _by("areas.draw", INTEGRATOR, comparisons.CRITERIA_GP),
     ),
     "ablation_weights": Entry(
         "success by importance weights, and differences in area",
-        _by("areas.draw", suite=METAWORLD, comparison=comparisons.WEIGHTS),
-        _sweep("ablation_weights"),
+        _by("areas.draw", METAWORLD, comparisons.WEIGHTS),
     ),
     "ablation_weights_integrator": Entry(
         "return and entropy by importance weights, and differences in area",
-        _by("areas.draw", suite=INTEGRATOR, comparison=comparisons.WEIGHTS_GP),
-        _sweep("ablation_weights_integrator"),
+        _by("areas.draw", INTEGRATOR, comparisons.WEIGHTS_GP),
     ),
     "all_selectors": Entry(
         "success by selection rule, and differences in area",
-        _by("areas.draw", suite=METAWORLD, comparison=comparisons.SELECTORS),
+        _by("areas.draw", METAWORLD, comparisons.SELECTORS),
         _sweep("evidence_metaworld"),
     ),
     "all_forgetting": Entry(
         "success by way not to forget, and differences in area",
-        _by("areas.draw", suite=METAWORLD, comparison=comparisons.FORGETTING),
+        _by("areas.draw", METAWORLD, comparisons.FORGETTING),
         _sweep("evidence_metaworld"),
     ),
 }
+
+
+def command_of(name: str) -> str:
+    """The command that makes the results which a figure draws."""
+    return FIGURES[name].command or _sweep(name)
 
 
 def make(
@@ -262,7 +236,7 @@ def make(
     if isinstance(results_dir, str | os.PathLike):
         results_dir = [Folder("", Path(results_dir))]
     with matplotlib.rc_context(style.RC):
-        return entry.draw(Source(results_dir, entry.command, estimate))
+        return entry.draw(Source(results_dir, command_of(name), estimate))
 
 
 def require_matplotlib() -> None:

@@ -47,8 +47,8 @@ def folder(tmp_path_factory):
     return folder
 
 
-def sweep_of(entry):
-    match = re.search("sweeps.py:(.*)", entry.command)
+def sweep_of(name):
+    match = re.search("sweeps.py:(.*)", figures.command_of(name))
     return sweeps.get_config(match[1]) if match else None
 
 
@@ -60,14 +60,14 @@ def test_every_figure_has_a_line_of_help_and_a_command(capsys):
     for name, entry in figures.FIGURES.items():
         assert re.search(rf"^  {name} +{re.escape(entry.about)}$", text, re.MULTILINE)
         assert len(entry.about) > 20
-        assert entry.command
+        assert figures.command_of(name)
 
 
 def test_commands_name_sweeps_that_draw_the_figure():
-    for name, entry in figures.FIGURES.items():
-        if sweep := sweep_of(entry):
+    for name in figures.FIGURES:
+        if sweep := sweep_of(name):
             assert name in sweep.figures
-    assert figures.FIGURES["main"].command == "make run"
+    assert figures.command_of("main") == "make run"
     assert "main" in sweeps.get_config("main").figures
 
 
@@ -79,8 +79,8 @@ def test_sweeps_run_the_methods_that_their_figures_draw(monkeypatch, tmp_path):
         raise Asked(suite, comparison)
 
     monkeypatch.setattr(data, "load", load)
-    for name, entry in figures.FIGURES.items():
-        if sweep := sweep_of(entry):
+    for name in figures.FIGURES:
+        if sweep := sweep_of(name):
             with pytest.raises(Asked) as asked:
                 figures.make(name, tmp_path)
             suite, comparison = asked.value.args
@@ -125,7 +125,7 @@ def test_missing_methods_are_named_with_the_command_that_runs_them(tmp_path):
         f"{others}); metaworld 4-4-4-4 (amf_network_gradient, amf_projected_gradient, "
         f"last_layer, {others}): left out."
     ) in str(warning.message)
-    assert str(warning.message).endswith(figures.FIGURES["figure5_metaworld"].command)
+    assert str(warning.message).endswith(figures.command_of("figure5_metaworld"))
     check_curves(panel(figure, "Mismatch [8, 8, 0, 0]"), ("amf", "last_layer"))
     check_curves(panel(figure, "No mismatch [4, 4, 4, 4]"), ("amf", "dropout"))
 

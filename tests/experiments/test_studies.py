@@ -164,4 +164,4 @@ def test_help_says_what_each_study_looks_at(capsys):
     text = capsys.readouterr().out
     for name, study in studies.STUDIES.items():
         assert f"  {name:<10}{study.about}" in text
-        assert figures.FIGURES[name].command == f"python -m experiments.studies {name}"
+        assert figures.command_of(name) == f"python -m experiments.studies {name}"
