@@ -33,8 +33,9 @@ from ml_collections import ConfigDict
 from amf_jax import posterior, theory
 from amf_jax.criteria import Occupancy
 from amf_jax.policies import gp
-from experiments import build
+from amf_jax.session.driver import ActiveFineTuner
 from experiments.studies import circle
+from experiments.studies.watching import watch
 from experiments.suites import integrator
 
 Record = dict[str, Any]
@@ -109,7 +110,7 @@ def gap_and_bounds(
     at_rest = expert_return - _return_of(lambda positions, ids: 0.0 * positions)
 
     for seed in seeds:
-        returns, policies = _run(config, seed)
+        returns, policies = zip(*watch(config, seed, _look), strict=True)
         prior, known = _covariances(policies[0], pairs)
         held = _most_gained(prior, noise**2, n=int(steps[-1]))[steps - 1]
         width = theory.beta(
@@ -125,7 +126,7 @@ def gap_and_bounds(
         gain, sigma = map(jnp.stack, zip(*measured, strict=True))
         columns = {
             "round": numbers,
-            "gap": np.abs(expert_return - returns[1:]),
+            "gap": np.abs(expert_return - np.array(returns[1:])),
             "gap_at_rest": np.full(config.rounds, at_rest),
             "bound": limit(gain_bound, width, deviation),
             "bound_given_gain": limit(gain, width, 0.0),
@@ -173,25 +174,10 @@ def _expert_pairs(tasks_per_evaluation_task: int) -> _Pairs:
     )
 
 
-def _run(config: ConfigDict, seed: int) -> tuple[np.ndarray, list[gp.GaussianProcess]]:
-    """Returns and policies of AMF-GP after rounds 0, 1, ..."""
-    config = config.copy_and_resolve_references()
-    config.seed = seed
-    experiment = build.build(config)
-    returns, policies = [], []
-
-    def on_round(record: Record) -> None:
-        returns.append(record["return"])
-        state = experiment.tuner.learner_state
-        assert state is not None
-        policies.append(state.params)
-
-    try:
-        experiment.tuner.run(on_round)
-    finally:
-        experiment.tuner.close()
-        experiment.environment.close()
-    return np.array(returns), policies
+def _look(record: Record, tuner: ActiveFineTuner) -> list[tuple[float, Any]]:
+    """Return and policy of AMF-GP after a round."""
+    assert tuner.learner_state is not None
+    return [(record["return"], tuner.learner_state.params)]
 
 
 def _return_of(act) -> float:

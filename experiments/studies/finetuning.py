@@ -1,6 +1,6 @@
 """What AMF-GP looks like from within while it is fine-tuned: figures 3 and 19."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -10,9 +10,8 @@ from ml_collections import ConfigDict
 from amf_jax import importance
 from amf_jax.demonstrations import Demonstrations
 from amf_jax.policies import gp
-from amf_jax.session.driver import ActiveFineTuner
-from experiments import build
 from experiments.studies import circle
+from experiments.studies.watching import watch
 from experiments.suites import integrator
 
 Record = dict[str, Any]
@@ -38,17 +37,18 @@ def trajectories(
       One record per trajectory: its task and the 6 states, the start included.
     """
 
-    def policy_trajectories(number, tuner):
+    def policy_trajectories(record, tuner):
+        if record["round"] not in rounds:
+            return []
         positions, _ = integrator.rollout(tuner.act)
-        return _trajectories("policy", number, positions.swapaxes(0, 1))
+        return _trajectories("policy", record["round"], positions.swapaxes(0, 1))
 
     for seed in seeds:
         demos = circle.demonstrate_each((seed, _SHOWN), range(integrator.NUM_TASKS))
         last = demos.observations[:, -1:] + demos.actions[:, -1:]
         states = jnp.concatenate([demos.observations, last], axis=1)
-        yield _trajectories("expert", 0, states) + _watch(
-            config, seed, rounds, policy_trajectories
-        )
+        seen = watch(config, seed, policy_trajectories)
+        yield _trajectories("expert", 0, states) + seen
 
 
 def weight_sweep(
@@ -96,43 +96,18 @@ def weight_sweep(
     for seed in seeds:
         demos = circle.demonstrate_each((seed, _SHOWN), WEIGHED_TASKS)
 
-        def weights(number, tuner, demos=demos):
-            return [
-                {
-                    "round": number,
+        def weights(record, tuner, demos=demos):
+            if record["round"] in rounds:
+                yield {
+                    "round": record["round"],
                     "angles": angles,
                     "weights": weigh(tuner.learner_state.params, demos).T,
                     "demo_angles": circle.angles(integrator.NUM_TASKS)[
                         list(WEIGHED_TASKS)
                     ],
                 }
-            ]
 
-        yield _watch(config, seed, rounds, weights)
-
-
-def _watch(
-    config: ConfigDict,
-    seed: int,
-    rounds: Sequence[int],
-    look: Callable[[int, ActiveFineTuner], list[Record]],
-) -> list[Record]:
-    """Runs AMF-GP and returns what `look(round, tuner)` saw after those rounds."""
-    config = config.copy_and_resolve_references()
-    config.seed = seed
-    experiment = build.build(config)
-    seen: list[Record] = []
-
-    def on_round(record: Record) -> None:
-        if record["round"] in rounds:
-            seen.extend(look(record["round"], experiment.tuner))
-
-    try:
-        experiment.tuner.run(on_round)
-    finally:
-        experiment.tuner.close()
-        experiment.environment.close()
-    return seen
+        yield watch(config, seed, weights)
 
 
 def _trajectories(kind: str, number: int, states) -> list[Record]:

@@ -10,8 +10,9 @@ from ml_collections import ConfigDict
 
 from amf_jax import candidates
 from amf_jax.selectors import AmfInfo, Choice, Context, check_choice
-from experiments import build
+from amf_jax.session.driver import ActiveFineTuner
 from experiments.studies import circle, selection
+from experiments.studies.watching import watch
 from experiments.suites import integrator
 
 Record = dict[str, Any]
@@ -154,17 +155,10 @@ def _scores(select: _Select, key, problem: _Problem) -> tuple[np.ndarray, float]
     return np.asarray(info.scores, np.float64), seconds
 
 
-def _problems(
-    config: ConfigDict, seed: int, rounds: Sequence[int]
-) -> Iterator[_Problem]:
+def _problems(config: ConfigDict, seed: int, rounds: Sequence[int]) -> list[_Problem]:
     """Selections of these rounds of a run, as they are before a task is chosen."""
-    config = config.copy_and_resolve_references()
-    config.seed = seed
-    experiment = build.build(config)
-    tuner = experiment.tuner
-    found: list[_Problem] = []
 
-    def on_round(record: Record) -> None:
+    def look(record: Record, tuner: ActiveFineTuner) -> Iterator[_Problem]:
         number, learned = record["round"] + 1, tuner.learner_state
         if number in rounds:
             assert learned is not None
@@ -175,11 +169,6 @@ def _problems(
                 learned.params,
                 learned.embedding_params,
             )
-            found.append(_Problem(number, tuner.selector_state.inner, context))
+            yield _Problem(number, tuner.selector_state.inner, context)
 
-    try:
-        tuner.run(on_round)
-    finally:
-        tuner.close()
-        experiment.environment.close()
-    yield from found
+    return watch(config, seed, look)
