@@ -30,6 +30,7 @@ CONFIG: Mapping[str, Kind] = {
         lambda value, _: kinds.is_text(value) or kinds.is_whole(value),
     ),
     "method": kinds.TEXT,
+    "seed": kinds.WHOLE,
     "preset": kinds.or_null(kinds.TEXT),
     "rounds": kinds.WHOLE,
     "attempts": kinds.WHOLE,
