@@ -1,6 +1,7 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped."""
 
 import contextlib
+import functools
 import gc
 import hashlib
 import itertools
@@ -228,6 +229,7 @@ class Checkpointer:
         return state
 
     def _read(self, step: int, item: str, how: Any) -> Any:
+        _ignore_abandoned_reads()
         try:
             with _quiet():
                 args = ocp.args.Composite(**{item: how})
@@ -281,20 +283,30 @@ def _reason(error: Exception) -> str:
 def _quiet() -> Iterator[None]:
     """Keeps orbax from printing what it raises as well, and what it leaves undone.
 
-    Of an array that cannot be read, the reads of the others find their event loop
-    closed, and say so with a traceback each.
+    Of an array that cannot be read, the reads of the others go on, in threads that
+    nobody waits for, until they find their event loop closed.
     """
     logger = logging.getLogger("absl")
     logged, logger.disabled = logger.disabled, True
-    shown = sys.unraisablehook
-    sys.unraisablehook = lambda unraisable: None
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*never awaited", RuntimeWarning)
             try:
                 yield
             except BaseException:
-                gc.collect()  # what was left undone ends here, and not at any time
+                gc.collect()  # what was never awaited is said here, and not at any time
                 raise
     finally:
-        logger.disabled, sys.unraisablehook = logged, shown
+        logger.disabled = logged
+
+
+@functools.cache
+def _ignore_abandoned_reads() -> None:
+    """Lets reads that outlive an error end in silence, whenever they do."""
+    shown = sys.unraisablehook
+
+    def show(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            shown(unraisable)
+
+    sys.unraisablehook = show

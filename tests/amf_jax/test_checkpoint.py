@@ -6,6 +6,8 @@ import json
 import pathlib
 import shutil
 import subprocess
+import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +20,7 @@ from amf_jax import errors
 from amf_jax.learners import LearnerState
 from amf_jax.records import round_record
 from amf_jax.rounds import RunState
-from amf_jax.session import fingerprint
+from amf_jax.session import checkpoint, fingerprint
 from amf_jax.session.checkpoint import Checkpointer
 from amf_jax.session.specification import specify
 from amf_jax.windows import Window
@@ -387,6 +389,20 @@ def test_damage_is_named_and_the_round_before_is_taken(saved, damage, message):
     assert sorted(path.name for path in saved.iterdir()) == ["1", "damaged-2-1"]
     write(saved, [2])
     assert restore(saved).records == records_of(3)
+
+
+def test_reads_that_outlive_an_error_end_in_silence(saved, monkeypatch):
+    shown = []
+    monkeypatch.setattr(sys, "unraisablehook", shown.append)
+    once = checkpoint._ignore_abandoned_reads
+    monkeypatch.setattr(checkpoint, once.__name__, once.__wrapped__)
+    truncate(saved / "2", "state")
+    with pytest.warns(errors.ResumeWarning):
+        restore(saved)
+    before = len(shown)
+    for message in ("Event loop is closed", "another"):
+        sys.unraisablehook(types.SimpleNamespace(exc_value=RuntimeError(message)))
+    assert [str(one.exc_value) for one in shown[before:]] == ["another"]
 
 
 def test_a_folder_of_a_huge_number_is_no_round(saved):
