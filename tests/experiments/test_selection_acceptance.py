@@ -5,7 +5,6 @@ of them and fails the other. Fine-tuning plays no part in it, since the embeddin
 those of the pre-trained policy; without it, each demonstration stands for its own task.
 """
 
-import jax
 import numpy as np
 import pytest
 
@@ -20,14 +19,6 @@ MISMATCHED = (
     ("kitchen:8-8-0-0-0", 0.85),
     ("kitchen:0-0-0-8-8", 0.85),
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_once(tmp_path_factory):
-    """Seeds and settings run the same programs; compiling them is most of the cost."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
-    yield
-    jax.config.update("jax_compilation_cache_dir", None)
 
 
 def pick_counts(spec, seed):
