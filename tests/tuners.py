@@ -9,6 +9,19 @@ from tests import problems
 
 TASKS = problems.tiny_tasks()
 ROUNDS = 5
+#: Of a run, as `session.specification.specify` takes them.
+ARGUMENTS = dict(
+    seed=0,
+    tasks=TASKS,
+    task_weights=None,
+    task_names=None,
+    pretraining=problems.tiny_demos(7, (0, 1, 0), tasks=TASKS),
+    history=None,
+    demos=None,
+    rounds=ROUNDS,
+    batch=1,
+    demos_per_round=1,
+)
 
 
 class Expert:
@@ -23,6 +36,16 @@ class Expert:
         self.during(round_index)
         seed = 100 * round_index + task
         return problems.tiny_demos(seed, (task,) * count, tasks=TASKS)
+
+
+def crash_after(round_index):
+    """A callback that raises when this round is recorded."""
+
+    def crash(record):
+        if record["round"] == round_index:
+            raise ZeroDivisionError
+
+    return crash
 
 
 def evaluate(act, state, round_index):

@@ -1,16 +1,11 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped."""
 
-import contextlib
-import functools
-import gc
 import hashlib
 import itertools
 import json
-import logging
 import os
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +20,7 @@ from amf_jax.records import Record
 from amf_jax.rounds import RunState
 from amf_jax.session import fingerprint, growth
 from amf_jax.session.journal import Journal, array_tasks, plain_tasks
+from amf_jax.session.quiet import quiet
 from amf_jax.session.specification import Specification
 
 #: Rounds that are kept: should the latest be damaged, there is the one before it.
@@ -132,7 +128,7 @@ class Checkpointer:
             run=ocp.args.JsonSave({"run": run, "sha256": sums}),
         )
         try:
-            with _quiet():
+            with quiet():
                 self._manager.save(round_index, args=arguments)
         except Exception as error:  # orbax raises many kinds, and most of them chained
             raise errors.CheckpointError(
@@ -229,9 +225,8 @@ class Checkpointer:
         return state
 
     def _read(self, step: int, item: str, how: Any) -> Any:
-        _ignore_abandoned_reads()
         try:
-            with _quiet():
+            with quiet():
                 args = ocp.args.Composite(**{item: how})
                 return self._manager.restore(step, args=args)[item]
         except Exception as error:  # orbax raises many kinds for damaged files
@@ -277,36 +272,3 @@ def _reason(error: Exception) -> str:
     """The first line of an error, as far as it fits into another one."""
     first, *_ = str(error).splitlines() or [type(error).__name__]
     return first if len(first) <= 200 else f"{first[:200]}…"
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps orbax from printing what it raises as well, and what it leaves undone.
-
-    Of an array that cannot be read, the reads of the others go on, in threads that
-    nobody waits for, until they find their event loop closed.
-    """
-    logger = logging.getLogger("absl")
-    logged, logger.disabled = logger.disabled, True
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*never awaited", RuntimeWarning)
-            try:
-                yield
-            except BaseException:
-                gc.collect()  # what was never awaited is said here, and not at any time
-                raise
-    finally:
-        logger.disabled = logged
-
-
-@functools.cache
-def _ignore_abandoned_reads() -> None:
-    """Lets reads that outlive an error end in silence, whenever they do."""
-    shown = sys.unraisablehook
-
-    def show(unraisable: Any) -> None:
-        if str(unraisable.exc_value) != "Event loop is closed":
-            shown(unraisable)
-
-    sys.unraisablehook = show

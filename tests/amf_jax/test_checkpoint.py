@@ -20,26 +20,14 @@ from amf_jax import errors
 from amf_jax.learners import LearnerState
 from amf_jax.records import round_record
 from amf_jax.rounds import RunState
-from amf_jax.session import checkpoint, fingerprint
+from amf_jax.session import fingerprint, quiet
 from amf_jax.session.checkpoint import Checkpointer
 from amf_jax.session.specification import specify
 from amf_jax.windows import Window
-from tests import problems
+from tests import problems, tuners
 
 IDENTITY = {"suite": "reach", "tasks": ("left", "right")}
-TASKS = problems.tiny_tasks(0, 3)
-GIVEN = dict(
-    seed=3,
-    tasks=TASKS,
-    task_weights=None,
-    task_names=None,
-    pretraining=problems.tiny_demos(7, (0, 1, 0), tasks=TASKS),
-    history=None,
-    demos=None,
-    rounds=4,
-    batch=1,
-    demos_per_round=2,
-)
+GIVEN = tuners.ARGUMENTS | dict(seed=3, rounds=4, demos_per_round=2)
 ROUNDS = range(3)
 SESSIONS = [{"first_round": 0, "versions": {"python": "3.11"}}]
 
@@ -145,15 +133,15 @@ OTHERS = {
     ),
     "task_weights": dict(task_weights=[0.5, 0.25, 0.25]),
     "pretraining: '3 demonstrations": dict(
-        pretraining=problems.tiny_demos(8, (0, 1, 0), tasks=TASKS)
+        pretraining=problems.tiny_demos(8, (0, 1, 0), tasks=tuners.TASKS)
     ),
     "history: None, '4 demonstrations": dict(
-        history=problems.tiny_demos(7, tasks=TASKS)
+        history=problems.tiny_demos(7, tasks=tuners.TASKS)
     ),
     r"demos_per_round: 2, 1\. Go": dict(demos_per_round=1, rounds=8),
     r"batch: 1, 2; demos_per_round: 2, 1\. Go": dict(batch=2, demos_per_round=1),
     r"demos.actions: \['float32', \[3, 2\]\], \['float32', \[4, 2\]\]": dict(
-        pretraining=problems.tiny_demos(7, (0, 1, 0), horizon=4, tasks=TASKS)
+        pretraining=problems.tiny_demos(7, (0, 1, 0), horizon=4, tasks=tuners.TASKS)
     ),
     r"identity\.suite: 'reach', 'push'\. Go": dict(
         identity=IDENTITY | {"suite": "push"}
@@ -299,7 +287,7 @@ def test_what_holds_itself_is_refused():
 
 @pytest.mark.parametrize("dtype", ["int32", "uint8"])
 def test_masks_of_whole_numbers_are_masks(dtype):
-    demos = problems.tiny_demos(7, (0, 1, 0, 2), tasks=TASKS)
+    demos = problems.tiny_demos(7, (0, 1, 0, 2), tasks=tuners.TASKS)
     demos = demos._replace(demo_mask=demos.demo_mask.at[3].set(False))
     counted = demos._replace(
         demo_mask=demos.demo_mask.astype(dtype), step_mask=demos.step_mask.astype(dtype)
@@ -394,8 +382,8 @@ def test_damage_is_named_and_the_round_before_is_taken(saved, damage, message):
 def test_reads_that_outlive_an_error_end_in_silence(saved, monkeypatch):
     shown = []
     monkeypatch.setattr(sys, "unraisablehook", shown.append)
-    once = checkpoint._ignore_abandoned_reads
-    monkeypatch.setattr(checkpoint, once.__name__, once.__wrapped__)
+    once = quiet._ignore_closed_loops
+    monkeypatch.setattr(quiet, once.__name__, once.__wrapped__)
     truncate(saved / "2", "state")
     with pytest.warns(errors.ResumeWarning):
         restore(saved)

@@ -11,7 +11,7 @@ from amf_jax import demonstrations as demonstrations_lib
 from amf_jax import errors
 from tests import problems
 from tests.runs import assert_same_run
-from tests.tuners import ROUNDS, TASKS, Expert, make, uninterrupted
+from tests.tuners import ROUNDS, TASKS, Expert, crash_after, make, uninterrupted
 
 FIELDS = {
     "round",
@@ -121,13 +121,9 @@ def test_batches_are_demonstrated_as_often_as_is_asked_for():
 
 
 def test_a_resumed_run_of_batches_equals_a_straight_one(tmp_path):
-    def crash(record):
-        if record["round"] == 2:
-            raise ZeroDivisionError
-
     first = batches(checkpoint_dir=tmp_path / "run")
     with pytest.raises(ZeroDivisionError):
-        first.run(crash)
+        first.run(crash_after(2))
     first.close()
     second = batches(checkpoint_dir=tmp_path / "run")
     second.run()

@@ -9,7 +9,7 @@ import pytest
 
 from amf_jax import errors, selectors
 from tests.runs import assert_same_run, without_seconds
-from tests.tuners import ROUNDS, Expert, make
+from tests.tuners import ROUNDS, Expert, crash_after, make
 
 
 class Watched(NamedTuple):
@@ -53,10 +53,6 @@ def test_selectors_see_the_success_of_every_earlier_round():
 
 
 def test_a_resumed_run_shows_selectors_the_same_success(tmp_path):
-    def crash(record):
-        if record["round"] == 3:
-            raise ZeroDivisionError
-
     options = dict(
         selector=watching(), evaluate=lambda act, state, index: success_of(index)
     )
@@ -64,7 +60,7 @@ def test_a_resumed_run_shows_selectors_the_same_success(tmp_path):
     straight.run()
     first = make(checkpoint_dir=tmp_path / "run", **options)
     with pytest.raises(ZeroDivisionError):
-        first.run(crash)
+        first.run(crash_after(3))
     first.close()
     second = make(checkpoint_dir=tmp_path / "run", **options)
     second.run()

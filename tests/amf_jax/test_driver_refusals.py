@@ -9,7 +9,7 @@ from amf_jax import demonstrations as demonstrations_lib
 from amf_jax import errors, finetune, learners, problem
 from amf_jax.session.specification import specify
 from tests import problems
-from tests.tuners import ROUNDS, TASKS, make
+from tests.tuners import ARGUMENTS, ROUNDS, TASKS, make
 
 POLICY = problems.tiny_policy()
 
@@ -54,16 +54,7 @@ def test_success_may_be_unknown_of_some_tasks(kind):
 @pytest.mark.parametrize("kind", [np.int64, np.uint8, jnp.int32])
 def test_counts_are_whole_numbers_of_python(kind):
     counts = dict(rounds=kind(200), batch=kind(2), demos_per_round=kind(1))
-    given = specify(
-        seed=kind(3),
-        tasks=TASKS,
-        task_weights=None,
-        task_names=None,
-        pretraining=problems.tiny_demos(7, (0, 1, 0), tasks=TASKS),
-        history=None,
-        demos=None,
-        **counts,
-    )
+    given = specify(**(ARGUMENTS | counts | dict(seed=kind(3))))
     counts = given.rounds, given.batch, given.demos_per_round, given.seed
     assert counts == (200, 2, 1, 3)
     assert {type(value) for value in counts} == {int}

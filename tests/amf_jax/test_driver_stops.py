@@ -7,7 +7,7 @@ import pytest
 
 from amf_jax import errors
 from tests.runs import assert_same_run
-from tests.tuners import ROUNDS, Expert, make, uninterrupted
+from tests.tuners import ROUNDS, Expert, crash_after, make, uninterrupted
 
 
 @pytest.fixture
@@ -18,13 +18,9 @@ def straight():
 def test_a_second_run_goes_on_from_memory(straight):
     expert = Expert()
 
-    def crash(record):
-        if record["round"] == 3:
-            raise ZeroDivisionError
-
     tuner = make(demonstrate=expert)
     with pytest.raises(ZeroDivisionError):
-        tuner.run(crash)
+        tuner.run(crash_after(3))
     tuner.run()
     tuner.run()  # it is finished
     assert [index for index, _ in expert.asked] == [1, 2, 3, 4, 5]
@@ -32,13 +28,9 @@ def test_a_second_run_goes_on_from_memory(straight):
 
 
 def test_a_resumed_run_equals_a_straight_one(straight, tmp_path):
-    def crash(record):
-        if record["round"] == 3:
-            raise ZeroDivisionError
-
     first = make(checkpoint_dir=tmp_path / "run")
     with pytest.raises(ZeroDivisionError):
-        first.run(crash)
+        first.run(crash_after(3))
     first.close()
 
     expert, seen = Expert(), []
@@ -57,14 +49,10 @@ def test_a_resumed_run_equals_a_straight_one(straight, tmp_path):
 
 
 def test_rounds_since_the_last_checkpoint_are_redone(straight, tmp_path):
-    def crash(record):
-        if record["round"] == 3:
-            raise ZeroDivisionError
-
     options = dict(checkpoint_dir=tmp_path / "run", checkpoint_every=2)
     first = make(**options)
     with pytest.raises(ZeroDivisionError):
-        first.run(crash)
+        first.run(crash_after(3))
     first.close()
     expert = Expert()
     second = make(demonstrate=expert, **options)
