@@ -74,12 +74,7 @@ VARIANTS = [
     for variant in (None, *OPTIONS.get(name, {}))
 ]
 COLD_CASES = [(*variant, False) for variant in VARIANTS]
-#: Those that are no `amf` of other options are warmed up as well.
-CASES = COLD_CASES + [
-    (name, None, True)
-    for name in selectors.SELECTORS
-    if name not in ("amf_paper", "prior_entropy")
-]
+CASES = COLD_CASES + [(name, None, True) for name in selectors.SELECTORS]
 
 
 def make(name, variant=None, num_tasks=3) -> Selector:
