@@ -75,7 +75,7 @@ $(PEERS_READY): setup.cfg pyproject.toml Makefile
 
 .PHONY: test
 test: setup ## Run the tests (WORKERS=2 processes)
-	@# In two parts: processes get slower with every program that they have compiled.
+	@# In two parts: what a process has compiled stays, up to 4 GB in the first of them.
 	$(BIN)/python -m pytest -m 'not slow' --numprocesses=$(WORKERS) --dist=worksteal \
 	    tests/amf_jax
 	$(BIN)/python -m pytest -m 'not slow' --numprocesses=$(WORKERS) --dist=worksteal \
